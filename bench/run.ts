@@ -1,0 +1,38 @@
+import { parseArgs } from "node:util";
+import { describeMachine } from "./measure.ts";
+import { isInside, runInside } from "./inside.ts";
+import { printMachine } from "./table.ts";
+
+/** What a benchmark module exports as `run`: prints its table and gives the figures that `--json` puts on the last line. */
+export type Benchmark = (options: BenchmarkOptions) => Promise<Record<string, unknown>>;
+export type BenchmarkOptions = {
+  json: boolean;
+  /** Fewer rounds: to see that it works, not to quote. */
+  quick: boolean;
+};
+
+const names = ["attach", "dns", "idle", "node", "ruleset"];
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: "boolean", default: false }, quick: { type: "boolean", default: false } },
+});
+
+process.exitCode = await main(positionals);
+
+async function main([name, ...rest]: string[]): Promise<number> {
+  if (name === undefined || rest.length > 0 || !names.includes(name)) return usage();
+  if (!isInside()) return await runInside(import.meta.filename, process.argv.slice(2), 15 * 60_000);
+
+  const { run } = (await import(`./${name}.ts`)) as { run: Benchmark };
+  const machine = describeMachine();
+  const figures = await run({ json: values.json, quick: values.quick });
+  printMachine(machine);
+  if (values.json) console.log(JSON.stringify({ ...figures, machine }));
+  return 0;
+}
+
+function usage(): number {
+  console.error(`usage: npm run bench -- ${names.join("|")} [--json] [--quick]`);
+  return 2;
+}

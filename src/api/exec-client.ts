@@ -1,0 +1,63 @@
+import type * as Http from "node:http";
+import { errorFromBody, unreachableError } from "./client-errors.ts";
+import { execProtocol, type Frame } from "./exec-stream.ts";
+import { type FrameSocket, frameSocket } from "./frame-socket.ts";
+import type { ExecRequestInput } from "./routes.ts";
+import { NexusError } from "../base/errors.ts";
+
+/** A command running in a guest, seen from the caller. */
+export type ExecCall = {
+  /** Sends input, resizes, signals; resolves when the daemon has room for more. */
+  send(frame: Extract<Frame, { kind: "stdin" | "stdin-end" | "resize" | "signal" }>): Promise<void>;
+  /** Gives the output to `write` in order and resolves with the exit code. @throws NexusError when it could not run */
+  finish(write: (stream: "stdout" | "stderr", bytes: Uint8Array) => Promise<void> | void): Promise<number>;
+  /** Hangs up; the command gets SIGHUP. */
+  close(): void;
+};
+
+/** Asks for the upgrade and sends the request. @throws NexusError daemon-unreachable */
+export async function execOver(to: { http: typeof Http; socketPath: string; path: string }, request: ExecRequestInput): Promise<ExecCall> {
+  const { promise, resolve, reject } = Promise.withResolvers<FrameSocket & { destroy(): void }>();
+  const call = to.http.request({
+    socketPath: to.socketPath,
+    path: to.path,
+    method: "POST",
+    headers: { host: "nexus", connection: "Upgrade", upgrade: execProtocol },
+  });
+  call.on("upgrade", (_response, socket, head) => {
+    socket.on("error", () => {});
+    resolve({ ...frameSocket(socket, head), destroy: () => socket.destroy() });
+  });
+  call.on("response", (response) => reject(new NexusError("internal", `the daemon answered ${response.statusCode} instead of upgrading the connection`)));
+  call.on("error", (error) => reject(unreachableError(error, to.socketPath)));
+  call.end();
+  const wire = await promise;
+  await wire.send({ kind: "request", json: request });
+  return { send: (frame) => wire.send(frame), finish: (write) => finish(wire, write, to.socketPath), close: () => wire.destroy() };
+}
+
+async function finish(wire: FrameSocket & { destroy(): void }, write: (stream: "stdout" | "stderr", bytes: Uint8Array) => Promise<void> | void, socketPath: string): Promise<number> {
+  try {
+    for await (const frame of wire.frames()) {
+      switch (frame.kind) {
+        case "stdout":
+        case "stderr":
+          await write(frame.kind, frame.bytes);
+          break;
+        case "exit":
+          return frame.code;
+        case "error":
+          throw errorFromBody({ error: frame.json }, 500);
+        case "request":
+        case "stdin":
+        case "stdin-end":
+        case "resize":
+        case "signal":
+          throw new NexusError("internal", `the daemon sent a ${frame.kind} frame`);
+      }
+    }
+  } finally {
+    wire.destroy();
+  }
+  throw unreachableError(new Error("the connection was cut before the command ended"), socketPath);
+}

@@ -1,0 +1,70 @@
+/** Everything the daemon can be asked, as plain data: no schema here, so the command line starts without loading zod. routes.ts adds the schemas. */
+
+export type Operation = {
+  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  /** `{x}` stands for one path segment, percent-encoded. */
+  path: `/v1/${string}`;
+  summary: string;
+  /** When the call is legal, beyond a valid request. */
+  when: string;
+  /** progress: JSON, or with `Accept: application/x-ndjson` lines of progress and then the answer. upgrade: leaves HTTP. */
+  answers: "json" | "progress" | "events" | "bytes" | "upgrade";
+  /** Who may call: whoever can open the socket, or root alone. */
+  who?: "root";
+};
+
+const always = "always";
+const known = "the object exists";
+
+export const operations = {
+  health: { method: "GET", path: "/v1/health", summary: "Says that the daemon serves requests", when: always, answers: "json" },
+  version: { method: "GET", path: "/v1/version", summary: "Versions of Nexus, its API and its runtime", when: always, answers: "json" },
+  info: { method: "GET", path: "/v1/info", summary: "Where the daemon keeps things and how much it looks after", when: always, answers: "json" },
+  openapi: { method: "GET", path: "/v1/openapi.json", summary: "This API as an OpenAPI 3.1 document", when: always, answers: "json" },
+
+  "network.list": { method: "GET", path: "/v1/networks", summary: "Lists the networks", when: always, answers: "json" },
+  "network.create": { method: "POST", path: "/v1/networks", summary: "Creates a network and brings it up", when: "no network has the name, no route overlaps its subnets", answers: "json" },
+  "network.get": { method: "GET", path: "/v1/networks/{name}", summary: "Describes one network and its leases", when: known, answers: "json" },
+  "network.change": { method: "PATCH", path: "/v1/networks/{name}", summary: "Changes the policy of a network while guests run", when: known, answers: "json" },
+  "network.remove": { method: "DELETE", path: "/v1/networks/{name}", summary: "Removes a network", when: "no guest is attached, or force", answers: "json" },
+  "network.reset": { method: "POST", path: "/v1/networks/reset", summary: "Removes every network and attachment of Nexus from this host", when: "no guest runs, or force", answers: "json" },
+  why: { method: "GET", path: "/v1/why", summary: "Says whether a packet would pass, and which rule or route decides", when: always, answers: "json" },
+
+  "guest.list": { method: "GET", path: "/v1/guests", summary: "Lists guests of every kind", when: always, answers: "json" },
+
+  "node.list": { method: "GET", path: "/v1/nodes", summary: "Lists the container nodes", when: always, answers: "json" },
+  "node.create": { method: "POST", path: "/v1/nodes", summary: "Creates a container node and starts it", when: "no guest has the name; its addresses and ports are free", answers: "progress" },
+  "node.get": { method: "GET", path: "/v1/nodes/{name}", summary: "Describes one node", when: known, answers: "json" },
+  "node.start": { method: "POST", path: "/v1/nodes/{name}/start", summary: "Starts a node; a running one is left as it is", when: known, answers: "progress" },
+  "node.stop": { method: "POST", path: "/v1/nodes/{name}/stop", summary: "Stops a node: asks, waits for the grace time, then kills", when: known, answers: "json" },
+  "node.restart": { method: "POST", path: "/v1/nodes/{name}/restart", summary: "Stops and starts a node", when: known, answers: "progress" },
+  "node.remove": { method: "DELETE", path: "/v1/nodes/{name}", summary: "Removes a node and what was made for it", when: "it does not run, or force", answers: "json" },
+  "node.exec": { method: "POST", path: "/v1/nodes/{name}/exec", summary: "Runs a command inside a node over an upgraded connection (Upgrade: nexus-exec)", when: "the node runs", answers: "upgrade" },
+  "node.logs": { method: "GET", path: "/v1/nodes/{name}/logs", summary: "What the node's command wrote, as bytes", when: known, answers: "bytes" },
+
+  "attachment.list": { method: "GET", path: "/v1/attachments", summary: "Lists network namespaces made for guests others run", when: always, answers: "json" },
+  "attachment.create": { method: "POST", path: "/v1/attachments", summary: "Makes a network namespace attached to networks", when: "no guest has the name; its addresses and ports are free", answers: "json" },
+  "attachment.get": { method: "GET", path: "/v1/attachments/{name}", summary: "Describes one attachment", when: known, answers: "json" },
+  "attachment.remove": { method: "DELETE", path: "/v1/attachments/{name}", summary: "Removes an attachment and its namespace", when: known, answers: "json" },
+
+  "image.list": { method: "GET", path: "/v1/images", summary: "Lists the images on this host", when: always, answers: "json" },
+  "image.pull": { method: "POST", path: "/v1/images", summary: "Fetches an image and verifies it", when: always, answers: "progress" },
+  "image.remove": { method: "DELETE", path: "/v1/images/{reference}", summary: "Removes an image", when: "no node uses it", answers: "json" },
+
+  "config.show": { method: "GET", path: "/v1/config", summary: "Every setting with its value and where it comes from", when: always, answers: "json" },
+  "config.get": { method: "GET", path: "/v1/config/{key}", summary: "One setting", when: known, answers: "json" },
+  "config.set": { method: "PUT", path: "/v1/config/{key}", summary: "Changes one setting in the configuration file", when: "the caller is root", answers: "json", who: "root" },
+
+  "event.list": { method: "GET", path: "/v1/events", summary: "What happened, one JSON object per line; with follow, as it happens", when: always, answers: "events" },
+  "plan.preview": { method: "POST", path: "/v1/plan", summary: "What applying these networks and nodes would do, as ip and nft lines; nothing is changed", when: always, answers: "json" },
+  "plan.pending": { method: "GET", path: "/v1/plan", summary: "What a reconcile would change now", when: always, answers: "json" },
+  reconcile: { method: "POST", path: "/v1/reconcile", summary: "Compares the host with what was asked and repairs the difference", when: always, answers: "json" },
+  doctor: { method: "GET", path: "/v1/doctor", summary: "Checks this host by doing, with a remedy for each fault", when: always, answers: "json" },
+  shutdown: { method: "POST", path: "/v1/shutdown", summary: "Ends the daemon; guests keep running", when: "the caller is root", answers: "json", who: "root" },
+} as const satisfies Record<string, Operation>;
+
+export type OperationId = keyof typeof operations;
+
+export function operationOf(id: OperationId): Operation {
+  return operations[id];
+}

@@ -1,0 +1,98 @@
+import { z } from "zod";
+import * as answers from "./answers.ts";
+import type { AnswerShape } from "./answers.ts";
+import { target } from "./why-target.ts";
+import type { OperationId } from "./operations.ts";
+import { networkChange, networkSpec } from "../spec/network.ts";
+import { attachmentSpec, nodeSpec } from "../spec/node.ts";
+import { nameText } from "../spec/text.ts";
+
+/** What one operation takes and gives. Absent parts take nothing. Query values are booleans and numbers here; the server reads them from text. */
+export type Route = {
+  params?: z.ZodObject;
+  query?: z.ZodObject;
+  body?: z.ZodType;
+  answer: AnswerShape<unknown>;
+  /** 200 unless said. */
+  status?: 201;
+};
+
+const named = z.strictObject({ name: nameText });
+const force = z.strictObject({ force: z.boolean().default(false) });
+/** Seconds between asking a guest to end and killing it. */
+const grace = z.number().int().min(0).max(3600).default(10);
+
+/** What runs inside a node; the first frame of the upgraded connection. */
+export const execRequest = z.strictObject({
+  command: z.array(z.string().max(131072)).min(1).max(1024),
+  env: z.record(z.string(), z.string()).default({}),
+  cwd: z.string().min(1).optional(),
+  terminal: z.strictObject({ columns: z.number().int().min(1).max(65535), rows: z.number().int().min(1).max(65535) }).optional(),
+});
+export type ExecRequestInput = z.input<typeof execRequest>;
+
+export const routes = {
+  health: { answer: answers.health },
+  version: { answer: answers.version },
+  info: { answer: answers.info },
+  openapi: { answer: answers.openapi },
+
+  "network.list": { answer: answers.listOf(answers.network) },
+  "network.create": { body: networkSpec, answer: answers.network, status: 201 },
+  "network.get": { params: named, answer: answers.network },
+  "network.change": { params: named, body: networkChange, answer: answers.network },
+  "network.remove": { params: named, query: force, answer: answers.removed },
+  "network.reset": { query: force, answer: answers.removed },
+  why: {
+    query: z.strictObject({ from: z.string().min(1).max(255), to: target, protocol: z.enum(["tcp", "udp", "icmp"]).default("tcp") }),
+    answer: answers.why,
+  },
+
+  "guest.list": { answer: answers.listOf(answers.guest) },
+
+  "node.list": { answer: answers.listOf(answers.guest) },
+  "node.create": { query: z.strictObject({ start: z.boolean().default(true) }), body: nodeSpec, answer: answers.guest, status: 201 },
+  "node.get": { params: named, answer: answers.guest },
+  "node.start": { params: named, answer: answers.guest },
+  "node.stop": { params: named, query: z.strictObject({ grace }), answer: answers.guest },
+  "node.restart": { params: named, query: z.strictObject({ grace }), answer: answers.guest },
+  "node.remove": { params: named, query: force, answer: answers.removed },
+  "node.exec": { params: named, body: execRequest, answer: answers.nothing },
+  "node.logs": {
+    params: named,
+    query: z.strictObject({ tail: z.number().int().min(0).max(1_000_000).optional(), follow: z.boolean().default(false) }),
+    answer: answers.nothing,
+  },
+
+  "attachment.list": { answer: answers.listOf(answers.guest) },
+  "attachment.create": { body: attachmentSpec, answer: answers.guest, status: 201 },
+  "attachment.get": { params: named, answer: answers.guest },
+  "attachment.remove": { params: named, answer: answers.removed },
+
+  "image.list": { answer: answers.listOf(answers.image) },
+  "image.pull": { body: z.strictObject({ reference: z.string().min(1).max(512) }), answer: answers.image, status: 201 },
+  "image.remove": { params: z.strictObject({ reference: z.string().min(1).max(512) }), answer: answers.removed },
+
+  "config.show": { answer: answers.settings },
+  "config.get": { params: z.strictObject({ key: z.string().min(1).max(128) }), answer: answers.setting },
+  "config.set": { params: z.strictObject({ key: z.string().min(1).max(128) }), body: z.strictObject({ value: z.unknown() }), answer: answers.setting },
+
+  "event.list": {
+    query: z.strictObject({ since: z.number().int().min(0).default(0), follow: z.boolean().default(false) }),
+    answer: answers.event,
+  },
+  "plan.preview": {
+    body: z.strictObject({ networks: z.array(networkSpec).max(1024).default([]), nodes: z.array(nodeSpec).max(4096).default([]) }),
+    answer: answers.steps,
+  },
+  "plan.pending": { answer: answers.steps },
+  reconcile: { answer: answers.steps },
+  doctor: { answer: answers.diagnosis },
+  shutdown: { answer: answers.health },
+} as const satisfies Record<OperationId, Route>;
+
+export type Routes = typeof routes;
+
+export function routeOf(id: OperationId): Route {
+  return routes[id];
+}

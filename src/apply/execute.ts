@@ -1,0 +1,157 @@
+import { KernelError, joinErrors } from "../base/errors.ts";
+import { unreachable } from "../base/exhaustive.ts";
+import type { Ip } from "../base/ip.ts";
+import type { IfName } from "../base/names.ts";
+import { makePrefix, type Prefix } from "../base/prefix.ts";
+import { addAddress, addressStep, removeAddress } from "../kernel/addresses.ts";
+import { batchIgnoring } from "../kernel/batch-steps.ts";
+import { flushPublishedFlows } from "../kernel/conntrack.ts";
+import { addAltName, changeLink, changeStep, createBridge, createVeth, deleteLink, getLink } from "../kernel/links.ts";
+import type { Link } from "../kernel/link-view.ts";
+import { createNamespace, namespacePath, openNamespace, pinNamespace, removeNamespace } from "../kernel/namespaces.ts";
+import { NetlinkSocket } from "../kernel/netlink-socket.ts";
+import { changePort } from "../kernel/ports.ts";
+import { routeStep } from "../kernel/routes.ts";
+import { type SysctlPath, writeSysctl } from "../kernel/sysctl.ts";
+import { type GuestSideStep, type LinkWish, type Step, undoOf, type VethStep } from "../plan/steps.ts";
+import type { Host } from "./host.ts";
+
+/** Does one step, synchronously. */
+export type Perform = (step: Step) => void;
+
+/**
+ * All steps in order, or none: when one fails, those done are undone in reverse.
+ * @throws the first failure; failures of the undo are joined to it
+ */
+export function executeAll(steps: readonly Step[], perform: Perform): void {
+  const done: Step[] = [];
+  for (const step of steps) {
+    try {
+      perform(step);
+      done.push(step);
+    } catch (error) {
+      const also = undoAll(done, perform);
+      if (also.length === 0) throw error;
+      throw joinErrors([error, ...also], `${error instanceof Error ? error.message : String(error)}; and undoing it failed in part`);
+    }
+  }
+}
+
+/** Each step for itself: a repair that fails holds up no other. Gives the failures. */
+export function executeEach(steps: readonly Step[], perform: Perform): { step: Step; error: unknown }[] {
+  const failed: { step: Step; error: unknown }[] = [];
+  for (const step of steps) {
+    try {
+      perform(step);
+    } catch (error) {
+      failed.push({ step, error });
+    }
+  }
+  return failed;
+}
+
+export function performOn(host: Host): Perform {
+  return (step) => perform(step, host);
+}
+
+function undoAll(done: readonly Step[], perform: Perform): unknown[] {
+  const errors: unknown[] = [];
+  for (const step of done.toReversed()) for (const back of undoOf(step)) {
+    try {
+      perform(back);
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  return errors;
+}
+
+function perform(step: Step, { route, netfilter, firewall }: Host): void {
+  switch (step.kind) {
+    case "create-bridge":
+      createBridge(route, { name: step.name, mac: step.mac, mtuBytes: step.mtuBytes, group: step.group, altName: step.altName, up: true });
+      return;
+    case "change-link":
+      return changeLink(route, the(route, step.name), linkChange(route, step.change));
+    case "add-alt-name":
+      return addAltName(route, the(route, step.link), step.altName);
+    case "delete-link": {
+      const link = getLink(route, step.name);
+      if (link !== undefined) deleteLink(route, link);
+      return;
+    }
+    case "add-address":
+      return addAddress(route, { link: the(route, step.link), cidr: step.cidr });
+    case "remove-address":
+      return removeAddress(route, { link: the(route, step.link), cidr: step.cidr });
+    case "create-namespace":
+      if (step.ofPid === undefined) createNamespace(step.name);
+      else pinNamespace(step.name, step.ofPid);
+      return;
+    case "remove-namespace":
+      return removeNamespace(step.name);
+    case "create-veth":
+      return makeVeth(route, step);
+    case "configure-guest":
+      return configureGuest(step);
+    case "set-port":
+      return changePort(route, the(route, step.link), { isolated: step.isolated, hairpin: step.hairpin });
+    case "set-sysctl":
+      writeSysctl(step.path as SysctlPath, step.value);
+      return;
+    case "firewall":
+      return firewall.apply(step.op, step.changes);
+    case "forget-connections":
+      flushPublishedFlows(netfilter, { transport: step.protocol, port: step.from, portEnd: step.to, ...(step.hostAddress === undefined ? {} : { address: step.hostAddress }) });
+      return;
+    default:
+      return unreachable(step);
+  }
+}
+
+function makeVeth(route: NetlinkSocket, step: VethStep): void {
+  using netns = openNamespace(namespacePath(step.netns));
+  createVeth(route, {
+    name: step.name,
+    mac: step.mac,
+    mtuBytes: step.mtuBytes,
+    group: step.group,
+    master: the(route, step.master),
+    altName: step.altName,
+    port: { isolated: step.isolated, hairpin: true },
+    up: true,
+    peer: { name: step.guestName, mac: step.guestMac, mtuBytes: step.mtuBytes, netns },
+  });
+}
+
+/** What is there already is left: the step makes complete, whether it starts from nothing or from a half. */
+function configureGuest(step: GuestSideStep): void {
+  using netns = openNamespace(namespacePath(step.netns));
+  using inside = NetlinkSocket.open("route", { netns });
+  const link = the(inside, step.link);
+  batchIgnoring(
+    inside,
+    [
+      changeStep({ index: 1, name: "lo" }, { up: true }),
+      changeStep(link, { up: true, mtuBytes: step.mtuBytes, ...(step.ipv6 ? {} : { ipv6LinkLocal: "none" }) }),
+      ...step.addresses.map((cidr) => addressStep({ link, cidr })),
+      ...step.gateways.map((via) => routeStep({ destination: anywhere(via), via, link })),
+    ],
+    ["EEXIST"],
+  );
+}
+
+function anywhere(gateway: Ip): Prefix {
+  return makePrefix(gateway, 0);
+}
+
+function linkChange(route: NetlinkSocket, wish: LinkWish) {
+  const { master, ...rest } = wish;
+  return { ...rest, ...(master === undefined ? {} : { master: the(route, master) }) };
+}
+
+function the(route: NetlinkSocket, name: IfName): Link {
+  const link = getLink(route, name);
+  if (link === undefined) throw new KernelError({ op: `look up ${name}`, errno: "ENODEV", text: "No such device" });
+  return link;
+}

@@ -1,0 +1,123 @@
+import type { IfName } from "../base/names.ts";
+import { type Cidr, type Prefix, prefixFamily, prefixLength } from "../base/prefix.ts";
+import { listAddresses } from "../kernel/addresses.ts";
+import type { Link } from "../kernel/link-view.ts";
+import { listLinks } from "../kernel/links.ts";
+import { listNamespaces, namespaceExists, namespacePath, openNamespace } from "../kernel/namespaces.ts";
+import { NetlinkSocket } from "../kernel/netlink-socket.ts";
+import { listRoutes, type Route } from "../kernel/routes.ts";
+import { readSysctl, type SysctlPath } from "../kernel/sysctl.ts";
+import { isOurGroup } from "../plan/group.ts";
+import { guestInterface } from "../base/names.ts";
+import type { Observed, ObservedGuestSide, ObservedLink } from "../plan/observed.ts";
+import type { AttachmentRecord, NetworkRecord } from "../plan/records.ts";
+import { bridgeSysctls, hostSysctls } from "../plan/sysctls.ts";
+import type { Host } from "./host.ts";
+
+export type Question = {
+  networks: readonly NetworkRecord[];
+  /** Whose inside is looked at; the others are taken to be as they should. */
+  inspect: readonly AttachmentRecord[];
+  residents: ReadonlyMap<string, number>;
+};
+
+/** Reads everything a plan compares with. */
+export function observe(host: Host, question: Question): Observed {
+  const { links, routes } = readLinks(host.route);
+  const routerAdvertLinks = advertisedBy(routes, links);
+  return {
+    links: new Map(links.map((link) => [link.name, link])),
+    namespaces: new Set(listNamespaces().filter((name) => name.startsWith("nexus-"))),
+    residents: new Map(question.residents),
+    guestSides: new Map(question.inspect.map((a) => [a.hostInterface, observeGuestSide(a)])),
+    sysctls: readSettings([...hostSysctls(question.networks, routerAdvertLinks), ...question.networks.flatMap((n) => bridgeSysctls(n))].map((wish) => wish.path)),
+    uplinkMtuBytes: uplinkMtu(links, routes),
+    routerAdvertLinks,
+  };
+}
+
+/** Only what a fresh attachment needs to know: that nothing of it is there. */
+export function nothingObserved(uplinkMtuBytes: number): Observed {
+  return { links: new Map(), namespaces: new Set(), residents: new Map(), guestSides: new Map(), sysctls: new Map(), uplinkMtuBytes, routerAdvertLinks: [] };
+}
+
+/** Bytes that fit the interface of the default route; 1500 when there is none. */
+export function uplinkMtu(links: readonly ObservedLink[], routes: readonly Route[]): number {
+  const defaults = routes.filter((r) => prefixLength(r.destination) === 0 && r.type === "unicast" && r.link !== undefined && r.table === mainTable);
+  const best = defaults.toSorted((a, b) => prefixFamily(a.destination) - prefixFamily(b.destination) || (a.metric ?? 0) - (b.metric ?? 0))[0];
+  const mtu = links.find((l) => l.index === best?.link)?.mtuBytes ?? 1500;
+  return Math.min(Math.max(mtu, 1280), 65535);
+}
+
+/** Prefixes the host routes somewhere, ours left out, in words. */
+export function routedPrefixes(host: Host): { prefix: Prefix; by: string }[] {
+  const { links, routes } = readLinks(host.route);
+  return routes
+    .filter((route) => route.type === "unicast" && route.destination !== undefined)
+    .flatMap((route) => {
+      const link = links.find((l) => l.index === route.link);
+      if (link !== undefined && isOurGroup(link.group)) return [];
+      return [{ prefix: route.destination, by: `the route via ${link?.name ?? route.gateway ?? "several ways"}` }];
+    });
+}
+
+export function readLinks(route: NetlinkSocket): { links: ObservedLink[]; routes: Route[] } {
+  const raw = listLinks(route);
+  const byIndex = new Map(raw.map((link) => [link.index, link]));
+  const addresses = Map.groupBy(listAddresses(route), (a) => a.link);
+  const links = raw.map((link) => observedLink(link, byIndex, (addresses.get(link.index) ?? []).map((a) => a.cidr)));
+  return { links, routes: listRoutes(route) };
+}
+
+const mainTable = 254;
+/** RTPROT_RA of linux/rtnetlink.h. */
+const fromRouterAdvert = 9;
+
+function observedLink(link: Link, byIndex: Map<number, Link>, addresses: Cidr[]): ObservedLink {
+  const master = link.master === undefined ? undefined : byIndex.get(link.master);
+  return {
+    name: link.name as IfName,
+    index: link.index,
+    kind: link.kind,
+    mac: link.mac,
+    mtuBytes: link.mtuBytes,
+    group: link.group,
+    up: link.up,
+    master: master?.name as IfName | undefined,
+    altNames: link.altNames,
+    port: link.port === undefined ? undefined : { isolated: link.port.isolated, hairpin: link.port.hairpin },
+    addresses,
+  };
+}
+
+function observeGuestSide(attachment: AttachmentRecord): ObservedGuestSide | "gone" {
+  if (!namespaceExists(attachment.netns)) return "gone";
+  using netns = openNamespace(namespacePath(attachment.netns));
+  using inside = NetlinkSocket.open("route", { netns });
+  const links = listLinks(inside);
+  const link = links.find((l) => l.name === guestInterface(attachment.nic));
+  if (link === undefined) return "gone";
+  return {
+    link: guestInterface(attachment.nic),
+    mac: link.mac,
+    up: link.up,
+    mtuBytes: link.mtuBytes,
+    loopbackUp: links.some((l) => l.loopback && l.up),
+    addresses: listAddresses(inside, { link: link.index }).map((a) => a.cidr),
+    gateways: listRoutes(inside, { link: link.index }).flatMap((r) => (prefixLength(r.destination) === 0 && r.gateway !== undefined ? [r.gateway] : [])),
+  };
+}
+
+function advertisedBy(routes: readonly Route[], links: readonly ObservedLink[]): IfName[] {
+  const indexes = new Set(routes.filter((r) => r.protocol === fromRouterAdvert && prefixLength(r.destination) === 0).map((r) => r.link));
+  return links.filter((l) => indexes.has(l.index)).map((l) => l.name);
+}
+
+function readSettings(paths: readonly (readonly string[])[]): Map<string, string> {
+  const values = new Map<string, string>();
+  for (const path of paths) {
+    const value = readSysctl(path as SysctlPath);
+    if (value !== undefined) values.set(path.join("/"), value);
+  }
+  return values;
+}

@@ -1,0 +1,30 @@
+import type { VerbContext } from "./context.ts";
+import { joinErrors, NexusError } from "../base/errors.ts";
+
+/** Does the same to the named object and every further one, goes on after a failure, and prints what was done. @throws the failures, together */
+export async function eachName<Item>(c: VerbContext, act: (name: string) => Promise<Item[]>): Promise<void> {
+  const [first] = ["NAME", "REF"].map((arg) => c.arg(arg)).filter((name) => name !== "");
+  const done: Item[] = [];
+  const errors: unknown[] = [];
+  for (const name of [...(first === undefined ? [] : [first]), ...c.rest]) {
+    try {
+      done.push(...(await act(name)));
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (done.length > 0 && (errors.length === 0 || !c.out.json)) c.out.result(done, () => done.map((item) => `${nameOf(item)}\n`).join(""));
+  if (errors.length > 0) throw together(errors);
+}
+
+function nameOf(item: unknown): string {
+  return typeof item === "object" && item !== null && "name" in item ? String(item.name) : String(item);
+}
+
+/** One error that says all; its code is the first one's, which also decides the exit code. */
+function together(errors: unknown[]): unknown {
+  const first = errors[0];
+  if (errors.length === 1 || !(first instanceof NexusError)) return joinErrors(errors, "several failed");
+  const text = errors.map((error) => (error instanceof Error ? error.message : String(error))).join("\n");
+  return new NexusError(first.code, text, { hint: first.hint, details: first.details });
+}

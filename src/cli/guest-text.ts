@@ -1,0 +1,57 @@
+import { bytesText, since } from "./figures.ts";
+import { facts } from "./tables.ts";
+import type { PublishSpec } from "../spec/node.ts";
+import type { GuestView, LimitsView } from "../spec/views.ts";
+
+/** `10.0.42.5, fd00::5`: where a guest is reached. */
+export function addressesText(guest: GuestView): string {
+  return guest.attachments.flatMap((a) => a.addresses.map((cidr) => cidr.split("/")[0] ?? cidr)).join(",");
+}
+
+export function publishText(publish: readonly PublishSpec[]): string {
+  return publish.map(oneText).join(", ");
+}
+
+/** `running 5m`, `exited (137, out of memory) 2s ago`. */
+export function stateText(guest: GuestView): string {
+  if (guest.state === "running" && guest.startedAt !== undefined) return `running ${since(guest.startedAt)}`;
+  if (guest.exit === undefined || (guest.state !== "exited" && guest.state !== "failed")) return guest.state;
+  const how = guest.exit.oomKilled ? "out of memory" : (guest.exit.signal ?? String(guest.exit.code));
+  return `${guest.state} (${how}) ${since(guest.exit.at)} ago`;
+}
+
+/** Everything worth knowing of one guest, for `inspect`. */
+export function guestFacts(g: GuestView): string {
+  return facts([
+    ["name", g.name],
+    ["state", stateText(g)],
+    ["problem", g.problem],
+    ["image", g.image],
+    ["command", g.spec?.command.join(" ")],
+    ["pid", g.pid?.toString()],
+    ["runtime", g.runtime],
+    ["restarts", g.restarts === 0 ? undefined : `${g.restarts} (policy ${g.spec?.restart ?? "no"})`],
+    ["limits", g.limits === undefined ? undefined : limitsText(g.limits)],
+    ["namespace", g.netns],
+    ...g.attachments.map((a) => [`network ${a.network}`, `${a.addresses.join(", ")}  via ${a.gateways.join(", ") || "-"}  ${a.nic} ${a.mac}, mtu ${a.mtuBytes}, host side ${a.hostInterface}`] as const),
+    ["published", publishText(g.publish)],
+    ["created", g.createdAt],
+    ...(g.exit?.lastLines ?? []).map((line) => ["last words", line] as const),
+  ]);
+}
+
+function limitsText(limits: LimitsView): string {
+  const parts: string[] = [];
+  if (limits.memoryBytes !== undefined) parts.push(`memory ${bytesText(limits.memoryBytes)}`);
+  if (limits.cpuShares !== undefined) parts.push(`cpu weight ${limits.cpuShares}`);
+  if (limits.cpus !== undefined) parts.push(`cpus ${limits.cpus}`);
+  if (limits.pids !== undefined) parts.push(`pids ${limits.pids}`);
+  return parts.join(", ");
+}
+
+function oneText(p: PublishSpec): string {
+  const host = p.hostAddress === undefined ? "" : p.hostAddress.includes(":") ? `[${p.hostAddress}]:` : `${p.hostAddress}:`;
+  const width = p.hostPortEnd === undefined ? 0 : p.hostPortEnd - p.hostPort;
+  const range = (from: number) => (width === 0 ? String(from) : `${from}-${from + width}`);
+  return `${host}${range(p.hostPort)}->${range(p.guestPort)}/${p.protocol}`;
+}

@@ -1,0 +1,75 @@
+import type { VerbContext } from "../context.ts";
+import { facts } from "../tables.ts";
+import { since } from "../figures.ts";
+import { errorCatalogue, NexusError } from "../../base/errors.ts";
+import type { DaemonOptions } from "../../api/places.ts";
+
+/** nexusd itself: serves until it is told to end. */
+export async function foreground(c: VerbContext): Promise<number> {
+  const { runDaemon } = await import("../../daemon/main.ts");
+  return await runDaemon(optionsOf(c));
+}
+
+export async function start(c: VerbContext): Promise<void> {
+  const { listensOn, startDaemon } = await import("../start-daemon.ts");
+  if (await listensOn(c.socketPath)) {
+    c.out.result({ running: true, started: false, socket: c.socketPath }, () => `nexusd serves ${c.socketPath} already\n`);
+    return;
+  }
+  const { configFile, stateDir, runDir } = optionsOf(c);
+  const args = [
+    ...(configFile === undefined ? [] : ["--config", configFile]),
+    ...(stateDir === undefined ? [] : ["--state-dir", stateDir]),
+    ...(runDir === undefined ? [] : ["--run-dir", runDir]),
+  ];
+  await startDaemon({ socketPath: c.socketPath, args, ...(stateDir === undefined ? {} : { stateDir }) });
+  c.out.result({ running: true, started: true, socket: c.socketPath }, () => `nexusd serves ${c.socketPath}\n`);
+}
+
+export async function stop(c: VerbContext): Promise<void> {
+  const { listensOn } = await import("../start-daemon.ts");
+  const { setTimeout: delay } = await import("node:timers/promises");
+  await (await c.runningClient()).call("shutdown");
+  const deadline = performance.now() + 30_000;
+  while (await listensOn(c.socketPath)) {
+    if (performance.now() > deadline) throw new NexusError("timeout", "nexusd agreed to end but still serves its socket after 30 s");
+    await delay(20);
+  }
+  c.out.result({ running: false }, () => "nexusd ended; guests keep running\n");
+}
+
+/** Ends with 3 when no daemon runs, as every verb that needs one does. */
+export async function status(c: VerbContext): Promise<number> {
+  try {
+    const info = await (await c.runningClient()).call("info", {}, { timeoutMs: 5000 });
+    c.out.result({ running: true, ...info }, () =>
+      facts([
+        ["nexusd", `${info.version}, pid ${info.pid}, up ${since(info.startedAt)}`],
+        ["socket", info.socket],
+        ["state", info.stateDir],
+        ["kernel", info.kernel],
+        ["networks", String(info.networks)],
+        ["guests", `${info.guests.total}, ${info.guests.running} running`],
+        ...info.features.filter((f) => !f.present).map((f) => ["missing", f.note === undefined ? f.name : `${f.name}: ${f.note}`] as const),
+      ]),
+    );
+    return 0;
+  } catch (error) {
+    if (!(error instanceof NexusError) || error.code !== "daemon-unreachable") throw error;
+    c.out.result({ running: false, reason: error.message }, () => `not running: ${error.message}\n`);
+    return errorCatalogue["daemon-unreachable"].exit;
+  }
+}
+
+function optionsOf(c: VerbContext): DaemonOptions {
+  const { flags } = c;
+  const [configFile, stateDir, runDir, socketPath] = [flags.text("config"), flags.text("state-dir"), flags.text("run-dir"), flags.text("socket") ?? c.io.env["NEXUS_SOCKET"]];
+  return {
+    ...(configFile === undefined ? {} : { configFile }),
+    ...(stateDir === undefined ? {} : { stateDir }),
+    ...(runDir === undefined ? {} : { runDir }),
+    ...(socketPath === undefined || socketPath === "" ? {} : { socketPath }),
+    doctor: c.command.path === "daemon" && flags.on("doctor"),
+    json: flags.on("json"),
+  };
+}

@@ -1,0 +1,79 @@
+import { once } from "node:events";
+import type { Io, VerbContext } from "../context.ts";
+import type { ExecCall } from "../../api/exec-client.ts";
+import { NexusError } from "../../base/errors.ts";
+
+/** Runs a command in a node with this terminal or these pipes; gives the command's exit code. */
+export async function exec(c: VerbContext): Promise<number> {
+  if (c.rest.length === 0) throw new NexusError("usage", "nexus node exec: the command is missing", { hint: "for example: nexus node exec web sh" });
+  const { io } = c;
+  const terminal = wantsTerminal(c);
+  const interactive = terminal || c.flags.on("interactive");
+  const { envOf } = await import("../guest-flags.ts");
+  const cwd = c.flags.text("workdir");
+  const client = await c.client();
+  const call = await client.exec(c.arg("NAME"), {
+    command: c.rest,
+    env: { ...(terminal ? { TERM: io.env["TERM"] ?? "xterm" } : {}), ...envOf(c) },
+    ...(cwd === undefined ? {} : { cwd }),
+    ...(terminal ? { terminal: sizeOf(io) } : {}),
+  });
+  using cleanups = new DisposableStack();
+  if (terminal) useTerminal(io, call, cleanups);
+  else passSignals(call, cleanups);
+  if (interactive) cleanups.defer(passInput(io, call));
+  else void call.send({ kind: "stdin-end" });
+  return await call.finish(async (stream, bytes) => {
+    const to = stream === "stdout" ? io.stdout : io.stderr;
+    if (!to.write(bytes)) await once(to, "drain");
+  });
+}
+
+/** A terminal by default when both ends of this command are one. */
+function wantsTerminal(c: VerbContext): boolean {
+  const { stdin, stdout } = c.io;
+  if (c.flags.on("no-tty")) return false;
+  if (c.flags.on("tty") && stdin.isTTY !== true) throw new NexusError("usage", "nexus node exec: -t needs a terminal as input", { hint: "leave -t out, or use -i to pass input on" });
+  return c.flags.on("tty") || (stdin.isTTY === true && stdout.isTTY === true);
+}
+
+/** Raw mode: keys go to the command as they are, Ctrl-C included; the size follows the window. */
+function useTerminal(io: Io, call: ExecCall, cleanups: DisposableStack): void {
+  io.stdin.setRawMode?.(true);
+  cleanups.defer(() => io.stdin.setRawMode?.(false));
+  const resize = () => void call.send({ kind: "resize", ...sizeOf(io) });
+  io.stdout.on("resize", resize);
+  cleanups.defer(() => io.stdout.off("resize", resize));
+}
+
+function passSignals(call: ExecCall, cleanups: DisposableStack): void {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const) {
+    const pass = () => void call.send({ kind: "signal", signal });
+    process.on(signal, pass);
+    cleanups.defer(() => process.off(signal, pass));
+  }
+}
+
+/** Gives a function that lets go of the input, so that the process can end while it is still open. */
+function passInput(io: Io, call: ExecCall): () => void {
+  let released = false;
+  const take = (chunk: Buffer) => {
+    io.stdin.pause();
+    void call.send({ kind: "stdin", bytes: chunk }).then(() => released || io.stdin.resume());
+  };
+  const end = () => void call.send({ kind: "stdin-end" });
+  io.stdin.on("data", take);
+  io.stdin.on("end", end);
+  return () => {
+    released = true;
+    io.stdin.off("data", take);
+    io.stdin.off("end", end);
+    io.stdin.pause();
+    if ("unref" in io.stdin && typeof io.stdin.unref === "function") io.stdin.unref();
+  };
+}
+
+/** A terminal that does not know its size says 0. */
+function sizeOf(io: Io): { columns: number; rows: number } {
+  return { columns: io.stdout.columns || 80, rows: io.stdout.rows || 24 };
+}

@@ -1,0 +1,167 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Host } from "../apply/host.ts";
+import type { Answer } from "../api/contract.ts";
+import { startServer } from "../api/server.ts";
+import { systemClock } from "../base/clock.ts";
+import { NexusError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { Name } from "../base/names.ts";
+import type { GuestPlan } from "../guests/driver.ts";
+import { createOciDriver, type OciDriver } from "../guests/oci.ts";
+import { runDoctor } from "../host/doctor/run.ts";
+import { ImageStore } from "../images/store.ts";
+import { tryLock } from "../kernel/lock.ts";
+import { namespacePath } from "../kernel/namespaces.ts";
+import { callerOf, takeAbstractLock } from "../kernel/unix-socket.ts";
+import { netnsName } from "../plan/naming.ts";
+import { DnsServer } from "../services/dns/server.ts";
+import { placesOf, type Surroundings } from "../spec/config.ts";
+import { State } from "../state/state.ts";
+import { Chronicle } from "./chronicle.ts";
+import { withDefaultNetwork } from "./default-network.ts";
+import { Guests } from "./guests.ts";
+import { planOf } from "./guest-plan.ts";
+import { runtimeProbes } from "./examine.ts";
+import { makeHandlers } from "./handlers.ts";
+import { Names } from "./names.ts";
+import { Networks } from "./networks.ts";
+import { type Container, Nodes } from "./nodes.ts";
+import { listenerOn } from "./port-check.ts";
+import { Reconciler } from "./reconciler.ts";
+import { type ConfigFile, Settings } from "./settings.ts";
+import { version } from "./version.ts";
+import { watchKernel } from "./watches.ts";
+import { Wiring } from "./wiring.ts";
+import { attachmentsOf, World } from "./world.ts";
+
+export type DaemonInput = { source: ConfigFile; surroundings: Surroundings; log: Log; /** Called when a caller asks the daemon to end. */ onShutdown: () => void };
+
+export type Daemon = AsyncDisposable & { socket: string; stateDir: string };
+
+/** The bound name that makes a second daemon in one network namespace impossible. */
+const lockName = "nexus/nexusd";
+
+/** Opens everything, adopts what is there, and serves. On return the host is as it should be. @throws NexusError daemon-running, not-permitted, state-corrupt; KernelError */
+export async function startDaemon({ source, surroundings, log, onShutdown }: DaemonInput): Promise<Daemon> {
+  await using stack = new AsyncDisposableStack();
+  const places = placesOf(source.config, surroundings);
+  stack.use(onlyDaemonHere());
+  const state = stack.use(State.open(places.stateDir, tryLock, systemClock));
+  const settings = new Settings(source, state.settings);
+  const host = stack.use(openHost());
+  const chronicle = new Chronicle(state.events, systemClock, log);
+  const snapshot = state.load();
+  const world = new World(state.identity.instance, snapshot);
+  const residents = () => new Map([...world.live].flatMap((name) => residentOf(name, nodes)));
+  const wiring = new Wiring({ world, state, host, chronicle, log, residents });
+  wiring.adopt();
+
+  const dnsProblems = new Map<Name, string>();
+  const dns = stack.use(new DnsServer({ domain: settings.config.dns.domain, log }));
+  dns.setUpstreams(undefined, settings.config.dns.upstreams);
+  const names = new Names(dns, world, (network, problem) => {
+    if (dnsProblems.get(network) === problem) return;
+    dnsProblems.set(network, problem);
+    chronicle.tell({ kind: "dns.failed", subject: network, message: problem });
+  });
+
+  const networks = new Networks({ world, state, wiring, chronicle, clock: systemClock, onChange: (network, present) => names.networkChanged(network, present) });
+  const guests = new Guests({
+    world,
+    state,
+    wiring,
+    clock: systemClock,
+    listener: listenerOn,
+    onChange: (guest, live) => names.guestChanged(guest, live),
+    ensureNetworks: (newcomer) => withDefaultNetwork(newcomer, networks, settings.config),
+  });
+  const images = new ImageStore({ directory: join(places.stateDir, "images") });
+  const guestsDirectory = join(places.stateDir, "guests");
+  const driver = createOciDriver({ directory: join(places.stateDir, "runtime"), images, guestsDirectory });
+  const guestPlan = (guest: Container): GuestPlan => planOf(guest, { world, domain: settings.config.dns.domain, guestsDirectory, netns: namespacePath(netnsName(guest.name)) });
+  const nodes: Nodes = stack.use(new Nodes({ guests, driver, chronicle, log, planOf: guestPlan, runtimeName: () => "oci" }));
+  const alongside = async () => {
+    names.retry();
+    await finishLeaving({ world, state, driver, guestPlan });
+    for (const guest of guests.all()) if (guest.kind === "container" && nodes.running(guest.name) !== undefined) driver.rotateLogs(guestPlan(guest));
+    state.checkpoint();
+  };
+  const reconciler = stack.use(new Reconciler({ wiring, chronicle, log, alongside }));
+
+  // Attachments without a process of ours run whenever the daemon does.
+  for (const guest of guests.all()) if (guest.kind === "netns" || guest.state === "running") world.live.add(guest.name);
+  await reconciler.run("the start");
+  for (const network of networks.all()) names.networkChanged(network, true);
+  for (const guest of guests.all()) if (world.live.has(guest.name)) names.guestChanged(guest, true);
+  await nodes.recover({ rebooted: state.noteBoot(readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()) });
+  stack.use(watchKernel({ host, chronicle, isOurs: (link) => isWanted(link.name, world), ask: (reason) => reconciler.ask(reason), distrustFirewall: () => wiring.distrustFirewall() }));
+
+  const startedAt = new Date().toISOString();
+  const info = (): Answer<"info"> => ({
+    version,
+    pid: process.pid,
+    startedAt,
+    socket: places.socket,
+    stateDir: places.stateDir,
+    runDir: places.runDir,
+    kernel: readFileSync("/proc/sys/kernel/osrelease", "utf8").trim(),
+    networks: world.networks.size,
+    guests: { total: world.guests.size, running: world.live.size },
+    features: [{ name: "owner-persist", present: host.firewall.features.ownerPersist, ...(host.firewall.features.ownerPersist ? {} : { note: "tables are watched and rebuilt instead (Linux 6.9 has it)" }) }],
+  });
+  const doctor = () =>
+    runDoctor({
+      stateDirectory: places.stateDir,
+      socketPath: places.socket,
+      networks: networks.all().map((n) => ({ name: n.name, bridge: n.bridge, prefixes: n.subnets.map((s) => s.prefix) })),
+      probeRuntimes: () => runtimeProbes(driver),
+      daemonPid: process.pid,
+    });
+  const handlers = makeHandlers({ world, networks, guests, nodes, wiring, chronicle, reconciler, settings, images, driver, info, version, doctor, problemOf: (name) => dnsProblems.get(name), shutdown: onShutdown });
+  const server = await startServer({ socketPath: places.socket, group: settings.config.socket_group, version, handlers, peerOf: callerOf, log });
+  stack.defer(() => server.close());
+  log.info({ socket: places.socket, state: places.stateDir, networks: world.networks.size, guests: world.guests.size }, "nexusd serves");
+  const kept = stack.move();
+  return { socket: places.socket, stateDir: places.stateDir, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+function onlyDaemonHere(): Disposable {
+  const lock = takeAbstractLock(lockName);
+  if (lock.kind === "held") return lock.lock;
+  const who = lock.holder === undefined ? "" : ` (pid ${lock.holder.pid})`;
+  throw new NexusError("daemon-running", `another nexusd${who} serves this network namespace`, { hint: "stop it with `nexus daemon stop`", details: { pid: lock.holder?.pid } });
+}
+
+function openHost(): Host {
+  try {
+    return Host.open();
+  } catch (error) {
+    if (error instanceof Error && "errno" in error && error.errno === "EPERM") {
+      throw new NexusError("not-permitted", "the kernel refuses network changes: CAP_NET_ADMIN is missing", { hint: "run nexusd as root, or give it CAP_NET_ADMIN and CAP_SYS_ADMIN; `nexus doctor` says more", cause: error });
+    }
+    throw error;
+  }
+}
+
+function residentOf(name: Name, nodes: Nodes): [string, number][] {
+  const running = nodes.running(name);
+  return running === undefined ? [] : [[netnsName(name), running.pid]];
+}
+
+function isWanted(link: string, world: World): boolean {
+  if ([...world.networks.values()].some((n) => n.bridge === link)) return true;
+  return [...world.live].some((name) => {
+    const guest = world.guests.get(name);
+    return guest !== undefined && attachmentsOf(guest).some((a) => a.hostInterface === link);
+  });
+}
+
+/** Guests whose removal was cut short by a crash. */
+async function finishLeaving(o: { world: World; state: State; driver: OciDriver; guestPlan: (guest: Container) => GuestPlan }): Promise<void> {
+  for (const guest of [...o.world.leaving.values()]) {
+    if (guest.kind === "container") await o.driver.remove(o.guestPlan(guest));
+    o.state.guests.delete(guest.id);
+    o.world.leaving.delete(guest.id);
+  }
+}

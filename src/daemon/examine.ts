@@ -1,0 +1,31 @@
+import { join } from "node:path";
+import { createOciDriver, type OciDriver } from "../guests/oci.ts";
+import type { DoctorReport, RuntimeProbe } from "../host/doctor/report.ts";
+import { runDoctor } from "../host/doctor/run.ts";
+import { ImageStore } from "../images/store.ts";
+import type { Prefix } from "../base/prefix.ts";
+import { type Config, placesOf, type Surroundings } from "../spec/config.ts";
+
+/** The doctor without a daemon: for hosts on which none can start. Looks only at what is configured. */
+export function examine(config: Config, surroundings: Surroundings, options: { fix: boolean }): Promise<DoctorReport> {
+  const places = placesOf(config, surroundings);
+  const { bridge_name: bridge, subnet } = config.network;
+  const prefixes: Prefix[] = subnet === "auto" ? [] : [subnet];
+  const images = new ImageStore({ directory: join(places.stateDir, "images") });
+  const driver = createOciDriver({ directory: join(places.stateDir, "runtime"), images });
+  return runDoctor(
+    { stateDirectory: places.stateDir, socketPath: places.socket, networks: [{ name: "default", bridge, prefixes }], probeRuntimes: () => runtimeProbes(driver) },
+    options,
+  );
+}
+
+/** Every runtime tried, in the doctor's words. */
+export async function runtimeProbes(driver: OciDriver): Promise<RuntimeProbe[]> {
+  const probes = await driver.probeRuntimes();
+  return probes.map(({ runtime, version, result }) => ({
+    name: runtime.cover === undefined ? runtime.program : `${runtime.program} with ${runtime.cover} covered`,
+    works: result.kind === "works",
+    ...(version === undefined ? {} : { version }),
+    ...(result.kind === "works" ? {} : { problem: result.kind === "absent" ? "not installed" : result.problem }),
+  }));
+}

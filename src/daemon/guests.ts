@@ -1,0 +1,146 @@
+import type { Clock } from "../base/clock.ts";
+import { NexusError } from "../base/errors.ts";
+import type { Name } from "../base/names.ts";
+import type { PublishSpec } from "../spec/node.ts";
+import type { Desired as Wanted, GuestRecord, Lifecycle } from "../state/rows.ts";
+import type { State } from "../state/state.ts";
+import { admit, type Admission, type Newcomer } from "./admit.ts";
+import type { Wiring } from "./wiring.ts";
+import type { World } from "./world.ts";
+
+export type GuestsOptions = {
+  world: World;
+  state: State;
+  wiring: Wiring;
+  clock: Clock;
+  listener: (publish: PublishSpec) => string | undefined;
+  /** Told after every change of who is live: names follow guests. */
+  onChange: (guest: GuestRecord, live: boolean) => void;
+  /** Makes sure that the networks a newcomer names exist; fills in the default one. */
+  ensureNetworks: (newcomer: Newcomer) => Newcomer;
+};
+
+/** Guests of every kind: in state, in memory and on the wire, always changed in that order. */
+export class Guests {
+  readonly world: World;
+  readonly #o: GuestsOptions;
+
+  constructor(options: GuestsOptions) {
+    this.#o = options;
+    this.world = options.world;
+  }
+
+  all(): GuestRecord[] {
+    return [...this.world.guests.values()];
+  }
+
+  find(name: Name): GuestRecord | undefined {
+    return this.world.guests.get(name);
+  }
+
+  /** Decides and writes down; nothing is in the kernel yet. @throws NexusError as admit does */
+  admit(newcomer: Newcomer, wanted: Exclude<Wanted, "absent">): GuestRecord {
+    const { world, state } = this.#o;
+    const { guest, claims } = admit(this.#o.ensureNetworks(newcomer), this.admission(world));
+    const record: GuestRecord = { ...guest, desired: wanted };
+    world.addGuest(record, claims);
+    try {
+      state.guests.insert(record);
+    } catch (error) {
+      world.removeGuest(record);
+      throw error;
+    }
+    return record;
+  }
+
+  /** What admitting to a world asks: this one, or a copy of it. */
+  admission(world: World): Admission {
+    const { state, clock, listener } = this.#o;
+    return { world, clock, remembered: (network, owner, family) => state.guests.remembered.find(network, owner, family), listener };
+  }
+
+  /** An attachment without a process: in the kernel when this returns, or not at all. */
+  createAttachment(newcomer: Newcomer): GuestRecord {
+    const admitted = this.admit(newcomer, "running");
+    try {
+      this.attach(admitted);
+    } catch (error) {
+      this.#forget(admitted);
+      throw error;
+    }
+    // Its row says that it should run; that it does is seen by looking, so no second write is needed.
+    return this.#remember({ ...admitted, state: "running", startedAt: this.#o.clock.now() });
+  }
+
+  /** Kernel first, then the row: a crash in between gives the attachment back, and its removal was not yet answered. */
+  removeAttachment(name: Name): void {
+    const guest = this.find(name);
+    if (guest?.kind !== "netns") throw new NexusError("not-found", `there is no attachment ${name}`, { hint: "nexus attachment ls lists them" });
+    this.detach(guest);
+    this.#forget(guest);
+  }
+
+  update(guest: GuestRecord, change: Partial<Lifecycle>): GuestRecord {
+    const now = this.find(guest.name) ?? guest;
+    const next = { ...now, ...change } as GuestRecord;
+    this.#o.state.guests.setLifecycle(next.id, next);
+    return this.#remember(next);
+  }
+
+  /** Writes down new interfaces for a guest that is not attached. */
+  reattach(guest: GuestRecord): GuestRecord {
+    this.#o.state.transaction(() => {
+      this.#o.state.guests.setAttachments(guest.id, guest);
+      this.#o.state.guests.setLifecycle(guest.id, guest);
+    });
+    return this.#remember(guest);
+  }
+
+  attach(guest: GuestRecord): void {
+    this.world.live.add(guest.name);
+    try {
+      this.#o.wiring.attach(guest);
+    } catch (error) {
+      this.world.live.delete(guest.name);
+      throw error;
+    }
+    this.#o.onChange(guest, true);
+  }
+
+  /** The guest is attached already: a daemon before this one did it. */
+  goLive(name: Name): void {
+    this.world.live.add(name);
+    const guest = this.find(name);
+    if (guest !== undefined) this.#o.onChange(guest, true);
+  }
+
+  detach(guest: GuestRecord): void {
+    if (!this.world.live.delete(guest.name)) return;
+    this.#o.onChange(guest, false);
+    this.#o.wiring.detach(guest);
+  }
+
+  /** The guest is to vanish: its name, addresses and ports are free from here on, whatever happens. */
+  retire(guest: GuestRecord): void {
+    this.detach(guest);
+    this.#o.state.guests.retire(guest.id);
+    this.world.removeGuest(guest);
+    this.world.leaving.set(guest.id, guest);
+  }
+
+  /** Nothing of it is left. */
+  bury(guest: GuestRecord): void {
+    this.#o.state.guests.delete(guest.id);
+    this.world.leaving.delete(guest.id);
+  }
+
+  #forget(guest: GuestRecord): void {
+    this.#o.state.guests.delete(guest.id);
+    this.world.removeGuest(guest);
+  }
+
+  #remember(guest: GuestRecord): GuestRecord {
+    this.world.replaceGuest(guest);
+    return guest;
+  }
+}

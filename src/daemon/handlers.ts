@@ -1,0 +1,165 @@
+import type { Answer, Handlers, Input } from "../api/contract.ts";
+import { NexusError } from "../base/errors.ts";
+import type { Name } from "../base/names.ts";
+import type { GuestDriver } from "../guests/driver.ts";
+import { netnsDirectory } from "../kernel/namespaces.ts";
+import type { ImageStore, ImageView } from "../images/store.ts";
+import type { GuestView, NetworkView } from "../spec/views.ts";
+import type { GuestRecord, NetworkRow } from "../state/rows.ts";
+import type { Chronicle } from "./chronicle.ts";
+import type { Guests } from "./guests.ts";
+import type { Networks } from "./networks.ts";
+import type { Nodes } from "./nodes.ts";
+import { preview } from "./preview.ts";
+import type { Reconciler } from "./reconciler.ts";
+import type { Settings } from "./settings.ts";
+import { guestView, networkView } from "./views.ts";
+import { answerWhy } from "./why.ts";
+import type { Wiring } from "./wiring.ts";
+import type { World } from "./world.ts";
+
+export type Rooms = {
+  world: World;
+  networks: Networks;
+  guests: Guests;
+  nodes: Nodes;
+  wiring: Wiring;
+  chronicle: Chronicle;
+  reconciler: Reconciler;
+  settings: Settings;
+  images: ImageStore;
+  driver: GuestDriver;
+  info: () => Answer<"info">;
+  version: string;
+  doctor: () => Promise<Answer<"doctor">>;
+  /** Problems of a network beyond the kernel's: its DNS. */
+  problemOf: (network: Name) => string | undefined;
+  shutdown: () => void;
+};
+
+/** The API's operations, each a few lines on what the rooms do. */
+export function makeHandlers(r: Rooms): Handlers {
+  const viewNetwork = (network: NetworkRow): NetworkView =>
+    networkView(network, r.world, { uplinkMtuBytes: r.wiring.uplinkMtuBytes, problem: r.wiring.problems.get(network.name) ?? r.problemOf(network.name), counters: r.wiring.counters(network) });
+  const viewGuest = (guest: GuestRecord): GuestView => guestView(guest, r.world, { uplinkMtuBytes: r.wiring.uplinkMtuBytes, running: r.nodes.running(guest.name), netnsDirectory });
+  const viewNode = (name: Name) => viewGuest(r.nodes.get(name));
+  const ofKind = (kind: GuestRecord["kind"]) => r.guests.all().filter((guest) => guest.kind === kind);
+
+  return {
+    health: async () => ({ status: "ok" }),
+    version: async () => ({ version: r.version, api: "v1", node: process.version }),
+    info: async () => r.info(),
+
+    "network.list": async () => r.networks.all().map(viewNetwork),
+    "network.create": async ({ body }) => viewNetwork(r.networks.create(body)),
+    "network.get": async ({ params }) => viewNetwork(r.networks.get(params.name)),
+    "network.change": async ({ params, body }) => viewNetwork(r.networks.change(params.name, body)),
+    "network.remove": async ({ params, query }) => ({ removed: await removeNetwork(r, params.name, query.force) }),
+    "network.reset": async ({ query }) => ({ removed: await reset(r, query.force) }),
+    why: async ({ query }) => answerWhy(query, r.world, r.wiring),
+
+    "guest.list": async () => r.guests.all().map(viewGuest),
+    "node.list": async () => ofKind("container").map(viewGuest),
+    "node.create": async ({ body, query }, { progress }) => viewGuest(await r.nodes.create(body, { start: query.start, progress })),
+    "node.get": async ({ params }) => viewNode(params.name),
+    "node.start": async ({ params }, { progress }) => viewGuest(await r.nodes.start(params.name, progress)),
+    "node.stop": async ({ params, query }) => viewGuest(await r.nodes.stop(params.name, query.grace * 1000)),
+    "node.restart": async ({ params, query }, { progress }) => viewGuest(await r.nodes.restart(params.name, { graceMs: query.grace * 1000, progress })),
+    "node.remove": async ({ params, query }) => {
+      await r.nodes.remove(params.name, { force: query.force });
+      return { removed: [params.name] };
+    },
+    "node.exec": async ({ params, body }) => r.driver.exec(r.nodes.runningPlan(params.name), execRequest(body)),
+    "node.logs": async ({ params, query }, { signal }) =>
+      r.driver.logs(r.nodes.plan(params.name), { follow: query.follow, signal, ...(query.tail === undefined ? {} : { tailLines: query.tail }) }),
+
+    "attachment.list": async () => ofKind("netns").map(viewGuest),
+    "attachment.create": async ({ body }) => viewGuest(r.guests.createAttachment({ kind: "netns", spec: body })),
+    "attachment.get": async ({ params }) => viewGuest(attachment(r, params.name)),
+    "attachment.remove": async ({ params }) => {
+      r.guests.removeAttachment(params.name);
+      return { removed: [params.name] };
+    },
+
+    "image.list": async () => r.images.list().map((image) => imageView(r, image)),
+    "image.pull": async ({ body }, { progress }) => {
+      const { reference } = await r.images.pull(body.reference, progress);
+      const image = r.images.list().find((i) => i.reference === reference);
+      if (image === undefined) throw new NexusError("internal", `image ${reference} was fetched and is not listed`);
+      return imageView(r, image);
+    },
+    "image.remove": async ({ params }) => {
+      r.images.remove(params.reference);
+      return { removed: [params.reference] };
+    },
+
+    "config.show": async () => ({ ...(r.settings.file === undefined ? {} : { file: r.settings.file }), settings: r.settings.all() }),
+    "config.get": async ({ params }) => r.settings.get(params.key),
+    "config.set": async ({ params, body }) => r.settings.set(params.key, body.value),
+
+    "event.list": async ({ query }, { signal }) => r.chronicle.read({ ...query, signal }),
+    "plan.preview": async ({ body }) => ({ steps: preview(body, r) }),
+    "plan.pending": async () => ({ steps: r.wiring.pending() }),
+    reconcile: async () => ({ steps: await r.reconciler.run("a request") }),
+    doctor: async () => r.doctor(),
+    shutdown: async () => {
+      // After the answer has gone out.
+      setTimeout(r.shutdown, 20);
+      return { status: "ok" };
+    },
+  };
+}
+
+/** With force, the guests that use it go first. */
+async function removeNetwork(r: Rooms, name: Name, force: boolean): Promise<string[]> {
+  r.networks.get(name);
+  const removed: string[] = [];
+  if (force) {
+    for (const guest of r.guests.all()) {
+      if (!guest.attachments.some((a) => a.network === name)) continue;
+      await removeGuest(r, guest);
+      removed.push(guest.name);
+    }
+  }
+  r.networks.remove(name);
+  return [...removed, name];
+}
+
+async function reset(r: Rooms, force: boolean): Promise<string[]> {
+  const running = r.guests.all().filter((guest) => r.nodes.running(guest.name) !== undefined);
+  if (running.length > 0 && !force) {
+    throw new NexusError("in-use", `these nodes run: ${running.map((g) => g.name).join(", ")}`, { hint: "stop them first, or use --force, which removes every guest" });
+  }
+  const removed: string[] = [];
+  for (const guest of r.guests.all()) {
+    await removeGuest(r, guest);
+    removed.push(guest.name);
+  }
+  for (const network of r.networks.all()) {
+    r.networks.remove(network.name);
+    removed.push(network.name);
+  }
+  await r.reconciler.run("a reset");
+  return removed;
+}
+
+async function removeGuest(r: Rooms, guest: GuestRecord): Promise<void> {
+  if (guest.kind === "netns") r.guests.removeAttachment(guest.name);
+  else await r.nodes.remove(guest.name, { force: true });
+}
+
+function attachment(r: Rooms, name: Name): GuestRecord {
+  const guest = r.guests.find(name);
+  if (guest?.kind === "netns") return guest;
+  throw new NexusError("not-found", `there is no attachment ${name}`, { hint: "nexus attachment ls lists them" });
+}
+
+function execRequest(body: Input<"node.exec">["body"]) {
+  const { command, env, cwd, terminal } = body;
+  return { command, env, ...(cwd === undefined ? {} : { cwd }), ...(terminal === undefined ? {} : { terminal }) };
+}
+
+function imageView(r: Rooms, image: ImageView): Answer<"image.pull"> {
+  const names = image.usedBy.map((id) => r.guests.all().find((g) => g.id === id)?.name ?? id);
+  return { reference: image.reference, sizeBytes: image.bytes, usedBy: names, ...(image.digest === "" ? {} : { digest: image.digest }), ...(image.pulledAt === "" ? {} : { pulledAt: image.pulledAt }) };
+}

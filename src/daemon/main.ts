@@ -1,0 +1,36 @@
+import { pino } from "pino";
+import type { DaemonOptions } from "../api/places.ts";
+import { doctorExitCode, formatReport } from "../host/doctor-format.ts";
+import { notify, warmThreadpool } from "../kernel/service.ts";
+import { startDaemon } from "./daemon.ts";
+import { examine } from "./examine.ts";
+import { readConfig } from "./settings.ts";
+
+/** nexusd: serves until SIGTERM, SIGINT or a caller ends it; guests and networks stay. Gives the exit code. @throws NexusError when it cannot start */
+export async function runDaemon(options: DaemonOptions): Promise<number> {
+  const surroundings = { uid: process.getuid?.() ?? 0, env: process.env };
+  const source = readConfig(options.configFile, surroundings);
+  const config = {
+    ...source.config,
+    ...(options.stateDir === undefined ? {} : { state_dir: options.stateDir }),
+    ...(options.runDir === undefined ? {} : { run_dir: options.runDir }),
+    ...(options.socketPath === undefined ? {} : { socket: options.socketPath }),
+  };
+  if (options.doctor) {
+    const report = await examine(config, surroundings, { fix: options.fix === true });
+    process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : formatReport(report));
+    return doctorExitCode(report);
+  }
+  const log = pino({ level: config.log_level, base: null }, pino.destination({ dest: 2, sync: true }));
+  const ended = Promise.withResolvers<string>();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => ended.resolve(signal));
+  // Threads of the pool must be born here, never while this thread visits a guest's namespace.
+  await warmThreadpool();
+  await using daemon = await startDaemon({ source: { file: source.file, config }, surroundings, log, onShutdown: () => ended.resolve("a request") });
+  notify({ READY: "1", STATUS: `serving ${daemon.socket}` });
+  const why = await ended.promise;
+  notify({ STOPPING: "1" });
+  log.info({ why }, "nexusd ends; guests and networks stay");
+  return 0;
+}
+

@@ -1,0 +1,269 @@
+import { NexusError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { Name } from "../base/names.ts";
+import type { GuestDriver, GuestPlan } from "../guests/driver.ts";
+import type { NodeSpec } from "../spec/node.ts";
+import type { GuestExit, LimitsView } from "../spec/views.ts";
+import type { GuestRecord } from "../state/rows.ts";
+import { renewInterfaces } from "./admit.ts";
+import type { Chronicle } from "./chronicle.ts";
+import type { Guests } from "./guests.ts";
+import { KeyedLock } from "./keyed-lock.ts";
+import { Backoff, restarts } from "./restart.ts";
+
+export type Container = Extract<GuestRecord, { kind: "container" }>;
+
+/** What is known of a running node beyond its record. */
+type Running = { pid: number; limits: LimitsView; watching: AbortController };
+
+export type NodesOptions = {
+  guests: Guests;
+  driver: GuestDriver;
+  chronicle: Chronicle;
+  log: Log;
+  planOf: (guest: Container) => GuestPlan;
+  runtimeName: () => string;
+};
+
+/** The life of container nodes: one thing at a time for each, and state that says what is. */
+export class Nodes implements AsyncDisposable {
+  readonly #o: NodesOptions;
+  readonly #lock = new KeyedLock();
+  readonly #running = new Map<Name, Running>();
+  readonly #backoffs = new Map<Name, Backoff>();
+  readonly #timers = new Map<Name, NodeJS.Timeout>();
+
+  constructor(options: NodesOptions) {
+    this.#o = options;
+  }
+
+  running(name: Name): { pid: number; limits: LimitsView } | undefined {
+    return this.#running.get(name);
+  }
+
+  /** Makes the node, and starts it unless told not to; when any part fails nothing of it remains. */
+  create(spec: NodeSpec, options: { start: boolean; progress: (line: string) => void }): Promise<Container> {
+    return this.#lock.run(spec.name, async () => {
+      const guest = this.#o.guests.admit({ kind: "container", spec }, options.start ? "running" : "stopped") as Container;
+      try {
+        await this.#o.driver.prepare(this.#o.planOf(guest), options.progress);
+        this.#o.chronicle.tell({ kind: "node.created", subject: guest.name, message: `node ${guest.name} created from ${spec.image}` });
+        return options.start ? await this.#start(guest, options.progress) : guest;
+      } catch (error) {
+        await this.#erase(guest.name);
+        throw error;
+      }
+    });
+  }
+
+  start(name: Name, progress: (line: string) => void): Promise<Container> {
+    return this.#lock.run(name, async () => {
+      const guest = this.get(name);
+      if (this.#running.has(name)) return guest;
+      this.#cancelRestart(name);
+      this.#backoffs.delete(name);
+      return this.#start(this.#o.guests.update(guest, { desired: "running" }) as Container, progress);
+    });
+  }
+
+  stop(name: Name, graceMs: number): Promise<Container> {
+    return this.#lock.run(name, () => this.#stop(this.get(name), graceMs));
+  }
+
+  restart(name: Name, options: { graceMs: number; progress: (line: string) => void }): Promise<Container> {
+    return this.#lock.run(name, async () => {
+      const stopped = await this.#stop(this.get(name), options.graceMs);
+      return this.#start(this.#o.guests.update(stopped, { desired: "running" }) as Container, options.progress);
+    });
+  }
+
+  remove(name: Name, options: { force: boolean }): Promise<void> {
+    return this.#lock.run(name, async () => {
+      this.get(name);
+      if (this.#running.has(name) && !options.force) {
+        throw new NexusError("wrong-state", `node ${name} is running`, { hint: `stop it first, or remove it with --force` });
+      }
+      await this.#erase(name);
+      this.#o.chronicle.tell({ kind: "node.removed", subject: name, message: `node ${name} removed` });
+    });
+  }
+
+  /** @throws NexusError not-found */
+  get(name: Name): Container {
+    const guest = this.#o.guests.find(name);
+    if (guest?.kind !== "container") throw new NexusError("not-found", `there is no node ${name}`, { hint: "nexus node ls lists them" });
+    return guest;
+  }
+
+  /** @throws NexusError wrong-state unless it runs */
+  runningPlan(name: Name): GuestPlan {
+    const guest = this.get(name);
+    if (!this.#running.has(name)) throw new NexusError("wrong-state", `node ${name} is ${guest.state}`, { hint: `start it: nexus node start ${name}` });
+    return this.#o.planOf(guest);
+  }
+
+  plan(name: Name): GuestPlan {
+    return this.#o.planOf(this.get(name));
+  }
+
+  /** After the daemon's start: adopts what runs, accounts for what ended meanwhile, finishes what was begun. */
+  async recover(options: { rebooted: boolean }): Promise<void> {
+    const containers = this.#o.guests.all().filter((g) => g.kind === "container");
+    await Promise.all(containers.map((guest) => this.#lock.run(guest.name, () => this.#recover(guest, options))));
+  }
+
+  async #recover(guest: Container, options: { rebooted: boolean }): Promise<void> {
+    try {
+      const status = await this.#o.driver.observe(this.#o.planOf(guest));
+      switch (status.kind) {
+        case "running":
+          if (guest.desired !== "running") return void (await this.#stop(guest, 10_000));
+          this.#o.guests.goLive(guest.name);
+          this.#adopt(this.#o.guests.update(guest, { state: "running", startedAt: Date.parse(status.startedAt) }) as Container, status);
+          this.#o.chronicle.tell({ kind: "node.adopted", subject: guest.name, message: `node ${guest.name} was running already and is looked after again` });
+          return;
+        case "exited":
+        case "absent": {
+          const unfinished = guest.state === "created" || guest.state === "starting";
+          const again = options.rebooted && guest.spec.restart === "always";
+          if (guest.desired !== "running" && !again) {
+            if (guest.state === "running" || guest.state === "stopping") this.#o.guests.update(guest, { state: "stopped" });
+            return;
+          }
+          if (unfinished || again) return void (await this.#start(this.#o.guests.update(guest, { desired: "running" }) as Container, () => {}));
+          if (guest.state !== "running" && guest.state !== "stopping") return this.#scheduleIfWanted(guest);
+          return this.#ended(guest, status.kind === "exited" ? status.exit : lostExit(options.rebooted));
+        }
+      }
+    } catch (error) {
+      this.#o.guests.update(guest, { state: "failed", problem: messageOf(error) });
+      this.#o.chronicle.tell({ kind: "node.failed", subject: guest.name, message: `node ${guest.name} could not be recovered: ${messageOf(error)}` });
+      this.#scheduleIfWanted(this.get(guest.name));
+    }
+  }
+
+  async #start(before: Container, progress: (line: string) => void): Promise<Container> {
+    const { guests, driver, planOf } = this.#o;
+    // The first start uses the interfaces that were admitted; later ones get new names, since old links may still be going.
+    const guest = before.state === "created" ? before : (guests.reattach(renewInterfaces(before, guests.world)) as Container);
+    if (before.state !== "created") await driver.prepare(planOf(guest), progress);
+    guests.attach(guest);
+    try {
+      const status = await driver.start(planOf(guest));
+      const startedAt = status.kind === "running" ? Date.parse(status.startedAt) : Date.now();
+      const running = guests.update(guest, { state: "running", startedAt, exit: undefined, problem: undefined, runtime: this.#o.runtimeName() }) as Container;
+      if (status.kind === "exited") {
+        this.#ended(running, status.exit);
+        return this.get(guest.name);
+      }
+      this.#adopt(running, status);
+      this.#o.chronicle.tell({ kind: "node.started", subject: guest.name, message: `node ${guest.name} started (pid ${status.pid})` });
+      return running;
+    } catch (error) {
+      guests.detach(guest);
+      guests.update(guest, { state: "failed", problem: messageOf(error) });
+      throw error;
+    }
+  }
+
+  #adopt(guest: Container, status: { pid: number; limits: LimitsView }): void {
+    const watching = new AbortController();
+    this.#running.set(guest.name, { pid: status.pid, limits: status.limits, watching });
+    this.#o.driver.waitExit(this.#o.planOf(guest), watching.signal).then(
+      (exit) => void this.#lock.run(guest.name, () => this.#onExit(guest, exit)),
+      (error: unknown) => {
+        if (!watching.signal.aborted) this.#o.log.error({ guest: guest.name, error: messageOf(error) }, "waiting for a node's end failed");
+      },
+    );
+  }
+
+  async #onExit(guest: Container, exit: GuestExit): Promise<void> {
+    const now = this.#o.guests.find(guest.name);
+    if (now?.id !== guest.id || !this.#running.has(guest.name) || now.kind !== "container") return;
+    this.#ended(now, exit);
+  }
+
+  #ended(guest: Container, exit: GuestExit): void {
+    const ranMs = Date.parse(exit.at) - (guest.startedAt ?? Date.parse(exit.at));
+    this.#unwatch(guest.name);
+    this.#o.guests.detach(guest);
+    const ended = this.#o.guests.update(guest, { state: "exited", exit }) as Container;
+    const how = exit.oomKilled ? "was killed: out of memory" : exit.signal === undefined ? `ended with code ${exit.code}` : `was killed by ${exit.signal}`;
+    this.#o.chronicle.tell({ kind: "node.exited", subject: guest.name, message: `node ${guest.name} ${how}`, details: { ...exit } });
+    this.#scheduleIfWanted(ended, ranMs);
+  }
+
+  #scheduleIfWanted(guest: Container, ranMs = 0): void {
+    const code = guest.exit?.code ?? 1;
+    if (guest.desired !== "running" || !restarts(guest.spec.restart, code)) return;
+    const backoff = this.#backoffs.get(guest.name) ?? new Backoff();
+    this.#backoffs.set(guest.name, backoff);
+    const delayMs = backoff.nextDelayMs(ranMs);
+    const timer = setTimeout(() => void this.#lock.run(guest.name, () => this.#startAgain(guest)), delayMs);
+    this.#timers.set(guest.name, timer);
+    this.#o.chronicle.tell({ kind: "node.restarting", subject: guest.name, message: `node ${guest.name} starts again in ${delayMs} ms (policy ${guest.spec.restart})` });
+  }
+
+  async #startAgain(guest: Container): Promise<void> {
+    this.#timers.delete(guest.name);
+    const now = this.#o.guests.find(guest.name);
+    if (now?.id !== guest.id || now.kind !== "container" || now.desired !== "running" || this.#running.has(guest.name)) return;
+    try {
+      await this.#start(this.#o.guests.update(now, { restarts: now.restarts + 1 }) as Container, () => {});
+    } catch (error) {
+      this.#o.chronicle.tell({ kind: "node.failed", subject: guest.name, message: `node ${guest.name} could not be started again: ${messageOf(error)}` });
+      this.#scheduleIfWanted(this.get(guest.name));
+    }
+  }
+
+  async #stop(guest: Container, graceMs: number): Promise<Container> {
+    this.#cancelRestart(guest.name);
+    if (!this.#running.has(guest.name) && guest.desired === "stopped" && guest.state !== "running") return guest;
+    // Wanted first: a crash from here on ends with the node stopped, as asked.
+    const stopping = this.#o.guests.update(guest, { desired: "stopped", state: this.#running.has(guest.name) ? "stopping" : guest.state }) as Container;
+    this.#unwatch(guest.name);
+    await this.#o.driver.stop(this.#o.planOf(stopping), graceMs);
+    const status = await this.#o.driver.observe(this.#o.planOf(stopping));
+    this.#o.guests.detach(stopping);
+    const stopped = this.#o.guests.update(stopping, { state: "stopped", ...(status.kind === "exited" ? { exit: status.exit } : {}) }) as Container;
+    this.#o.chronicle.tell({ kind: "node.stopped", subject: guest.name, message: `node ${guest.name} stopped` });
+    return stopped;
+  }
+
+  async #erase(name: Name): Promise<void> {
+    const guest = this.get(name);
+    this.#cancelRestart(name);
+    this.#backoffs.delete(name);
+    this.#unwatch(name);
+    // From here on the name, addresses and ports are free, and a crash ends with the node gone.
+    this.#o.guests.retire(guest);
+    await this.#o.driver.remove(this.#o.planOf(guest));
+    this.#o.guests.bury(guest);
+  }
+
+  #unwatch(name: Name): void {
+    this.#running.get(name)?.watching.abort();
+    this.#running.delete(name);
+  }
+
+  #cancelRestart(name: Name): void {
+    clearTimeout(this.#timers.get(name));
+    this.#timers.delete(name);
+  }
+
+  /** Lets go of the nodes; they keep running. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const name of [...this.#timers.keys()]) this.#cancelRestart(name);
+    for (const name of [...this.#running.keys()]) this.#unwatch(name);
+    await this.#lock.idle();
+  }
+}
+
+function lostExit(rebooted: boolean): GuestExit {
+  const why = rebooted ? "the host restarted" : "it ended while no daemon was watching";
+  return { code: 255, oomKilled: false, at: new Date().toISOString(), lastLines: [`(${why}; its exit code is not known)`] };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,27 @@
+import type { Input } from "../api/contract.ts";
+import { explain } from "../plan/explain.ts";
+import { defaultNetwork } from "./default-network.ts";
+import { admit } from "./admit.ts";
+import type { Rooms } from "./handlers.ts";
+import { World } from "./world.ts";
+
+/** What creating these networks and nodes would do, as commands. Everything is decided as it would be, on a copy; the host is only read. */
+export function preview(wanted: Input<"plan.preview">["body"], r: Rooms): string[] {
+  const copy = new World(r.world.instance, { networks: r.networks.all(), guests: r.guests.all() });
+  const lines: string[] = [];
+  const addNetwork = (spec: (typeof wanted.networks)[number]) => {
+    const row = r.networks.decide(spec, copy);
+    r.wiring.checkBridge(row);
+    copy.addNetwork(row);
+    lines.push(...r.wiring.networkSteps(row, copy).flatMap(explain));
+  };
+  for (const spec of wanted.networks) addNetwork(spec);
+  for (const spec of wanted.nodes) {
+    const networks = spec.networks ?? [{ network: defaultNetwork(r.settings.config).name }];
+    if (spec.networks === undefined && !copy.networks.has(networks[0]!.network)) addNetwork(defaultNetwork(r.settings.config));
+    const { guest, claims } = admit({ kind: "container", spec: { ...spec, networks } }, r.guests.admission(copy));
+    copy.addGuest(guest, claims);
+    lines.push(...r.wiring.attachSteps(guest, copy).flatMap(explain), `# run ${spec.image} as node ${spec.name} in ${spec.name}'s namespace`);
+  }
+  return lines;
+}

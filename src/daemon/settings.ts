@@ -1,0 +1,61 @@
+import { existsSync, readFileSync } from "node:fs";
+import type { Setting } from "../api/answers.ts";
+import { NexusError } from "../base/errors.ts";
+import { type Config, configFiles, defaultConfig, parseConfig, type Surroundings } from "../spec/config.ts";
+import { parseSetting, settingKeys, settingOf, withSettings } from "../spec/settings.ts";
+import type { SettingTable } from "../state/settings.ts";
+
+export type ConfigFile = { file: string | undefined; config: Config };
+
+/** The configuration file's content, or the defaults when there is none. @throws SpecError with every problem and its place */
+export function readConfig(named: string | undefined, surroundings: Surroundings): ConfigFile {
+  const file = named ?? configFiles(surroundings).find((path) => existsSync(path));
+  if (file === undefined) return { file: undefined, config: defaultConfig() };
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new NexusError("not-found", `configuration file ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`, { hint: "name another with --config", cause: error });
+  }
+  return { file, config: parseConfig(text, file) };
+}
+
+/** The configuration in force: the file's, and over it what `nexus config set` stored. */
+export class Settings {
+  readonly file: string | undefined;
+  readonly #fromFile: Config;
+  readonly #table: SettingTable;
+  #current: Config;
+
+  constructor(source: ConfigFile, table: SettingTable) {
+    this.file = source.file;
+    this.#fromFile = source.config;
+    this.#table = table;
+    this.#current = withSettings(source.config, table.all());
+  }
+
+  get config(): Config {
+    return this.#current;
+  }
+
+  all(): Setting[] {
+    return Object.keys(settingKeys).map((key) => this.get(key));
+  }
+
+  /** @throws NexusError not-found */
+  get(key: string): Setting {
+    const value = settingOf(this.#current, key);
+    const stored = this.#table.all().has(key);
+    const isDefault = JSON.stringify(value) === JSON.stringify(settingOf(defaultConfig(), key));
+    return { key, value, source: stored ? "flag" : isDefault ? "default" : "file" };
+  }
+
+  /** Holds from now on, and after a restart. @throws NexusError not-found; SpecError */
+  set(key: string, given: unknown): Setting {
+    const { value } = parseSetting(key, given);
+    const next = withSettings(this.#fromFile, new Map([...this.#table.all(), [key, value]]));
+    this.#table.set(key, value);
+    this.#current = next;
+    return this.get(key);
+  }
+}

@@ -1,0 +1,250 @@
+import { NexusError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { IfName } from "../base/names.ts";
+import type { Cidr } from "../base/prefix.ts";
+import type { Host } from "../apply/host.ts";
+import { executeAll, executeEach, type Perform, performOn } from "../apply/execute.ts";
+import { nothingObserved, observe, readLinks, routedPrefixes, uplinkMtu } from "../apply/observe.ts";
+import { writeSysctl, type SysctlPath } from "../kernel/sysctl.ts";
+import { planAttachment } from "../plan/attachment.ts";
+import { explain } from "../plan/explain.ts";
+import { addElements, deleteElements, elementDelta } from "../plan/firewall/delta.ts";
+import { attachmentElements, networkElements, peersOf, publishElements, type SetElement } from "../plan/firewall/elements.ts";
+import { counterName } from "../plan/firewall/inet-table.ts";
+import { foreignBridge, isPrimary, plan, type Plan } from "../plan/plan.ts";
+import type { NetworkRecord, PublishRecord } from "../plan/records.ts";
+import type { Step } from "../plan/steps.ts";
+import type { TakenPrefix } from "../plan/subnets.ts";
+import type { FirewallChange } from "../wire/nftables/model.ts";
+import type { GuestRecord, NetworkRow } from "../state/rows.ts";
+import type { State } from "../state/state.ts";
+import type { Chronicle } from "./chronicle.ts";
+import { FirewallKeeper } from "./firewall-keeper.ts";
+import { attachmentsOf, publishesOf, type World } from "./world.ts";
+
+export type WiringOptions = {
+  world: World;
+  state: State;
+  host: Host;
+  chronicle: Chronicle;
+  log: Log;
+  /** Pids of running guests by the name of their namespace. */
+  residents: () => ReadonlyMap<string, number>;
+};
+
+/** The kernel's side of networks and attachments: small changes are planned for one object, everything else for the whole host. */
+export class Wiring {
+  readonly #o: WiringOptions;
+  readonly #perform: Perform;
+  readonly #keeper: FirewallKeeper;
+  #uplinkMtuBytes = 1500;
+  /** Why a network is not as it should be, by name. */
+  readonly problems = new Map<string, string>();
+
+  constructor(options: WiringOptions) {
+    this.#o = options;
+    const onHost = performOn(options.host);
+    this.#perform = (step) => {
+      // What was there is written down before it is changed, so that it can be put back after any crash.
+      if (step.kind === "set-sysctl" && step.was !== undefined && isGlobal(step)) options.state.sysctls.keep(step.path.join("/"), step.was);
+      if (step.kind === "firewall") this.#keeper.apply(step, () => options.world.desired());
+      else onHost(step);
+    };
+    this.#keeper = new FirewallKeeper(options.host.firewall, options.log);
+    this.refreshUplink();
+  }
+
+  get uplinkMtuBytes(): number {
+    return this.#uplinkMtuBytes;
+  }
+
+  /** Before anything else: takes over what a daemon before us left. @throws NexusError daemon-running */
+  adopt(): void {
+    this.#keeper.adopt();
+  }
+
+  /** Reads the MTU that networks with `mtu: auto` follow; true when it changed. */
+  refreshUplink(): boolean {
+    const { links, routes } = readLinks(this.#o.host.route);
+    const now = uplinkMtu(links, routes);
+    const changed = now !== this.#uplinkMtuBytes;
+    this.#uplinkMtuBytes = now;
+    return changed;
+  }
+
+  routedPrefixes(): TakenPrefix[] {
+    return routedPrefixes(this.#o.host);
+  }
+
+  /** @throws NexusError bridge-foreign */
+  checkBridge(network: NetworkRecord): void {
+    const { links } = readLinks(this.#o.host.route);
+    const problem = foreignBridge(network, links.find((l) => l.name === network.bridge));
+    if (problem !== undefined) throw new NexusError("bridge-foreign", problem, { hint: `nexus network create ${network.name} --bridge NAME`, details: { bridge: network.bridge } });
+  }
+
+  /** The network is in the world already. All of it is made, or nothing. @throws KernelError */
+  addNetwork(network: NetworkRow): void {
+    executeAll(this.networkSteps(network, this.#o.world), this.#perform);
+  }
+
+  /** What making a network takes, in a world that has it already. */
+  networkSteps(network: NetworkRow, world: World): Step[] {
+    const observed = observe(this.#o.host, { networks: [network], inspect: [], residents: new Map() });
+    const alone = plan({ instance: world.instance, networks: [network], attachments: [], publishes: [] }, { ...observed, namespaces: new Set() });
+    const all = [...world.networks.values()];
+    const others = all.filter((n) => n.name !== network.name);
+    return [...this.#firewallForNetworks({ before: others, after: all, network, op: `add network ${network.name}` }), ...alone.networks];
+  }
+
+  /** The network is gone from the world already, and no guest uses it. */
+  removeNetwork(network: NetworkRow): void {
+    const { world } = this.#o;
+    const rest = [...world.networks.values()];
+    const steps: Step[] = [{ kind: "delete-link", name: network.bridge, why: `network ${network.name} was removed` }, ...this.#firewallForNetworks({ before: [...rest, network], after: rest, network, op: `remove network ${network.name}` })];
+    this.#report(executeEach(steps, this.#perform));
+    this.problems.delete(network.name);
+    if (rest.length === 0) this.#restoreSettings();
+  }
+
+  /** The guest is among the live ones already. All of its attachments are made, or none. @throws KernelError */
+  attach(guest: GuestRecord): void {
+    executeAll(this.attachSteps(guest, this.#o.world), this.#perform);
+  }
+
+  attachSteps(guest: GuestRecord, world: World): Step[] {
+    const desired = { networks: [...world.networks.values()], attachments: attachmentsOf(guest) };
+    const observed = nothingObserved(this.#uplinkMtuBytes);
+    const elements = elementsOf(guest, world);
+    const steps: Step[] = elements.length === 0 ? [] : [{ kind: "firewall", op: `attach guest ${guest.name}`, changes: addElements(elements), undo: deleteElements(elements) }];
+    for (const attachment of desired.attachments) {
+      const network = world.networks.get(attachment.network);
+      if (network !== undefined) steps.push(...planAttachment({ attachment, network, primary: isPrimary(attachment, desired) }, observed));
+      observed.namespaces.add(attachment.netns);
+    }
+    return [...steps, ...this.#forgetting(guest)];
+  }
+
+  /** The guest is no longer among the live ones. Goes as far as it can; the kernel takes the links away in its own time. */
+  detach(guest: GuestRecord): void {
+    const elements = elementsOf(guest, this.#o.world);
+    const steps: Step[] = elements.length === 0 ? [] : [{ kind: "firewall", op: `detach guest ${guest.name}`, changes: deleteElements(elements), undo: [] }];
+    for (const netns of new Set(attachmentsOf(guest).map((a) => a.netns))) steps.push({ kind: "remove-namespace", name: netns });
+    steps.push(...this.#forgetting(guest));
+    this.#report(executeEach(steps, this.#perform));
+  }
+
+  /** What a reconcile would do now, as commands. */
+  pending(): string[] {
+    const { steps } = this.#compare();
+    return [...steps.networks, ...this.#keeper.plan(this.#o.world.desired()), ...steps.attachments, ...steps.leftovers].flatMap(explain);
+  }
+
+  /** Makes everything as it should be, at once; gives what was done. Links to delete are left to `sweep`. */
+  settle(): { done: string[]; leftovers: IfName[] } {
+    const { steps } = this.#compare();
+    const firewall = this.#keeper.plan(this.#o.world.desired());
+    const deletions = steps.leftovers.filter((s) => s.kind === "delete-link");
+    const now = [...steps.networks, ...firewall, ...steps.attachments, ...steps.leftovers.filter((s) => s.kind !== "delete-link")];
+    const failed = executeEach(now, this.#perform);
+    this.#report(failed);
+    const done = now.filter((step) => !failed.some((f) => f.step === step)).flatMap(explain);
+    if (this.#o.world.networks.size === 0) this.#restoreSettings();
+    return { done, leftovers: deletions.map((s) => s.name) };
+  }
+
+  /** Deletes links that belong to nothing, off the event loop's path. */
+  async sweep(names: readonly IfName[]): Promise<string[]> {
+    const done: string[] = [];
+    for (const name of names) if (await this.#o.host.deleteLater(name)) done.push(`ip link delete dev ${name}`);
+    return done;
+  }
+
+  counters(network: NetworkRow): { packets: number; bytes: number } | undefined {
+    const all = this.#keeper.counters();
+    const values = [counterName(network, "out"), counterName(network, "in")].flatMap((name) => all.get(name) ?? []);
+    return values.length === 0 ? undefined : { packets: Number(values.reduce((n, v) => n + v.packets, 0n)), bytes: Number(values.reduce((n, v) => n + v.bytes, 0n)) };
+  }
+
+  /** Somebody else changed our tables. */
+  distrustFirewall(): void {
+    this.#keeper.distrust();
+  }
+
+  /** Every address of the host, gateways included. */
+  hostAddresses(): Cidr[] {
+    return readLinks(this.#o.host.route).links.flatMap((link) => link.addresses);
+  }
+
+  /** Other programs' chains that may drop what ours accept, in words. */
+  foreignDrops(): string[] {
+    return this.#o.host.firewall
+      .listBaseChains()
+      .filter((chain) => chain.hook === "forward" && chain.table !== "nexus" && (chain.policy === "drop" || chain.end !== undefined))
+      .map((chain) => `${chain.products.join(", ") || "another program"} (chain ${chain.family} ${chain.table} ${chain.name}, ${chain.end === undefined ? "policy drop" : `ends in ${chain.end}`})`);
+  }
+
+  #compare(): { steps: Plan } {
+    const { world, host } = this.#o;
+    const desired = world.desired();
+    const observed = observe(host, { networks: desired.networks, inspect: desired.attachments, residents: this.#o.residents() });
+    this.#uplinkMtuBytes = observed.uplinkMtuBytes;
+    const steps = plan(desired, observed);
+    this.problems.clear();
+    for (const { network, problem } of steps.blocked) this.problems.set(network, problem);
+    return { steps };
+  }
+
+  #firewallForNetworks({ before, after, network, op }: { before: NetworkRecord[]; after: NetworkRecord[]; network: NetworkRecord; op: string }): Step[] {
+    if (before.length === 0 || after.length === 0) return this.#keeper.planAnew({ ...this.#o.world.desired(), networks: after });
+    const affected = [network, ...peersOf(network, before.length > after.length ? before : after)];
+    const elements = (all: NetworkRecord[]) => affected.filter((n) => all.some((m) => m.name === n.name)).flatMap((n) => networkElements(n, all));
+    const counters = [counterName(network, "out"), counterName(network, "in")];
+    const adds = after.length > before.length;
+    const table = { family: "inet", table: "nexus", names: counters } as const;
+    const create: FirewallChange = { kind: "add-counters", ...table };
+    const destroy: FirewallChange = { kind: "delete-counters", ...table };
+    const delta = elementDelta(elements(before), elements(after));
+    const back = elementDelta(elements(after), elements(before));
+    // A counter exists before a map names it, and goes after.
+    return [{ kind: "firewall", op, changes: adds ? [create, ...delta] : [...delta, destroy], undo: adds ? [...back, destroy] : [create, ...back] }];
+  }
+
+  /** A client that keeps sending UDP from one port would otherwise keep its old destination for ever. */
+  #forgetting(guest: GuestRecord): Step[] {
+    const udp = (p: PublishRecord) => p.protocol === "udp";
+    return publishesOf(guest, this.#o.world.networks)
+      .filter(udp)
+      .map((p) => ({ kind: "forget-connections", protocol: p.protocol, hostAddress: p.hostAddress, from: p.hostPort, to: p.hostPortEnd ?? p.hostPort }));
+  }
+
+  #report(failed: { step: Step; error: unknown }[]): void {
+    for (const { step, error } of failed) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#o.log.error({ step: explain(step), error: message }, "a step failed");
+      this.#o.chronicle.tell({ kind: "repair.failed", subject: step.kind, message: `${explain(step)[0]}: ${message}` });
+    }
+  }
+
+  /** Puts back what the first network changed, unless somebody else changed it since. */
+  #restoreSettings(): void {
+    const { state } = this.#o;
+    for (const [path, previous] of state.sysctls.all()) {
+      try {
+        writeSysctl(path.split("/") as unknown as SysctlPath, previous);
+      } catch (error) {
+        this.#o.log.warn({ path, error: String(error) }, "a setting could not be put back");
+      }
+      state.sysctls.delete(path);
+    }
+  }
+}
+
+function elementsOf(guest: GuestRecord, world: World): SetElement[] {
+  return [...attachmentsOf(guest).flatMap(attachmentElements), ...publishesOf(guest, world.networks).flatMap(publishElements)];
+}
+
+function isGlobal(step: Extract<Step, { kind: "set-sysctl" }>): boolean {
+  const [, , conf] = step.path;
+  return conf !== "conf" || step.path[3] === "all" || step.path[4] === "accept_ra";
+}

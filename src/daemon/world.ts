@@ -1,0 +1,132 @@
+import type { Ip } from "../base/ip.ts";
+import type { Name } from "../base/names.ts";
+import { netnsName } from "../plan/naming.ts";
+import type { Desired } from "../plan/plan.ts";
+import { Pool } from "../plan/pool.ts";
+import { type PortClaim, PortTable } from "../plan/ports.ts";
+import type { AttachmentRecord, PublishRecord } from "../plan/records.ts";
+import { type GuestRecord, type NetworkRow, ownerOf } from "../state/rows.ts";
+import type { Snapshot } from "../state/state.ts";
+
+/** What state holds, in memory and indexed: the daemon reads here and writes to state first. */
+export class World {
+  readonly instance: string;
+  readonly networks = new Map<Name, NetworkRow>();
+  readonly guests = new Map<Name, GuestRecord>();
+  /** Guests that were removed and whose kernel objects are still going, by id. */
+  readonly leaving = new Map<string, GuestRecord>();
+  /** Guests whose attachments belong in the kernel now: those that run. */
+  readonly live = new Set<Name>();
+  readonly pools = new Map<Name, Pool[]>();
+  readonly ports = new PortTable();
+  readonly #claims = new Map<Name, PortClaim[]>();
+  readonly #interfaces = new Set<string>();
+  readonly #portsOnBridge = new Map<Name, number>();
+
+  constructor(instance: string, snapshot: Pick<Snapshot, "networks" | "guests">) {
+    this.instance = instance;
+    for (const network of snapshot.networks) this.addNetwork(network);
+    for (const guest of snapshot.guests) {
+      if (guest.desired === "absent") this.leaving.set(guest.id, guest);
+      else this.#restore(guest);
+    }
+  }
+
+  addNetwork(network: NetworkRow): void {
+    this.networks.set(network.name, network);
+    this.pools.set(
+      network.name,
+      network.subnets.map((s) => new Pool({ prefix: s.prefix, gateway: s.gateway })),
+    );
+  }
+
+  removeNetwork(name: Name): void {
+    this.networks.delete(name);
+    this.pools.delete(name);
+  }
+
+  /** A guest just admitted: its addresses were taken from the pools by whoever admitted it. */
+  addGuest(guest: GuestRecord, claims: PortClaim[]): void {
+    this.guests.set(guest.name, guest);
+    this.#claims.set(guest.name, claims);
+    this.#countInterfaces(guest, 1);
+  }
+
+  /** Frees the guest's name, addresses and ports; its links may still be going. */
+  removeGuest(guest: GuestRecord): void {
+    this.guests.delete(guest.name);
+    this.live.delete(guest.name);
+    for (const lease of guest.leases) for (const pool of this.pools.get(lease.network) ?? []) if (pool.contains(lease.address)) pool.release(lease.address);
+    for (const claim of this.#claims.get(guest.name) ?? []) this.ports.delete(claim);
+    this.#claims.delete(guest.name);
+    this.#countInterfaces(guest, -1);
+  }
+
+  /** The same guest with new interfaces or another state. */
+  replaceGuest(guest: GuestRecord): void {
+    const before = this.guests.get(guest.name);
+    if (before !== undefined) this.#countInterfaces(before, -1);
+    this.guests.set(guest.name, guest);
+    this.#countInterfaces(guest, 1);
+  }
+
+  isInterfaceTaken(name: string): boolean {
+    return this.#interfaces.has(name);
+  }
+
+  attachedTo(network: Name): number {
+    return this.#portsOnBridge.get(network) ?? 0;
+  }
+
+  desired(): Desired {
+    const live = [...this.live].flatMap((name) => this.guests.get(name) ?? []);
+    return {
+      instance: this.instance,
+      networks: [...this.networks.values()],
+      attachments: live.flatMap(attachmentsOf),
+      publishes: live.flatMap((guest) => publishesOf(guest, this.networks)),
+    };
+  }
+
+  #countInterfaces(guest: GuestRecord, by: 1 | -1): void {
+    for (const a of guest.attachments) {
+      if (by === 1) this.#interfaces.add(a.hostInterface);
+      else this.#interfaces.delete(a.hostInterface);
+      this.#portsOnBridge.set(a.network, this.attachedTo(a.network) + by);
+    }
+  }
+
+  #restore(guest: GuestRecord): void {
+    for (const lease of guest.leases) {
+      for (const pool of this.pools.get(lease.network) ?? []) if (pool.contains(lease.address)) pool.take(lease.address, ownerOf(guest.name, lease.nic));
+    }
+    const claims = guest.publishes.map((p): PortClaim => ({ protocol: p.protocol, hostAddress: p.hostAddress, hostPort: p.hostPort, hostPortEnd: p.hostPortEnd, by: `guest ${guest.name}` }));
+    for (const claim of claims) this.ports.add(claim);
+    this.addGuest(guest, claims);
+  }
+}
+
+export function attachmentsOf(guest: GuestRecord): AttachmentRecord[] {
+  return guest.attachments.map((a) => ({
+    guest: guest.name,
+    nic: a.nic,
+    network: a.network,
+    hostInterface: a.hostInterface,
+    mac: a.mac,
+    addresses: addressesOf(guest, a.nic),
+    netns: netnsName(guest.name),
+  }));
+}
+
+/** Published ports lead to the first network that is reachable at all. */
+export function publishesOf(guest: GuestRecord, networks: ReadonlyMap<Name, NetworkRow>): PublishRecord[] {
+  if (guest.publishes.length === 0) return [];
+  const nic = guest.attachments.find((a) => networks.get(a.network)?.spec.internal === false);
+  if (nic === undefined) return [];
+  const targets = addressesOf(guest, nic.nic);
+  return guest.publishes.map((publish) => ({ ...publish, guest: guest.name, targets }));
+}
+
+function addressesOf(guest: GuestRecord, nic: number): Ip[] {
+  return guest.leases.filter((l) => l.nic === nic).map((l) => l.address);
+}

@@ -1,0 +1,75 @@
+import { readFileSync, statSync } from "node:fs";
+import { isInCgroup } from "../kernel/cgroups.ts";
+import { namespacedPids } from "../kernel/processes.ts";
+
+/** The init of a container as the host sees it. */
+export type InitProcess = { pid: number; startedAt: string };
+
+/**
+ * The container's first process while it lives. The number alone proves nothing, it may be in use again: the process must
+ * also be in the guest's cgroup and be number 1 of a pid namespace.
+ */
+export function findInit(pidFile: string, cgroup: string): InitProcess | undefined {
+  const pid = readPid(pidFile);
+  if (pid === undefined || !isInCgroup(pid, cgroup)) return undefined;
+  const stat = readStat(pid);
+  if (stat === undefined || stat.state === "Z" || stat.state === "X") return undefined;
+  if (namespacedPids(pid)?.at(-1) !== 1) return undefined;
+  return { pid, startedAt: new Date(bootMillis() + (stat.startTicks * 1000) / ticksPerSecond).toISOString() };
+}
+
+export function readPid(file: string): number | undefined {
+  try {
+    const text = readFileSync(file, "utf8").trim();
+    return /^[1-9]\d*$/.test(text) ? Number(text) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** True once the process runs the program it was made for: the kernel clears PF_FORKNOEXEC at execve (linux/sched.h). */
+export function hasExecuted(pid: number): boolean {
+  const stat = readStat(pid);
+  return stat !== undefined && (stat.flags & forkNoExec) === 0;
+}
+
+/** Why a started process is not confined as asked, in words; empty when it is. */
+export function confinementFaults(pid: number, netns: string | undefined): string[] {
+  const faults: string[] = [];
+  const depth = (namespacedPids(pid)?.length ?? 0) - (namespacedPids(process.pid)?.length ?? 0);
+  if (depth !== 1) faults.push(`it is ${depth} pid namespaces below the daemon instead of one`);
+  if (netns !== undefined && !sameFile(`/proc/${pid}/ns/net`, netns)) faults.push(`its network namespace is not ${netns}`);
+  for (const kind of ["mnt", "ipc", "uts", "pid"]) {
+    if (sameFile(`/proc/${pid}/ns/${kind}`, `/proc/self/ns/${kind}`)) faults.push(`it shares the daemon's ${kind} namespace`);
+  }
+  return faults;
+}
+
+const forkNoExec = 0x40;
+/** USER_HZ is 100 on every architecture Node runs on. */
+const ticksPerSecond = 100;
+
+function readStat(pid: number): { state: string; flags: number; startTicks: number } | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // The name may hold blanks and brackets; fields are counted after its last bracket (proc_pid_stat(5)).
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    return { state: fields[0] ?? "X", flags: Number(fields[6]), startTicks: Number(fields[19]) };
+  } catch {
+    return undefined;
+  }
+}
+
+function sameFile(a: string, b: string): boolean {
+  try {
+    const x = statSync(a);
+    const y = statSync(b);
+    return x.ino === y.ino && x.dev === y.dev;
+  } catch {
+    return false;
+  }
+}
+
+function bootMillis(): number {
+  return Number(/^btime (\d+)$/m.exec(readFileSync("/proc/stat", "utf8"))?.[1] ?? 0) * 1000;
+}

@@ -1,0 +1,42 @@
+import { spawn } from "node:child_process";
+import { lstatSync, rmSync } from "node:fs";
+import { isAbsolute, normalize } from "node:path";
+import { NexusError } from "../base/errors.ts";
+import { listMounts, unmount } from "../kernel/mounts.ts";
+
+/**
+ * Removes a guest's directory with everything in it; absent is fine. What is mounted below is unmounted first, and while
+ * anything still is, nothing is deleted. Links are removed, never followed.
+ * @throws NexusError
+ */
+export async function removeTree(directory: string): Promise<void> {
+  if (!isAbsolute(directory) || normalize(directory) !== directory || directory.split("/").length < 3) {
+    throw new NexusError("internal", `refusing to remove ${directory}: not a plain absolute path`);
+  }
+  const stat = lstatSync(directory, { throwIfNoEntry: false });
+  if (stat === undefined) return;
+  if (!stat.isDirectory()) throw new NexusError("internal", `refusing to remove ${directory}: it is not a directory`);
+  for (const target of mountsBelow(directory).reverse()) unmount(target);
+  const left = mountsBelow(directory);
+  if (left.length > 0) throw new NexusError("in-use", `cannot remove ${directory}: ${left.join(", ")} stays mounted`);
+  try {
+    rmSync(directory, { recursive: true, force: true });
+  } catch {
+    // A guest can nest directories deeper than a path may be long; rm(1) walks by descriptors and gets there.
+    await runRm(directory);
+  }
+}
+
+function mountsBelow(directory: string): string[] {
+  return listMounts().map((mount) => mount.target).filter((target) => target === directory || target.startsWith(`${directory}/`));
+}
+
+function runRm(directory: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn("/bin/rm", ["-rf", "--one-file-system", "--", directory], { stdio: ["ignore", "ignore", "pipe"] });
+    let said = "";
+    child.stderr.on("data", (bytes: Buffer) => (said = (said + bytes.toString()).slice(0, 2000)));
+    child.on("error", reject);
+    child.on("close", (code) => (code === 0 ? resolve() : reject(new NexusError("internal", `cannot remove ${directory}: ${said.trim()}`))));
+  });
+}

@@ -1,0 +1,54 @@
+import type { Prefix } from "../../base/prefix.ts";
+import type { Fd } from "../../sys/fd.ts";
+
+/** `skip` means it could not be found out here, and why is in `detail`. */
+export type Outcome = "ok" | "warn" | "fail" | "skip";
+
+export type CheckResult = {
+  /** Stable, for scripts: `net-admin`, `forward-policy`, … */
+  name: string;
+  ok: Outcome;
+  /** Without it networks and container nodes do not work. */
+  needed: boolean;
+  /** What was found, in one line. */
+  detail: string;
+  /** What to do about it, in one line. */
+  remedy?: string;
+  /** What --fix did. */
+  fixed?: string;
+};
+
+/** `ok` is false when something needed is broken. */
+export type DoctorReport = { ok: boolean; checks: CheckResult[] };
+
+/** What of this host the doctor is asked about. */
+export type DoctorContext = {
+  stateDirectory: string;
+  socketPath: string;
+  /** Configured or existing; routes through a network's own bridge are its own. */
+  networks: readonly ConfiguredNetwork[];
+  /** Tries every OCI runtime by running a container; given by whoever can run guests. */
+  probeRuntimes(): Promise<readonly RuntimeProbe[]>;
+  /** Set when the daemon itself asks: it is not "another". */
+  daemonPid?: number;
+};
+
+export type ConfiguredNetwork = { name: string; bridge: string; prefixes: readonly Prefix[] };
+export type RuntimeProbe = { name: string; works: boolean; version?: string; problem?: string };
+
+/** What one check found. `fix` is run only when the user asked for it; it says what it did. */
+export type Finding = { ok: Outcome; detail: string; remedy?: string; fix?: () => string };
+
+/** One condition. `probe` leaves nothing behind; what it throws counts as the condition being broken. */
+export type Check = {
+  name: string;
+  needed: boolean;
+  probe(context: DoctorContext, scratch: Scratch): Finding | Promise<Finding>;
+};
+
+/** An empty network namespace that ends with the examination, or why there is none. */
+export type Scratch = { netns: Fd } | { refusal: string };
+
+export function skipped(scratch: { refusal: string }): Finding {
+  return { ok: "skip", detail: `needs a network namespace: ${scratch.refusal}` };
+}

@@ -1,0 +1,93 @@
+import { NexusError } from "../../base/errors.ts";
+import { isErrno } from "../../sys/errno.ts";
+import { inNewNetns, ownNetns } from "../../sys/netns.ts";
+import { cgroups } from "./cgroups.ts";
+import { connectionTracking } from "./connection-tracking.ts";
+import { bridgeNetfilter, ipForward } from "./forwarding.ts";
+import { forwardPolicy } from "./forward-policy.ts";
+import { linkKinds } from "./link-kinds.ts";
+import { nfTables, nfTablesFeatures } from "./nf-tables.ts";
+import { otherDaemon } from "./other-daemon.ts";
+import { overlay } from "./overlay.ts";
+import { namespaces, netAdmin } from "./privileges.ts";
+import type { Check, CheckResult, DoctorContext, DoctorReport, Finding, Scratch } from "./report.ts";
+import { runtime } from "./runtime.ts";
+import { stateDirectory } from "./state-directory.ts";
+import { subnets } from "./subnets.ts";
+import { tap } from "./tap.ts";
+
+/** In the order in which one depends on another: the first broken one is usually the cause of the rest. */
+export const checks: readonly Check[] = [
+  netAdmin,
+  namespaces,
+  linkKinds,
+  tap,
+  nfTables,
+  nfTablesFeatures,
+  forwardPolicy,
+  subnets,
+  ipForward,
+  bridgeNetfilter,
+  connectionTracking,
+  cgroups,
+  runtime,
+  overlay,
+  stateDirectory,
+  otherDaemon,
+];
+
+const probeDeadlineMs = 20_000;
+
+/** Examines this host by doing. Without `fix` nothing outside of throw-away namespaces and files is changed. Never throws for a broken host. */
+export async function runDoctor(context: DoctorContext, options: { fix?: boolean; only?: readonly string[] } = {}): Promise<DoctorReport> {
+  using scratch = makeScratch();
+  const results: CheckResult[] = [];
+  for (const check of checks) {
+    if (options.only !== undefined && !options.only.includes(check.name)) continue;
+    results.push(await examine(check, { context, scratch, fix: options.fix === true }));
+  }
+  return { ok: !results.some((result) => result.needed && result.ok === "fail"), checks: results };
+}
+
+async function examine(check: Check, visit: { context: DoctorContext; scratch: Scratch; fix: boolean }): Promise<CheckResult> {
+  const found = await probe(check, visit);
+  if (!visit.fix || found.fix === undefined) return resultOf(check, found);
+  try {
+    const fixed = found.fix();
+    return { ...resultOf(check, await probe(check, visit)), fixed };
+  } catch (error) {
+    return { ...resultOf(check, found), detail: `${found.detail}; the fix failed: ${sentence(error)}` };
+  }
+}
+
+async function probe(check: Check, visit: { context: DoctorContext; scratch: Scratch }): Promise<Finding> {
+  const late = Promise.withResolvers<Finding>();
+  const timer = setTimeout(() => late.resolve({ ok: "fail", detail: `no answer within ${probeDeadlineMs / 1000} s` }), probeDeadlineMs);
+  try {
+    return await Promise.race([check.probe(visit.context, visit.scratch), late.promise]);
+  } catch (error) {
+    const right = isErrno(error, "EPERM", "EACCES") ? "run as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN" : undefined;
+    const hint = error instanceof NexusError ? (error.hint ?? right) : undefined;
+    return { ok: "fail", detail: sentence(error), ...(hint === undefined ? {} : { remedy: hint }) };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function resultOf(check: Check, found: Finding): CheckResult {
+  const remedy = found.ok === "ok" || found.remedy === undefined ? {} : { remedy: found.remedy };
+  return { name: check.name, ok: found.ok, needed: check.needed, detail: found.detail, ...remedy };
+}
+
+function makeScratch(): Scratch & Disposable {
+  try {
+    const netns = inNewNetns(ownNetns);
+    return { netns, [Symbol.dispose]: () => netns[Symbol.dispose]() };
+  } catch (error) {
+    return { refusal: sentence(error), [Symbol.dispose]() {} };
+  }
+}
+
+function sentence(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,116 @@
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { NexusError } from "../base/errors.ts";
+import type { ImageConfig } from "./image-config.ts";
+import { unpackLayer } from "./layer.ts";
+import { choosePlatform, compressionOf, type Descriptor, type ImageConfigDocument, type ImageManifest, parseImageConfig, parseManifest, platformsOf } from "./manifest.ts";
+import { formatReference, type ImageReference } from "./reference.ts";
+import { Registry } from "./registry.ts";
+
+export type PullProgress = { reference: string; receivedBytes: number; totalBytes: number };
+
+export type PulledImage = { digest: string; lower: string; bytes: number; config: ImageConfig };
+
+export type PullOptions = {
+  directory: string;
+  signal: AbortSignal;
+  credentialsFile?: string;
+  progress: (line: string) => void;
+  onProgress?: (progress: PullProgress) => void;
+};
+
+/** Compressed size of all layers together that is still fetched. */
+const maxImageBytes = 16 * 2 ** 30;
+
+/** Fetches an image and unpacks it, or finds that its digest is here already. Call it under the store's lock. @throws NexusError `image-missing` */
+export async function pullImage(reference: ImageReference, options: PullOptions): Promise<PulledImage> {
+  const registry = new Registry(reference, { signal: options.signal, ...(options.credentialsFile === undefined ? {} : { credentialsFile: options.credentialsFile }) });
+  options.progress(`looking up ${formatReference(reference)}`);
+  const { digest, manifest } = await manifestFor(registry, reference);
+  const bytes = manifest.layers.reduce((sum, layer) => sum + layer.size, 0);
+  if (bytes > maxImageBytes) throw new NexusError("too-large", `image ${formatReference(reference)} has ${bytes} bytes; at most ${maxImageBytes} are fetched`);
+  const document = parseImageConfig(await registry.blob(manifest.config));
+  const lower = join(options.directory, "unpacked", digest.replace(":", "-"));
+  if (!existsSync(lower)) {
+    if (document.rootfs.diff_ids.length !== manifest.layers.length) throw new NexusError("image-missing", `image ${formatReference(reference)}: ${manifest.layers.length} layers, but ${document.rootfs.diff_ids.length} digests for them`);
+    await unpackAll({ registry, manifest, document, lower, total: bytes, name: formatReference(reference) }, options);
+  }
+  return { digest, lower, bytes, config: configOf(document) };
+}
+
+async function manifestFor(registry: Registry, reference: ImageReference): Promise<{ digest: string; manifest: ImageManifest }> {
+  const top = await registry.manifest(reference.digest ?? reference.tag ?? "latest");
+  const parsed = parseManifest(top.bytes);
+  if (parsed.kind === "manifest") return { digest: top.digest, manifest: parsed.manifest };
+  const entry = choosePlatform(parsed.index, process.arch);
+  if (entry === undefined) {
+    throw new NexusError("image-missing", `image ${formatReference(reference)} is not made for linux/${process.arch}, only for ${platformsOf(parsed.index).join(", ") || "nothing that is named"}`);
+  }
+  const below = await registry.manifest(entry.digest);
+  const inner = parseManifest(below.bytes);
+  if (inner.kind === "index") throw new NexusError("image-missing", `image ${formatReference(reference)}: an index within an index`);
+  return { digest: below.digest, manifest: inner.manifest };
+}
+
+type Unpacking = { registry: Registry; manifest: ImageManifest; document: ImageConfigDocument; lower: string; total: number; name: string };
+
+async function unpackAll(image: Unpacking, options: PullOptions): Promise<void> {
+  const blobs = join(options.directory, "blobs");
+  mkdirSync(blobs, { recursive: true, mode: 0o700 });
+  mkdirSync(join(options.directory, "unpacked"), { recursive: true, mode: 0o711 });
+  const work = mkdtempSync(join(options.directory, "unpacked", ".making-"));
+  // A root file system's top is 0755 unless a layer says otherwise; mkdtemp's 0700 would lock users other than root out.
+  const root = join(work, "root");
+  mkdirSync(root, { mode: 0o755 });
+  let received = 0;
+  let told = performance.now();
+  try {
+    for (const [n, layer] of image.manifest.layers.entries()) {
+      options.progress(`layer ${n + 1} of ${image.manifest.layers.length}, ${megabytes(layer.size)}`);
+      const path = await layerFile(image.registry, layer, blobs, (count) => {
+        received += count;
+        if (performance.now() - told > 500) {
+          told = performance.now();
+          options.progress(`${megabytes(received)} of ${megabytes(image.total)}`);
+        }
+        options.onProgress?.({ reference: image.name, receivedBytes: received, totalBytes: image.total });
+      });
+      const notes = await unpackLayer({ path, compression: compressionOf(layer.mediaType), diffId: image.document.rootfs.diff_ids[n] ?? "" }, root);
+      for (const note of notes.slice(0, 20)) options.progress(note);
+    }
+    renameSync(root, image.lower);
+    // The unpacked form is what guests share; keeping the packed one as well would double the space.
+    for (const layer of image.manifest.layers) rmSync(join(blobs, layer.digest.replace(":", "-")), { force: true });
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** A blob that is here already was verified before it got its name: a pull that failed later goes on from there. */
+async function layerFile(registry: Registry, layer: Descriptor, blobs: string, onBytes: (count: number) => void): Promise<string> {
+  const path = join(blobs, layer.digest.replace(":", "-"));
+  if (existsSync(path)) {
+    onBytes(layer.size);
+    return path;
+  }
+  const part = `${path}.part`;
+  rmSync(part, { force: true });
+  await registry.download(layer, part, onBytes);
+  renameSync(part, path);
+  return path;
+}
+
+function configOf(document: ImageConfigDocument): ImageConfig {
+  const config = document.config;
+  return {
+    entrypoint: config?.Entrypoint ?? [],
+    command: config?.Cmd ?? [],
+    env: (config?.Env ?? []).filter((line) => line.includes("=")),
+    workingDirectory: config?.WorkingDir ?? "",
+    user: config?.User ?? "",
+  };
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}

@@ -1,0 +1,1 @@
+export { tryLockFile } from "../sys/lock.ts";

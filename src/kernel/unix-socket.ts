@@ -1,0 +1,38 @@
+import type { Socket } from "node:net";
+import { NexusError } from "../base/errors.ts";
+import { isErrno } from "../sys/errno.ts";
+import type { Fd } from "../sys/fd.ts";
+import { inNetns } from "../sys/netns.ts";
+import { connectUnix, listenUnix, type PeerCredentials, peerCredentials } from "../sys/unix-socket.ts";
+
+export type { PeerCredentials } from "../sys/unix-socket.ts";
+
+/** Who connected to our unix socket, as the kernel saw it at connect time. @throws KernelError; NexusError when it is no open unix socket */
+export function callerOf(socket: Socket): PeerCredentials {
+  // node:net has no public way to a socket's descriptor; `_handle.fd` has been there since 0.x.
+  const handle: unknown = "_handle" in socket ? socket._handle : undefined;
+  const fd: unknown = typeof handle === "object" && handle !== null && "fd" in handle ? handle.fd : undefined;
+  if (typeof fd !== "number" || fd < 0) throw new NexusError("internal", "the socket has no file descriptor");
+  return peerCredentials(fd);
+}
+
+/** A name only one process may hold, in a network namespace, until it disposes it or ends: nothing is left behind by a crash. */
+export type AbstractLock = { kind: "held"; lock: Disposable } | { kind: "taken"; holder: PeerCredentials | undefined };
+
+/**
+ * Takes an abstract unix socket's name as a lock, in the caller's network namespace or in `netns`.
+ * When another has it, `holder` says who, unless it went meanwhile. @throws KernelError
+ */
+export function takeAbstractLock(name: string, options: { netns?: Fd | number } = {}): AbstractLock {
+  const take = (): AbstractLock => {
+    try {
+      // Probes that ask who holds it stay in the queue until we end, so it is long.
+      return { kind: "held", lock: listenUnix(`@${name}`, { backlog: 4096 }) };
+    } catch (error) {
+      if (!isErrno(error, "EADDRINUSE")) throw error;
+    }
+    using probe = connectUnix(`@${name}`);
+    return { kind: "taken", holder: probe === undefined ? undefined : peerCredentials(probe) };
+  };
+  return options.netns === undefined ? take() : inNetns<AbstractLock>(options.netns, take);
+}

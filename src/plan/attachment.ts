@@ -1,0 +1,99 @@
+import { ipFamily } from "../base/ip.ts";
+import { macFromBytes, macToBytes } from "../base/mac.ts";
+import { guestInterface } from "../base/names.ts";
+import { type Cidr, makeCidr, prefixContains, prefixLength } from "../base/prefix.ts";
+import { groupOf } from "./group.ts";
+import { changeLink, mtuOf } from "./network.ts";
+import type { Observed, ObservedGuestSide } from "./observed.ts";
+import type { AttachmentRecord, NetworkRecord } from "./records.ts";
+import { hasIpv6 } from "./sysctls.ts";
+import type { GuestSideStep, Step } from "./steps.ts";
+
+export type AttachmentInput = { attachment: AttachmentRecord; network: NetworkRecord; /** Carries the guest's default routes. */ primary: boolean };
+
+/** Steps that make one attachment what it should be; none when it is. The firewall's part is planned for the whole ruleset. */
+export function planAttachment(input: AttachmentInput, observed: Observed): Step[] {
+  const { attachment, network } = input;
+  const steps: Step[] = [];
+  if (!observed.namespaces.has(attachment.netns)) steps.push(createNamespace(attachment.netns, observed));
+  const link = observed.links.get(attachment.hostInterface);
+  const side = observed.guestSides.get(attachment.hostInterface);
+  if (link === undefined || side === "gone") {
+    // A host end without its peer in the right namespace is of no use: make the pair anew.
+    if (link !== undefined) steps.push({ kind: "delete-link", name: link.name, why: "its other end is not in the guest" });
+    steps.push(createVeth(input, observed), guestSide(input, observed));
+    return steps;
+  }
+  steps.push(...changeLink(link, { mtuBytes: mtuOf(network, observed), mac: hostMac(attachment), group: groupOf(network.index), up: true, master: network.bridge }));
+  const isolated = network.spec.isolation === "guests";
+  if (link.port !== undefined && (link.port.isolated !== isolated || !link.port.hairpin)) {
+    steps.push({ kind: "set-port", link: link.name, isolated, hairpin: true });
+  }
+  const wanted = guestSide(input, observed);
+  if (side !== undefined && !sideMatches(side, wanted)) steps.push(wanted);
+  return steps;
+}
+
+export function attachmentCidrs(attachment: AttachmentRecord, network: NetworkRecord): Cidr[] {
+  return attachment.addresses.flatMap((address) => {
+    const subnet = network.subnets.find((s) => prefixContains(s.prefix, address));
+    return subnet === undefined ? [] : [makeCidr(address, prefixLength(subnet.prefix))];
+  });
+}
+
+export function attachmentGateways({ attachment, network, primary }: AttachmentInput): GuestSideStep["gateways"] {
+  if (!primary || network.spec.internal) return [];
+  const gateways = attachment.addresses.flatMap((address) => network.subnets.filter((s) => prefixContains(s.prefix, address)).map((s) => s.gateway));
+  return ([4, 6] as const).flatMap((family) => gateways.filter((g) => ipFamily(g) === family).slice(0, 1));
+}
+
+/** The host end's own MAC: the guest's with the first octet's unused bit flipped, so the two never collide. */
+export function hostMac(attachment: AttachmentRecord): AttachmentRecord["mac"] {
+  const bytes = macToBytes(attachment.mac);
+  bytes[0] = (bytes[0] ?? 0) ^ 0x04;
+  return macFromBytes(bytes);
+}
+
+function createNamespace(name: string, observed: Observed): Step {
+  const ofPid = observed.residents.get(name);
+  return { kind: "create-namespace", name, ...(ofPid === undefined ? {} : { ofPid }) };
+}
+
+function createVeth({ attachment, network }: AttachmentInput, observed: Observed): Step {
+  return {
+    kind: "create-veth",
+    name: attachment.hostInterface,
+    mac: hostMac(attachment),
+    guestMac: attachment.mac,
+    guestName: guestInterface(attachment.nic),
+    netns: attachment.netns,
+    master: network.bridge,
+    mtuBytes: mtuOf(network, observed),
+    group: groupOf(network.index),
+    altName: `nexus:${network.name}:${attachment.guest}:${attachment.nic}`,
+    isolated: network.spec.isolation === "guests",
+  };
+}
+
+function guestSide(input: AttachmentInput, observed: Observed): GuestSideStep {
+  const { attachment, network } = input;
+  return {
+    kind: "configure-guest",
+    netns: attachment.netns,
+    link: guestInterface(attachment.nic),
+    mtuBytes: mtuOf(network, observed),
+    addresses: attachmentCidrs(attachment, network),
+    gateways: attachmentGateways(input),
+    ipv6: hasIpv6(network),
+  };
+}
+
+function sideMatches(side: ObservedGuestSide, wanted: GuestSideStep): boolean {
+  return (
+    side.up &&
+    side.loopbackUp &&
+    side.mtuBytes === wanted.mtuBytes &&
+    wanted.addresses.every((a) => side.addresses.includes(a)) &&
+    wanted.gateways.every((g) => side.gateways.includes(g))
+  );
+}

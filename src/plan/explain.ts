@@ -1,0 +1,67 @@
+import { unreachable } from "../base/exhaustive.ts";
+import { ipFamily } from "../base/ip.ts";
+import { renderChange } from "../wire/nftables/render.ts";
+import type { LinkWish, Step } from "./steps.ts";
+
+/** A step as the `ip`, `sysctl` and `nft` commands that would do the same: what `nexus plan` prints. */
+export function explain(step: Step): string[] {
+  switch (step.kind) {
+    case "create-bridge":
+      return [
+        `ip link add ${step.name} address ${step.mac} mtu ${step.mtuBytes} group ${step.group} up type bridge`,
+        `ip link property add dev ${step.name} altname ${step.altName}`,
+      ];
+    case "change-link":
+      return [`ip link set dev ${step.name} ${linkWords(step.change)}`];
+    case "add-alt-name":
+      return [`ip link property add dev ${step.link} altname ${step.altName}`];
+    case "delete-link":
+      return [`ip link delete dev ${step.name}  # ${step.why}`];
+    case "add-address":
+      return [`ip address add ${step.cidr} dev ${step.link}${step.cidr.includes(":") ? " nodad" : ""}`];
+    case "remove-address":
+      return [`ip address delete ${step.cidr} dev ${step.link}`];
+    case "create-namespace":
+      return [step.ofPid === undefined ? `ip netns add ${step.name}` : `ip netns attach ${step.name} ${step.ofPid}`];
+    case "remove-namespace":
+      return [`ip netns delete ${step.name}`];
+    case "create-veth":
+      return [
+        `ip link add ${step.name} address ${step.mac} mtu ${step.mtuBytes} group ${step.group} master ${step.master} up type veth peer name ${step.guestName} address ${step.guestMac} mtu ${step.mtuBytes} netns ${step.netns}`,
+        `ip link property add dev ${step.name} altname ${step.altName}`,
+        `bridge link set dev ${step.name} hairpin on isolated ${step.isolated ? "on" : "off"}`,
+      ];
+    case "configure-guest":
+      return guestLines(step);
+    case "set-port":
+      return [`bridge link set dev ${step.link} hairpin ${step.hairpin ? "on" : "off"} isolated ${step.isolated ? "on" : "off"}`];
+    case "set-sysctl":
+      return [`sysctl -w ${step.path.map((part) => part.replaceAll(".", "/")).join(".")}=${step.value}${step.was === undefined ? "" : `  # was ${step.was}`}`];
+    case "firewall":
+      return step.changes.flatMap(renderChange);
+    case "forget-connections":
+      return [`conntrack -D -p ${step.protocol} --orig-port-dst ${step.from}${step.to === step.from ? "" : `-${step.to}`}${step.hostAddress === undefined ? "" : ` --orig-dst ${step.hostAddress}`}`];
+    default:
+      return unreachable(step);
+  }
+}
+
+function guestLines(step: Extract<Step, { kind: "configure-guest" }>): string[] {
+  const ip = `ip -n ${step.netns}`;
+  return [
+    `${ip} link set dev lo up`,
+    `${ip} link set dev ${step.link} up`,
+    ...step.addresses.map((cidr) => `${ip} address add ${cidr} dev ${step.link}${cidr.includes(":") ? " nodad" : ""}`),
+    ...step.gateways.map((gateway) => `${ip} ${ipFamily(gateway) === 6 ? "-6 " : ""}route add default via ${gateway} dev ${step.link} protocol 78`),
+  ];
+}
+
+function linkWords(change: LinkWish): string {
+  const words: string[] = [];
+  if (change.mtuBytes !== undefined) words.push(`mtu ${change.mtuBytes}`);
+  if (change.mac !== undefined) words.push(`address ${change.mac}`);
+  if (change.group !== undefined) words.push(`group ${change.group}`);
+  if (change.master !== undefined) words.push(`master ${change.master}`);
+  if (change.up !== undefined) words.push(change.up ? "up" : "down");
+  return words.join(" ");
+}

@@ -1,0 +1,67 @@
+import type { Field, Rule, Statement, Table } from "../../wire/nftables/model.ts";
+import { groupBase, groupMask } from "../group.ts";
+
+/**
+ * The bridged side: a guest sends only from the MAC and addresses it was given. Applies to ports of ours alone, and to what
+ * guests send; what the host sends into a bridge does not pass this hook.
+ */
+export function bridgeTable(comment: string): Table {
+  return {
+    family: "bridge",
+    name: "nexus",
+    comment,
+    counters: [],
+    sets: [
+      { name: "mac", key: ["ifname", "ether_addr"], interval: false },
+      { name: "source4", key: ["ifname", "ether_addr", "ipv4_addr"], interval: false },
+      { name: "source6", key: ["ifname", "ether_addr", "ipv6_addr"], interval: false },
+    ],
+    chains: [{ name: "from_guest", base: { type: "filter", hook: "prerouting", priority: -300, policy: "accept" }, rules: rules() }],
+  };
+}
+
+const ethernet = { ipv4: 0x0800, arp: 0x0806, ipv6: 0x86dd };
+const udp = 17;
+const dhcpServer = 67;
+const dhcp6Server = 547;
+/** RFC 4861 §13 and RFC 4861 §4.5. */
+const icmp6 = { routerAdvert: 134, neighbourSolicit: 135, neighbourAdvert: 136, redirect: 137 };
+
+function rules(): Rule[] {
+  const source4: Field[] = ["iifname", "ether saddr", "ip saddr"];
+  const source6: Field[] = ["iifname", "ether saddr", "ip6 saddr"];
+  return [
+    { id: "not-ours", statements: [{ kind: "match", field: "iifgroup", op: "!=", value: groupBase, mask: groupMask }, verdict("accept")] },
+    dropRule("foreign-mac", { kind: "in", fields: ["iifname", "ether saddr"], op: "!=", set: "mac" }),
+    dropRule("dhcp-server-4", is("ether type", ethernet.ipv4), is("l4proto", udp), is("th sport", dhcpServer)),
+    dropRule("foreign-source-4", is("ether type", ethernet.ipv4), { kind: "in", fields: source4, op: "!=", set: "source4" }),
+    dropRule("foreign-arp", is("ether type", ethernet.arp), { kind: "in", fields: ["iifname", "arp saddr ether", "arp saddr ip"], op: "!=", set: "source4" }),
+    dropRule("router-advert", is("ether type", ethernet.ipv6), { kind: "match", field: "icmpv6 type", op: "==", value: [icmp6.routerAdvert, icmp6.redirect] }),
+    dropRule("dhcp-server-6", is("ether type", ethernet.ipv6), is("l4proto", udp), is("th sport", dhcp6Server)),
+    dropRule("foreign-neighbour", is("ether type", ethernet.ipv6), is("icmpv6 type", icmp6.neighbourAdvert), {
+      kind: "in",
+      fields: ["iifname", "nd target link-layer", "nd target"],
+      op: "!=",
+      set: "source6",
+    }),
+    // Duplicate address detection asks from the unspecified address (RFC 4862 §5.4.2).
+    {
+      id: "address-detection",
+      statements: [is("ether type", ethernet.ipv6), is("icmpv6 type", icmp6.neighbourSolicit), { kind: "match", field: "ip6 saddr", op: "==", value: "::" }, verdict("accept")],
+    },
+    dropRule("foreign-source-6", is("ether type", ethernet.ipv6), { kind: "in", fields: source6, op: "!=", set: "source6" }),
+    dropRule("foreign-protocol", { kind: "match", field: "ether type", op: "!=", value: [ethernet.ipv4, ethernet.arp, ethernet.ipv6] }),
+  ];
+}
+
+function is(field: Field, value: number): Statement {
+  return { kind: "match", field, op: "==", value };
+}
+
+function verdict(kind: "accept" | "drop"): Statement {
+  return { kind: "verdict", verdict: { kind } };
+}
+
+function dropRule(id: string, ...statements: Statement[]): Rule {
+  return { id, statements: [...statements, { kind: "count" }, verdict("drop")] };
+}

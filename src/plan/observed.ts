@@ -1,0 +1,40 @@
+import type { Mac } from "../base/mac.ts";
+import type { IfName } from "../base/names.ts";
+import type { Cidr, Prefix } from "../base/prefix.ts";
+
+/** What the kernel shows; read types, never written back. */
+
+export type ObservedLink = {
+  name: IfName;
+  index: number;
+  kind: string | undefined;
+  mac: Mac | undefined;
+  mtuBytes: number;
+  group: number;
+  up: boolean;
+  /** Name of the bridge it is a port of. */
+  master: IfName | undefined;
+  altNames: string[];
+  port: { isolated: boolean; hairpin: boolean } | undefined;
+  addresses: Cidr[];
+};
+
+export type ObservedRoute = { prefix: Prefix; link: IfName | undefined; table: number };
+
+export type ObservedGuestSide = { link: IfName; mac: Mac | undefined; up: boolean; mtuBytes: number; addresses: Cidr[]; gateways: string[]; loopbackUp: boolean };
+
+export type Observed = {
+  links: Map<IfName, ObservedLink>;
+  /** Names under /run/netns that are network namespaces; only those with our prefix. */
+  namespaces: Set<string>;
+  /** Processes that live in a guest's namespace, by the namespace's name: it can be pinned again from them. */
+  residents: Map<string, number>;
+  /** What guests' namespaces hold, by attachment host interface; absent where it was not looked at. */
+  guestSides: Map<IfName, ObservedGuestSide | "gone">;
+  /** Values of the settings that the plan asked about, by path joined with "/". */
+  sysctls: Map<string, string>;
+  /** Bytes of the default route's interface; 1500 when there is none. */
+  uplinkMtuBytes: number;
+  /** Interfaces whose IPv6 default route came from a router advertisement. */
+  routerAdvertLinks: IfName[];
+};

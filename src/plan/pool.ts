@@ -1,0 +1,147 @@
+import { NexusError, SpecError } from "../base/errors.ts";
+import { type Ip, ipFamily, ipFromBigint, type IpFamily, ipToBigint } from "../base/ip.ts";
+import { addressAt, type Prefix, prefixContains, prefixesOverlap, prefixFamily, prefixRange } from "../base/prefix.ts";
+import { Bitmap } from "./bitmap.ts";
+import { subnetProblem } from "./subnets.ts";
+
+export type PoolSpec = {
+  prefix: Prefix;
+  /** Defaults to the first address. */
+  gateway?: Ip | undefined;
+  /** Never handed out, not even on request. */
+  reserved?: readonly Prefix[] | undefined;
+};
+
+/**
+ * The addresses of one subnet and who holds them. It is an index over the leases that state keeps, not their keeper.
+ * Taking, releasing and finding the lowest free address cost a few microseconds, however many are held.
+ */
+export class Pool {
+  readonly prefix: Prefix;
+  readonly gateway: Ip;
+  readonly family: IpFamily;
+  /** How many addresses guests can have; a float above 2^53. */
+  readonly size: number;
+
+  readonly #first: bigint;
+  readonly #last: bigint;
+  /** Where automatic addresses start: IPv6 leaves the low 16 to people who number by hand. */
+  readonly #start: number;
+  /** Barred from handing out, ascending and apart from each other. */
+  readonly #barred: readonly Range[];
+  readonly #reserved: readonly Prefix[];
+  readonly #holders = new Map<Ip, string>();
+  readonly #taken = new Bitmap();
+
+  /** @throws SpecError when the subnet cannot serve guests, NexusError address-outside when the gateway is not one of its host addresses */
+  constructor(spec: PoolSpec) {
+    const problem = subnetProblem(spec.prefix);
+    if (problem !== undefined) throw new SpecError([{ path: "subnets", ...problem }]);
+    this.prefix = spec.prefix;
+    this.family = prefixFamily(spec.prefix);
+    this.gateway = spec.gateway ?? addressAt(spec.prefix, 1n);
+    this.#reserved = spec.reserved ?? [];
+    ({ first: this.#first, last: this.#last } = prefixRange(spec.prefix));
+    this.#checkGateway();
+    const total = this.#last - this.#first + 1n;
+    this.#start = this.family === 6 && total >= 256n ? 16 : 1;
+    this.#barred = this.#barredRanges();
+    this.size = Number(this.#barred.reduce((left, range) => left - (range.last - range.first + 1n), total));
+  }
+
+  get leased(): number {
+    return this.#holders.size;
+  }
+
+  contains(address: Ip): boolean {
+    return prefixContains(this.prefix, address);
+  }
+
+  holderOf(address: Ip): string | undefined {
+    return this.#holders.get(address);
+  }
+
+  /** Why no guest may have an address of this subnet: "the gateway", "the broadcast address", ...; undefined when one may. */
+  obstacle(address: Ip): string | undefined {
+    if (address === this.gateway) return "the gateway";
+    const value = ipToBigint(address);
+    if (value === this.#first) return this.family === 4 ? "the network address" : "the subnet-router anycast address";
+    if (value === this.#last && this.family === 4) return "the broadcast address";
+    const range = this.#reserved.find((prefix) => prefixContains(prefix, address));
+    return range === undefined ? undefined : `in the reserved range ${range}`;
+  }
+
+  /** @throws NexusError address-outside or address-taken; taking what one holds already changes nothing */
+  take(address: Ip, owner: string): void {
+    const obstacle = this.contains(address) ? this.obstacle(address) : "outside";
+    if (obstacle !== undefined) throw new NexusError("address-outside", `${address} cannot be leased: it is ${obstacle} of ${this.prefix}`);
+    const holder = this.#holders.get(address);
+    if (holder === owner) return;
+    if (holder !== undefined) throw new NexusError("address-taken", `${address} is leased to ${holder}`, { details: { address, holder } });
+    this.#holders.set(address, owner);
+    this.#taken.add(ipToBigint(address) - this.#first);
+  }
+
+  /** False when nobody held it. */
+  release(address: Ip): boolean {
+    if (!this.#holders.delete(address)) return false;
+    this.#taken.delete(ipToBigint(address) - this.#first);
+    return true;
+  }
+
+  /** The lowest address that may be handed out now, or undefined when none is left. */
+  lowestFree(): Ip | undefined {
+    const end = this.#last - this.#first;
+    let at = this.#taken.nextFree(BigInt(this.#start));
+    for (const range of this.#barred) {
+      if (at < range.first) break;
+      if (at <= range.last) at = this.#taken.nextFree(range.last + 1n);
+    }
+    return at > end ? undefined : ipFromBigint(this.family, this.#first + at);
+  }
+
+  #checkGateway(): void {
+    const at = ipToBigint(this.gateway);
+    const where =
+      ipFamily(this.gateway) !== this.family || at < this.#first || at > this.#last
+        ? "outside"
+        : at === this.#first
+          ? "the network address of"
+          : at === this.#last && this.family === 4
+            ? "the broadcast address of"
+            : undefined;
+    if (where === undefined) return;
+    throw new NexusError("address-outside", `the gateway ${this.gateway} is ${where} ${this.prefix}`, {
+      hint: `${addressAt(this.prefix, 1n)} would do`,
+    });
+  }
+
+  #barredRanges(): Range[] {
+    const gateway = ipToBigint(this.gateway) - this.#first;
+    const end = this.#last - this.#first;
+    const ranges: Range[] = [
+      { first: 0n, last: 0n },
+      { first: gateway, last: gateway },
+    ];
+    if (this.family === 4) ranges.push({ first: end, last: end });
+    for (const prefix of this.#reserved) {
+      if (!prefixesOverlap(prefix, this.prefix)) continue;
+      const { first, last } = prefixRange(prefix);
+      ranges.push({ first: first > this.#first ? first - this.#first : 0n, last: last < this.#last ? last - this.#first : end });
+    }
+    return mergeRanges(ranges);
+  }
+}
+
+/** Offsets from the network address, both ends included. */
+type Range = { first: bigint; last: bigint };
+
+function mergeRanges(ranges: readonly Range[]): Range[] {
+  const merged: Range[] = [];
+  for (const range of ranges.toSorted((a, b) => (a.first < b.first ? -1 : a.first > b.first ? 1 : 0))) {
+    const before = merged.at(-1);
+    if (before === undefined || range.first > before.last + 1n) merged.push({ ...range });
+    else if (range.last > before.last) before.last = range.last;
+  }
+  return merged;
+}

@@ -1,0 +1,86 @@
+import { unreachable } from "../base/exhaustive.ts";
+import type { Ip } from "../base/ip.ts";
+import type { Mac } from "../base/mac.ts";
+import type { IfName } from "../base/names.ts";
+import type { Port, Transport } from "../base/port.ts";
+import type { Cidr } from "../base/prefix.ts";
+import type { FirewallChange } from "../wire/nftables/model.ts";
+
+/** Everything Nexus ever does to a host's network. A plan is an ordered list of these, printable without a host. */
+export type Step =
+  | { kind: "create-bridge"; name: IfName; mac: Mac; mtuBytes: number; group: number; altName: string }
+  | { kind: "change-link"; name: IfName; change: LinkWish; was: LinkWish }
+  | { kind: "add-alt-name"; link: IfName; altName: string }
+  | { kind: "delete-link"; name: IfName; why: string }
+  | { kind: "add-address"; link: IfName; cidr: Cidr }
+  | { kind: "remove-address"; link: IfName; cidr: Cidr }
+  /** `ofPid`: pins the namespace that this process is in, instead of making one. */
+  | { kind: "create-namespace"; name: string; ofPid?: number }
+  | { kind: "remove-namespace"; name: string }
+  | VethStep
+  | GuestSideStep
+  | { kind: "set-port"; link: IfName; isolated: boolean; hairpin: boolean }
+  | { kind: "set-sysctl"; path: readonly string[]; value: string; was: string | undefined }
+  | { kind: "firewall"; op: string; changes: FirewallChange[]; undo: FirewallChange[] }
+  | { kind: "forget-connections"; protocol: Transport; hostAddress: Ip | undefined; from: Port; to: Port };
+
+/** What may be asked of a link that exists. */
+export type LinkWish = { mtuBytes?: number; mac?: Mac; group?: number; up?: boolean; master?: IfName };
+
+export type VethStep = {
+  kind: "create-veth";
+  name: IfName;
+  mac: Mac;
+  guestMac: Mac;
+  guestName: IfName;
+  netns: string;
+  master: IfName;
+  mtuBytes: number;
+  group: number;
+  altName: string;
+  isolated: boolean;
+};
+
+/** Inside the guest's namespace: lo and the interface up, addresses, default routes. */
+export type GuestSideStep = {
+  kind: "configure-guest";
+  netns: string;
+  link: IfName;
+  mtuBytes: number;
+  addresses: Cidr[];
+  /** Default routes; at most one of each family. */
+  gateways: Ip[];
+  ipv6: boolean;
+};
+
+/** What puts the host back as it was before the step; empty where a later step's undo covers it. */
+export function undoOf(step: Step): Step[] {
+  switch (step.kind) {
+    case "create-bridge":
+      return [{ kind: "delete-link", name: step.name, why: "undo" }];
+    case "change-link":
+      return [{ kind: "change-link", name: step.name, change: step.was, was: step.change }];
+    case "add-address":
+      return [{ kind: "remove-address", link: step.link, cidr: step.cidr }];
+    case "remove-address":
+      return [{ kind: "add-address", link: step.link, cidr: step.cidr }];
+    case "create-namespace":
+      return [{ kind: "remove-namespace", name: step.name }];
+    case "create-veth":
+      return [{ kind: "delete-link", name: step.name, why: "undo" }];
+    case "set-sysctl":
+      return step.was === undefined ? [] : [{ kind: "set-sysctl", path: step.path, value: step.was, was: step.value }];
+    case "firewall":
+      return step.undo.length === 0 ? [] : [{ kind: "firewall", op: `undo ${step.op}`, changes: step.undo, undo: step.changes }];
+    // What was removed or configured inside an object goes with the object; a deleted link is made anew by the next plan.
+    case "delete-link":
+    case "remove-namespace":
+    case "configure-guest":
+    case "set-port":
+    case "add-alt-name":
+    case "forget-connections":
+      return [];
+    default:
+      return unreachable(step);
+  }
+}

@@ -1,0 +1,63 @@
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { type Ip, ipFamily, ipToBytes } from "../../base/ip.ts";
+import type { Transport } from "../../base/port.ts";
+
+/** Who holds a local address and port, `dnsmasq (pid 412)`; undefined when it cannot be seen. Reads /proc (proc_net(5)). */
+export function portHolder(address: Ip, port: number, transport: Transport): string | undefined {
+  const inodes = new Set<string>();
+  for (const family of [4, 6] as const) {
+    for (const line of readLines(`/proc/self/net/${transport}${family === 6 ? "6" : ""}`).slice(1)) {
+      const fields = line.trim().split(/\s+/);
+      const [host = "", hexPort = ""] = (fields[1] ?? "").split(":");
+      const listens = transport === "udp" || fields[3] === tcpListen;
+      if (listens && Number.parseInt(hexPort, 16) === port && (/^0+$/.test(host) || host === procAddress(address, family))) inodes.add(fields[9] ?? "");
+    }
+  }
+  return inodes.size === 0 ? undefined : ownerOf(inodes);
+}
+
+const tcpListen = "0A";
+
+/** The kernel prints each 32-bit word of the address in the machine's byte order. */
+function procAddress(address: Ip, family: 4 | 6): string | undefined {
+  if (ipFamily(address) !== family) return undefined;
+  const bytes = ipToBytes(address);
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 4) text += Buffer.from(bytes.subarray(i, i + 4)).reverse().toString("hex");
+  return text.toUpperCase();
+}
+
+function ownerOf(inodes: Set<string>): string | undefined {
+  for (const pid of list("/proc")) {
+    if (!/^\d+$/.test(pid)) continue;
+    for (const fd of list(`/proc/${pid}/fd`)) {
+      const inode = /^socket:\[(\d+)\]$/.exec(target(`/proc/${pid}/fd/${fd}`))?.[1];
+      if (inode !== undefined && inodes.has(inode)) return `${readLines(`/proc/${pid}/comm`)[0] ?? "?"} (pid ${pid})`;
+    }
+  }
+  return undefined;
+}
+
+function list(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+function readLines(path: string): string[] {
+  try {
+    return readFileSync(path, "utf8").split("\n").filter((line) => line !== "");
+  } catch {
+    return [];
+  }
+}
+
+function target(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,87 @@
+import { z } from "zod";
+import { isFault, parseName } from "../base/names.ts";
+import { ifNameText, ipText, prefixText } from "./text.ts";
+import { parseYaml } from "./yaml.ts";
+
+const absolutePath = z
+  .string()
+  .max(4000)
+  .regex(/^\/[^\0]*$/, "must be a path that starts with /");
+
+const dnsDomain = z
+  .string()
+  .max(200)
+  .refine((text) => text.split(".").every((label) => !isFault(parseName(label))), {
+    message: "is no domain: labels of lower-case letters, digits and -, with dots between",
+  });
+
+/** The default network: bridge, subnet and resolvers. */
+const networkBlock = z.strictObject({
+  bridge_name: ifNameText.prefault("nexus0"),
+  /** "auto" takes a free /24 of 172.16.0.0/12. */
+  subnet: z.union([z.literal("auto"), prefixText]).prefault("10.0.42.0/24"),
+  /** Upstream resolvers of this network; by default those of `dns`, or the host's own. */
+  dns_servers: z.array(ipText).max(8).default([]),
+});
+
+/** nexus.yaml. Every key has a default, so no file is needed. */
+export const config = z.strictObject({
+  network: networkBlock.prefault({}),
+  /** What must outlive a reboot. */
+  state_dir: absolutePath.optional(),
+  /** What ends with a reboot: sockets and the guests' run-time files. */
+  run_dir: absolutePath.optional(),
+  /** The API's unix socket; at most 107 bytes (unix(7)). */
+  socket: absolutePath
+    .refine((path) => Buffer.byteLength(path) <= 107, { message: "has more than the 107 bytes of a socket's path" })
+    .optional(),
+  /** Whose members may use the socket. */
+  socket_group: z
+    .string()
+    .regex(/^[a-z_][a-z0-9_-]{0,31}$/, "is no group's name")
+    .default("nexus"),
+  log_level: z.enum(["debug", "info", "warn", "error"]).default("info"),
+  dns: z
+    .strictObject({
+      /** Resolvers for names we do not serve; by default the host's own. */
+      upstreams: z.array(ipText).max(8).default([]),
+      /** The domain of all guests: `<guest>.<network>.<domain>`. */
+      domain: dnsDomain.default("nexus"),
+    })
+    .prefault({}),
+});
+
+export type Config = z.output<typeof config>;
+
+/** @throws SpecError with every problem and its place */
+export function parseConfig(text: string, file: string): Config {
+  return parseYaml(config, text, file);
+}
+
+/** What holds without a file: bridge nexus0 with 10.0.42.0/24. */
+export function defaultConfig(): Config {
+  return config.parse({});
+}
+
+/** The part of a process's surroundings that paths depend on. */
+export type Surroundings = { uid: number; env: Readonly<Record<string, string | undefined>> };
+
+/** Where a config file is looked for when none is named; the first that exists is read. */
+export function configFiles({ uid, env }: Surroundings): string[] {
+  const home = env["XDG_CONFIG_HOME"] ?? (env["HOME"] === undefined ? undefined : `${env["HOME"]}/.config`);
+  const system = "/etc/nexus/nexus.yaml";
+  if (home === undefined) return [system];
+  const own = `${home}/nexus/nexus.yaml`;
+  return uid === 0 ? [system, own] : [own, system];
+}
+
+/** Where state, sockets and run-time files are, with the defaults for root (FHS) or a user (XDG base directories). */
+export function placesOf(
+  settings: Pick<Config, "state_dir" | "run_dir" | "socket">,
+  { uid, env }: Surroundings,
+): { stateDir: string; runDir: string; socket: string } {
+  const state = uid === 0 ? "/var/lib" : (env["XDG_STATE_HOME"] ?? `${env["HOME"] ?? ""}/.local/state`);
+  const run = uid === 0 ? "/run" : (env["XDG_RUNTIME_DIR"] ?? `/run/user/${uid}`);
+  const runDir = settings.run_dir ?? `${run}/nexus`;
+  return { stateDir: settings.state_dir ?? `${state}/nexus`, runDir, socket: settings.socket ?? `${runDir}/nexusd.sock` };
+}

@@ -1,0 +1,73 @@
+import { z } from "zod";
+import { ipText, ipv4Text, ipv6Text, nameText, portNumber } from "./text.ts";
+
+/** A network to attach to, and the addresses wanted there. */
+export const networkRef = z.strictObject({ network: nameText, address: ipv4Text.optional(), address6: ipv6Text.optional() });
+
+export type NetworkRef = z.output<typeof networkRef>;
+
+/** A host port forwarded to a guest. A range keeps its width: host 10000-10010 to guest 20000-20010. */
+export const publishSpec = z
+  .strictObject({
+    protocol: z.enum(["tcp", "udp"]).default("tcp"),
+    /** The host address it listens on; absent means every address, 127.0.0.1 means this host only. */
+    hostAddress: ipText.optional(),
+    hostPort: portNumber,
+    hostPortEnd: portNumber.optional(),
+    guestPort: portNumber,
+  })
+  .refine((p) => p.hostPortEnd === undefined || p.hostPortEnd >= p.hostPort, {
+    message: "the range ends before it starts",
+    path: ["hostPortEnd"],
+  })
+  .refine((p) => p.hostPortEnd === undefined || p.guestPort + (p.hostPortEnd - p.hostPort) <= 65535, {
+    message: "the guest's range would pass port 65535",
+    path: ["guestPort"],
+  });
+
+export type PublishSpec = z.output<typeof publishSpec>;
+
+export const restartPolicy = z.enum(["no", "on-failure", "always", "unless-stopped"]);
+export type RestartPolicy = z.output<typeof restartPolicy>;
+
+const environmentName = z
+  .string()
+  .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "a variable name has letters, digits and _, and does not start with a digit");
+
+/** What a user asks of a container node. */
+export const nodeSpec = z.strictObject({
+  name: nameText,
+  /** `mini` (busybox, built in), a directory, or an image reference. */
+  image: z.string().min(1).max(512).default("mini"),
+  command: z.array(z.string().max(131072)).max(1024).default([]),
+  env: z.record(environmentName, z.string().max(131072)).default({}),
+  /** MiB. */
+  mem: z
+    .number()
+    .int()
+    .min(4)
+    .max(16 * 1024 * 1024)
+    .optional(),
+  /** Weight on the shares scale, 1024 being one share (cgroup v1 cpu.shares). */
+  cpu: z.number().int().min(2).max(262144).optional(),
+  /** Processors' worth of time at the most. */
+  cpus: z.number().min(0.01).max(4096).optional(),
+  pids: z.number().int().min(1).max(4194304).optional(),
+  networks: z.array(networkRef).max(16).optional(),
+  publish: z.array(publishSpec).max(1024).default([]),
+  restart: restartPolicy.default("no"),
+  hostname: nameText.optional(),
+  /** Resolvers for this node instead of its network's. */
+  dns: z.array(ipText).max(3).optional(),
+});
+
+export type NodeSpecInput = z.input<typeof nodeSpec>;
+export type NodeSpec = z.output<typeof nodeSpec>;
+
+/** A network namespace with networks but no process of ours: for programs that run their own guests. */
+export const attachmentSpec = z.strictObject({
+  name: nameText,
+  networks: z.array(networkRef).min(1).max(16).optional(),
+  publish: z.array(publishSpec).max(1024).default([]),
+});
+export type AttachmentSpec = z.output<typeof attachmentSpec>;

@@ -1,0 +1,78 @@
+import type { NetworkSpec } from "./network.ts";
+import type { NodeSpec, PublishSpec } from "./node.ts";
+import type { Ip } from "../base/ip.ts";
+import type { Mac } from "../base/mac.ts";
+import type { IfName, Name } from "../base/names.ts";
+import type { Cidr, Prefix } from "../base/prefix.ts";
+
+/** What the API answers: read types, plain JSON. */
+
+export type NetworkView = {
+  name: Name;
+  bridge: IfName;
+  /** Link group number of all its interfaces: 0x4e000000 | index. */
+  group: number;
+  mac: Mac;
+  subnets: { prefix: Prefix; gateway: Ip; leased: number; size: number }[];
+  mtuBytes: number;
+  mtu: NetworkSpec["mtu"];
+  dns: Ip[];
+  nat: boolean;
+  isolation: NetworkSpec["isolation"];
+  internal: boolean;
+  peers: Name[];
+  state: "up" | "degraded";
+  problem?: string;
+  leases: LeaseView[];
+  counters?: { packets: number; bytes: number };
+  createdAt: string;
+};
+
+export type LeaseView = { address: Ip; guest: Name; nic: string; mac: Mac; since: string };
+
+export type AttachmentView = {
+  network: Name;
+  nic: string;
+  hostInterface: IfName;
+  mac: Mac;
+  addresses: Cidr[];
+  gateways: Ip[];
+  mtuBytes: number;
+};
+
+export type GuestState = "created" | "starting" | "running" | "stopping" | "stopped" | "exited" | "failed";
+
+export type GuestExit = { code: number; signal?: string; oomKilled: boolean; at: string; lastLines: string[] };
+
+/** Limits as the kernel gave them back, not as they were asked. */
+export type LimitsView = { memoryBytes?: number; cpuShares?: number; cpus?: number; pids?: number };
+
+export type GuestView = {
+  name: Name;
+  kind: "container" | "netns";
+  state: GuestState;
+  image?: string;
+  pid?: number;
+  startedAt?: string;
+  createdAt: string;
+  restarts: number;
+  exit?: GuestExit;
+  problem?: string;
+  attachments: AttachmentView[];
+  publish: PublishSpec[];
+  netns?: string;
+  limits?: LimitsView;
+  runtime?: string;
+  spec?: NodeSpec;
+};
+
+/** One thing that happened, in the order it happened. */
+export type EventView = { id: number; at: string; kind: string; subject: string; message: string; details?: Record<string, unknown> };
+
+/** Why a packet passes or not: the verdict, the rule or route that decides, and the way there. */
+export type WhyView = {
+  verdict: "allow" | "deny";
+  reason: string;
+  rule: string;
+  path: { step: string; result: string }[];
+};

@@ -1,0 +1,130 @@
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { corrupt, stateFault } from "./faults.ts";
+import { migrate } from "./migrate.ts";
+
+export type SqlRow = Record<string, unknown>;
+export type SqlValues = Record<string, SQLInputValue>;
+
+/** One prepared statement. Errors come in Nexus' terms and name the file. */
+export type Statement = {
+  run(values?: SqlValues): number;
+  get(values?: SqlValues): SqlRow | undefined;
+  all(values?: SqlValues): SqlRow[];
+};
+
+/** An open SQLite database whose every commit is on the disk when it returns (WAL, synchronous=FULL: one fsync). */
+export class Database implements Disposable {
+  readonly file: string;
+  readonly #db: DatabaseSync;
+  readonly #transaction: Record<"begin" | "commit" | "rollback" | "save" | "release" | "undo", StatementSync>;
+
+  /** @throws NexusError state-corrupt, not-permitted or daemon-running; KernelError when the disk fails */
+  constructor(file: string, steps: readonly string[]) {
+    this.file = file;
+    this.#db = open(file, steps);
+    this.#transaction = {
+      begin: this.#db.prepare("BEGIN IMMEDIATE"),
+      commit: this.#db.prepare("COMMIT"),
+      rollback: this.#db.prepare("ROLLBACK"),
+      save: this.#db.prepare("SAVEPOINT inner"),
+      release: this.#db.prepare("RELEASE inner"),
+      undo: this.#db.prepare("ROLLBACK TO inner"),
+    };
+  }
+
+  /** Named parameters without their colon: `{ name }` for `:name`. */
+  prepare(sql: string): Statement {
+    const statement = this.#db.prepare(sql);
+    const fault = (error: unknown): unknown => stateFault(error, this.file, operation(sql));
+    return {
+      run(values = {}) {
+        try {
+          return Number(statement.run(values).changes);
+        } catch (error) {
+          throw fault(error);
+        }
+      },
+      get(values = {}) {
+        try {
+          return statement.get(values);
+        } catch (error) {
+          throw fault(error);
+        }
+      },
+      all(values = {}) {
+        try {
+          return statement.all(values);
+        } catch (error) {
+          throw fault(error);
+        }
+      },
+    };
+  }
+
+  /** All of `work`'s changes with one fsync, or none of them. Nested calls are part of the outer one, and undone alone when they throw. */
+  transaction<T>(work: () => T): T {
+    const sql = this.#transaction;
+    const nested = this.#db.isTransaction;
+    this.#guard("begin", () => (nested ? sql.save : sql.begin).run());
+    try {
+      const result = work();
+      if (result instanceof Promise) throw new TypeError("a transaction cannot wait: its work must be synchronous");
+      this.#guard("commit", () => (nested ? sql.release : sql.commit).run());
+      return result;
+    } catch (error) {
+      // SQLite rolls back by itself on a full disk or an I/O error; then there is nothing left to undo.
+      if (this.#db.isTransaction) {
+        if (nested) sql.undo.run();
+        (nested ? sql.release : sql.rollback).run();
+      }
+      throw error;
+    }
+  }
+
+  /** Moves the log into the database file. SQLite does it by itself every 1,000 pages; this chooses the moment. */
+  checkpoint(): void {
+    this.#guard("checkpoint", () => this.#db.exec("PRAGMA wal_checkpoint(PASSIVE)"));
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#db.isOpen) this.#db.close();
+  }
+
+  #guard<T>(op: string, work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw stateFault(error, this.file, operation(op));
+    }
+  }
+}
+
+function open(file: string, steps: readonly string[]): DatabaseSync {
+  let db: DatabaseSync | undefined;
+  try {
+    db = new DatabaseSync(file, { timeout: 2000, enableForeignKeyConstraints: true });
+    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;");
+    checkIntegrity(db, file);
+    migrate(db, steps, file);
+    return db;
+  } catch (error) {
+    db?.close();
+    throw stateFault(error, file, "open");
+  }
+}
+
+function checkIntegrity(db: DatabaseSync, file: string): void {
+  const problems = db
+    .prepare("PRAGMA integrity_check(3)")
+    .all()
+    .map((row) => String(row["integrity_check"]));
+  if (problems.length !== 1 || problems[0] !== "ok") throw corrupt(file, problems.join("; "));
+  const orphan = db.prepare("PRAGMA foreign_key_check").get();
+  if (orphan !== undefined)
+    throw corrupt(file, `a row of ${String(orphan["table"])} refers to a ${String(orphan["parent"])} that is not there`);
+}
+
+/** The first words of a statement: enough for an error, without the values. */
+function operation(sql: string): string {
+  return sql.trim().split(/\s+/).slice(0, 3).join(" ").toLowerCase();
+}
