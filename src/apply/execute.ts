@@ -120,7 +120,7 @@ function makeVeth(route: NetlinkSocket, step: VethStep): void {
     altName: step.altName,
     port: { isolated: step.isolated, hairpin: true },
     up: true,
-    peer: { name: step.guestName, mac: step.guestMac, mtuBytes: step.mtuBytes, netns },
+    peer: { name: step.guestName, mac: step.guestMac, mtuBytes: step.mtuBytes, group: step.group, netns },
   });
 }
 

@@ -12,6 +12,7 @@ import { guestInterface } from "../base/names.ts";
 import type { Observed, ObservedGuestSide, ObservedLink } from "../plan/observed.ts";
 import type { AttachmentRecord, NetworkRecord } from "../plan/records.ts";
 import { bridgeSysctls, hostSysctls } from "../plan/sysctls.ts";
+import { netnsPrefix } from "../plan/naming.ts";
 import type { Host } from "./host.ts";
 
 export type Question = {
@@ -25,9 +26,12 @@ export type Question = {
 export function observe(host: Host, question: Question): Observed {
   const { links, routes } = readLinks(host.route);
   const routerAdvertLinks = advertisedBy(routes, links);
+  const namespaces = new Set(listNamespaces());
+  const wanted = new Set(question.inspect.map((a) => a.netns));
   return {
     links: new Map(links.map((link) => [link.name, link])),
-    namespaces: new Set(listNamespaces().filter((name) => name.startsWith("nexus-"))),
+    namespaces,
+    provenNamespaces: new Set([...namespaces].filter((name) => name.startsWith(netnsPrefix) && !wanted.has(name) && holdsOurLink(name))),
     residents: new Map(question.residents),
     guestSides: new Map(question.inspect.map((a) => [a.hostInterface, observeGuestSide(a)])),
     sysctls: readSettings([...hostSysctls(question.networks, routerAdvertLinks), ...question.networks.flatMap((n) => bridgeSysctls(n))].map((wish) => wish.path)),
@@ -38,7 +42,7 @@ export function observe(host: Host, question: Question): Observed {
 
 /** Only what a fresh attachment needs to know: that nothing of it is there. */
 export function nothingObserved(uplinkMtuBytes: number): Observed {
-  return { links: new Map(), namespaces: new Set(), residents: new Map(), guestSides: new Map(), sysctls: new Map(), uplinkMtuBytes, routerAdvertLinks: [] };
+  return { links: new Map(), namespaces: new Set(), provenNamespaces: new Set(), residents: new Map(), guestSides: new Map(), sysctls: new Map(), uplinkMtuBytes, routerAdvertLinks: [] };
 }
 
 /** Bytes that fit the interface of the default route; 1500 when there is none. */
@@ -106,6 +110,18 @@ function observeGuestSide(attachment: AttachmentRecord): ObservedGuestSide | "go
     addresses: listAddresses(inside, { link: link.index }).map((a) => a.cidr),
     gateways: listRoutes(inside, { link: link.index }).flatMap((r) => (prefixLength(r.destination) === 0 && r.gateway !== undefined ? [r.gateway] : [])),
   };
+}
+
+/** A name alone proves nothing: somebody else may have a namespace called nexus-something. */
+function holdsOurLink(name: string): boolean {
+  try {
+    using netns = openNamespace(namespacePath(name));
+    using inside = NetlinkSocket.open("route", { netns });
+    return listLinks(inside).some((link) => isOurGroup(link.group));
+  } catch {
+    // Gone meanwhile, or not to be opened: not proved.
+    return false;
+  }
 }
 
 function advertisedBy(routes: readonly Route[], links: readonly ObservedLink[]): IfName[] {

@@ -91,7 +91,7 @@ export class Wiring {
   /** What making a network takes, in a world that has it already. */
   networkSteps(network: NetworkRow, world: World): Step[] {
     const observed = observe(this.#o.host, { networks: [network], inspect: [], residents: new Map() });
-    const alone = plan({ instance: world.instance, networks: [network], attachments: [], publishes: [] }, { ...observed, namespaces: new Set() });
+    const alone = plan({ instance: world.instance, networks: [network], attachments: [], publishes: [], dormant: [] }, { ...observed, provenNamespaces: new Set() });
     const all = [...world.networks.values()];
     const others = all.filter((n) => n.name !== network.name);
     return [...this.#firewallForNetworks({ before: others, after: all, network, op: `add network ${network.name}` }), ...alone.networks];

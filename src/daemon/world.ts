@@ -85,6 +85,7 @@ export class World {
       networks: [...this.networks.values()],
       attachments: live.flatMap(attachmentsOf),
       publishes: live.flatMap((guest) => publishesOf(guest, this.networks)),
+      dormant: [...this.guests.values(), ...this.leaving.values()].filter((guest) => !this.live.has(guest.name)).map((guest) => netnsName(guest.name)),
     };
   }
 

@@ -1,31 +1,32 @@
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
-import { NexusError } from "../base/errors.ts";
+import { openPty } from "../kernel/console-socket.ts";
 import type { ExecRequest, ExecSession } from "./driver.ts";
 import { execProcess, type OciInput } from "./oci-config.ts";
 import { runtimeArguments } from "./oci-launch.ts";
 import { readPid } from "./oci-process.ts";
 import { type RuntimeCommand, runtimeCall, runtimeEnvironment } from "./supervisor.ts";
-import { consoleSocketIn, type Terminal, terminalOf } from "./terminal.ts";
+import { terminalOf } from "./terminal.ts";
 
-/** Runs a command in a running container. @throws NexusError `runtime-failed` when a terminal was asked for and none came */
+/** Runs a command in a running container. What the runtime says when it cannot comes on stderr, or on the terminal. */
 export async function execIn(input: OciInput, runtime: RuntimeCommand, request: ExecRequest): Promise<ExecSession> {
   const { layout, plan } = input;
-  const own = `exec-${randomUUID()}`;
-  const files = { process: join(layout.directory, `${own}.json`), pid: join(layout.directory, `${own}.pid`), log: join(layout.directory, `${own}.log`) };
+  const own = join(layout.directory, `exec-${randomUUID()}`);
+  const files = { process: `${own}.json`, pid: `${own}.pid`, log: `${own}.log` };
   writeFileSync(files.process, JSON.stringify(execProcess(input, request)), { mode: 0o600 });
-  const call = { own, files, start: (extra: string[]) => spawnCall(runtime, [...runtimeArguments(layout, files.log), "exec", "--process", files.process, "--pid-file", files.pid, ...extra, plan.id]) };
-  return request.terminal === undefined ? withPipes(call) : withTerminal(call, layout.directory, request.terminal);
+  const call: Call = { files, command: runtimeCall(runtime, [...runtimeArguments(layout, files.log), "exec", "--process", files.process, "--pid-file", files.pid, plan.id]) };
+  return request.terminal === undefined ? withPipes(call) : withTerminal(call, request.terminal);
 }
 
-type Call = { own: string; files: { process: string; pid: string; log: string }; start(extra: string[]): ChildProcessWithoutNullStreams };
+type Call = { files: { process: string; pid: string; log: string }; command: [string, ...string[]] };
 
 function withPipes(call: Call): ExecSession {
-  const child = call.start([]);
+  const [program, ...args] = call.command;
+  const child = spawn(program, args, { stdio: "pipe", cwd: "/", env: runtimeEnvironment() });
   const stderr = new PassThrough();
   child.stderr.pipe(stderr, { end: false });
   const exitCode = ended(child, call).then(({ code, said }) => {
@@ -37,32 +38,36 @@ function withPipes(call: Call): ExecSession {
   return { stdin: child.stdin, stdout: child.stdout, stderr, resize() {}, kill: (signal) => kill(call, child, signal), exitCode };
 }
 
-async function withTerminal(call: Call, directory: string, size: { columns: number; rows: number }): Promise<ExecSession> {
-  using socket = consoleSocketIn(directory, `${call.own}.tty`);
-  const child = call.start(["--console-socket", socket.path]);
-  const exit = ended(child, call);
-  const gone = new AbortController();
-  void exit.then(({ code, said }) => gone.abort(new NexusError("runtime-failed", `the command did not start (${code}): ${said}`)));
-  let terminal: Terminal;
-  try {
-    terminal = terminalOf(await socket.receive({ timeoutMs: terminalDeadlineMs, signal: gone.signal }));
-  } catch (error) {
-    child.kill("SIGKILL");
-    throw error;
-  }
+/**
+ * The runtime in the foreground of a terminal of ours makes another inside and passes everything between the two. The other
+ * way, a console socket, runc allows only for commands it does not wait for, whose exit status is lost.
+ */
+function withTerminal(call: Call, size: { columns: number; rows: number }): ExecSession {
+  const [program, ...args] = call.command;
+  const pty = openPty();
+  const terminal = terminalOf(pty.controller);
   terminal.resize(size.columns, size.rows);
-  return { ...terminal, stderr: undefined, kill: (signal) => kill(call, child, signal), exitCode: exit.then(({ code }) => code) };
-}
-
-const terminalDeadlineMs = 10_000;
-
-function spawnCall(runtime: RuntimeCommand, args: string[]): ChildProcessWithoutNullStreams {
-  const [program = runtime.program, ...words] = runtimeCall(runtime, args);
-  return spawn(program, words, { stdio: "pipe", cwd: "/", env: runtimeEnvironment() });
+  using peer = pty.peer;
+  const child = spawn(program, args, { stdio: [peer.number, peer.number, peer.number], cwd: "/", env: runtimeEnvironment(), detached: true });
+  const exitCode = ended(child, call).then(({ code, said }) => {
+    if (said !== "" && !terminal.stdout.writableEnded) terminal.stdout.write(`${said}\r\n`);
+    return code;
+  });
+  return {
+    ...terminal,
+    stderr: undefined,
+    resize(columns, rows) {
+      terminal.resize(columns, rows);
+      // It is nobody's controlling terminal, so the kernel tells no one.
+      child.kill("SIGWINCH");
+    },
+    kill: (signal) => kill(call, child, signal),
+    exitCode,
+  };
 }
 
 /** The command's end, and the runtime's complaint if it could not be run at all. */
-function ended(child: ChildProcessWithoutNullStreams, { files }: Call): Promise<{ code: number; said: string }> {
+function ended(child: ChildProcess, { files }: Call): Promise<{ code: number; said: string }> {
   return new Promise((resolve) => {
     let failed = "";
     child.on("error", (error) => (failed = error.message));
@@ -74,7 +79,7 @@ function ended(child: ChildProcessWithoutNullStreams, { files }: Call): Promise<
   });
 }
 
-function kill(call: Call, child: ChildProcessWithoutNullStreams, signal: NodeJS.Signals): void {
+function kill(call: Call, child: ChildProcess, signal: NodeJS.Signals): void {
   // The runtime is the command's parent: while it has not been reaped, the number in the file means the command.
   const pid = child.exitCode === null && child.signalCode === null ? readPid(call.files.pid) : undefined;
   try {

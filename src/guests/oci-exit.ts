@@ -41,12 +41,12 @@ function signalOf(code: number): string | undefined {
 
 /**
  * Where the kernel counts kills for the group and those below (v2), that count decides. On v1 the count goes with the
- * container's own group, so it is: ended by SIGKILL, not ours, and the limit had been hit.
+ * container's own group, so it is: ended by SIGKILL, not ours, and its memory had come to the limit.
  */
 function wasOomKilled({ layout, cgroups, cgroup }: Ended, code: number): boolean {
   const events = memoryEvents(cgroups, cgroup);
   if (events.oomKills > 0) return code !== 0;
-  return cgroups.legacy.has("memory") && code === 128 + constants.signals.SIGKILL && events.limitHits > 0 && !existsSync(layout.killed);
+  return cgroups.legacy.has("memory") && code === 128 + constants.signals.SIGKILL && events.limitReached && !existsSync(layout.killed);
 }
 
 function recall(file: string): GuestExit | undefined {

@@ -123,7 +123,7 @@ async function untilUp(run: Launch, changes: DirectoryChanges): Promise<InitProc
 function refusal(run: Launch, errors: string[]): NexusError {
   const words = errors.length > 0 ? errors.join("; ") : lastLines(run.layout.log, 5).join("; ") || "it said nothing";
   const details = { runtime: run.runtime, said: words };
-  if (run.limits.memoryBytes !== undefined && memoryEvents(run.cgroups, run.cgroup).limitHits > 0) {
+  if (run.limits.memoryBytes !== undefined && memoryEvents(run.cgroups, run.cgroup).limitReached) {
     return new NexusError("limit-refused", `a container cannot start within ${run.limits.memoryBytes} bytes of memory: ${words}`, { details, hint: "give it more memory" });
   }
   if (run.limits.pids !== undefined && pidsRefused(run.cgroups, run.cgroup) > 0) {

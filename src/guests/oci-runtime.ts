@@ -22,6 +22,8 @@ export type TrialPlace = {
   cgroupParent: string;
   /** A root file system with `true` in it. */
   image: RootImage;
+  /** What to try, best first. */
+  candidates: readonly RuntimeCommand[];
 };
 
 /** One way to run containers and how it went: for `doctor`. */
@@ -44,7 +46,7 @@ export function runtimeCandidates(cgroups: CgroupHost): RuntimeCommand[] {
 /** Tries every candidate by running a container under limits with it. */
 export async function probeRuntimes(place: TrialPlace): Promise<RuntimeProbe[]> {
   const probes: RuntimeProbe[] = [];
-  for (const runtime of runtimeCandidates(place.cgroups)) probes.push(await tryRuntime(runtime, place));
+  for (const runtime of place.candidates) probes.push(await tryRuntime(runtime, place));
   return probes;
 }
 
@@ -55,11 +57,11 @@ export async function probeRuntimes(place: TrialPlace): Promise<RuntimeProbe[]> 
  */
 export async function chooseRuntime(place: TrialPlace): Promise<RuntimeCommand> {
   const memory = join(place.directory, "runtime.json");
-  const key = circumstances(place.cgroups);
+  const key = circumstances(place);
   const known = recall(memory, key);
   if (known !== undefined) return known;
   const probes: RuntimeProbe[] = [];
-  for (const runtime of runtimeCandidates(place.cgroups)) {
+  for (const runtime of place.candidates) {
     const probe = await tryRuntime(runtime, place);
     if (probe.result.kind === "works") {
       mkdirSync(place.directory, { recursive: true });
@@ -150,13 +152,13 @@ function trialPlan(id: string, directory: string): GuestPlan {
 }
 
 /** What the outcome of a trial depends on. */
-function circumstances(cgroups: CgroupHost): string {
+function circumstances({ cgroups, candidates }: TrialPlace): string {
   const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  const programs = ["crun", "runc"].map((name) => {
-    const path = programPath(name);
-    if (path === undefined) return `${name}:none`;
+  const programs = candidates.map(({ program, cover }) => {
+    const path = programPath(program);
+    if (path === undefined) return `${program}:none`;
     const stat = statSync(path);
-    return `${path}:${stat.size}:${stat.mtimeMs}`;
+    return `${path}:${stat.size}:${stat.mtimeMs}:${cover ?? ""}`;
   });
   return [boot, cgroups.mode, cgroups.unified ?? "", ...cgroups.legacy.keys(), ...programs].join("|");
 }

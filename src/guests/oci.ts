@@ -16,7 +16,7 @@ import { exitOf } from "./oci-exit.ts";
 import { containerCgroup, endRun, type Launch, launch } from "./oci-launch.ts";
 import { layoutOf, type OciLayout } from "./oci-layout.ts";
 import { findInit } from "./oci-process.ts";
-import { cgroupVersion, chooseRuntime, forgetRuntime, probeRuntimes, type RuntimeProbe, type TrialPlace } from "./oci-runtime.ts";
+import { cgroupVersion, chooseRuntime, forgetRuntime, probeRuntimes, runtimeCandidates, type RuntimeProbe, type TrialPlace } from "./oci-runtime.ts";
 import { removeTree } from "./remove-tree.ts";
 import type { ImageSource, RootImage } from "./rootfs.ts";
 import type { RuntimeCommand } from "./supervisor.ts";
@@ -28,6 +28,8 @@ export type OciOptions = {
   /** All guests' cgroups are below it. Two daemons on one host take two. */
   cgroupParent?: string;
   cgroups?: CgroupHost;
+  /** Runtimes to try, best first; by default those known to work somewhere. */
+  runtimes?: readonly RuntimeCommand[];
   /** Directories of guests, `<here>/<id>`; only `list` looks there. */
   guestsDirectory?: string;
   startDeadlineMs?: number;
@@ -48,7 +50,7 @@ export function createOciDriver(options: OciOptions): OciDriver {
   const parent = options.cgroupParent ?? "/nexus";
   let chosen: Promise<RuntimeCommand> | undefined;
 
-  const trialPlace = async (): Promise<TrialPlace> => ({ directory: options.directory, cgroups, cgroupParent: parent, image: await options.images.resolve("mini", () => undefined) });
+  const trialPlace = async (): Promise<TrialPlace> => ({ directory: options.directory, cgroups, cgroupParent: parent, candidates: options.runtimes ?? runtimeCandidates(cgroups), image: await options.images.resolve("mini", () => undefined) });
   const runtime = (): Promise<RuntimeCommand> => {
     chosen ??= trialPlace().then(chooseRuntime);
     chosen.catch(() => (chosen = undefined));

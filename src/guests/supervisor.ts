@@ -24,7 +24,7 @@ export function supervise(layout: OciLayout, runtime: RuntimeCommand, args: read
 }
 
 /** The command line of a runtime call that needs the same view of the host as the supervised one. */
-export function runtimeCall(runtime: RuntimeCommand, args: readonly string[]): string[] {
+export function runtimeCall(runtime: RuntimeCommand, args: readonly string[]): [string, ...string[]] {
   if (runtime.cover === undefined) return [runtime.program, ...args];
   return inView(runtime, ["/bin/sh", "-c", callScript, "nexus-call", runtime.cover, runtime.program, ...args]);
 }

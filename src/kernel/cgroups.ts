@@ -134,19 +134,21 @@ export function createCgroup(host: CgroupHost, path: string, controllers: readon
   if (onUnified.length > 0 && host.unified !== undefined) enableBelow(host.unified, path, onUnified);
 }
 
-/** What the memory controller counted for the group: v2 `memory.events` includes groups below it, also those already removed. */
-export function memoryEvents(host: CgroupHost, path: string): { limitHits: number; oomKills: number } {
+/**
+ * What the memory controller knows of the group's past. v2 counts kills here for all groups below, also those already
+ * removed. v1 counts them in the victim's own group only, which the runtime takes with it: what stays is whether the use
+ * ever came to the limit (within the 256 KiB by which the kernel charges ahead).
+ */
+export function memoryEvents(host: CgroupHost, path: string): { limitReached: boolean; oomKills: number } {
   const place = controllerDirectory(host, "memory", path);
-  if (place === undefined) return { limitHits: 0, oomKills: 0 };
+  if (place === undefined) return { limitReached: false, oomKills: 0 };
+  const value = (name: string): string => readIfThere(join(place.directory, name)) ?? "";
   if (place.version === 1) {
-    // v1 counts kills in the victim's own group only, which the runtime removes; what stays here is how often the limit was hit.
-    return {
-      limitHits: Number(readIfThere(join(place.directory, "memory.failcnt")) ?? 0),
-      oomKills: numberAfter("oom_kill", readIfThere(join(place.directory, "memory.oom_control")) ?? ""),
-    };
+    const limit = Number(value("memory.limit_in_bytes"));
+    return { limitReached: Number(value("memory.max_usage_in_bytes")) >= limit - 256 * 1024 && limit > 0, oomKills: numberAfter("oom_kill", value("memory.oom_control")) };
   }
-  const events = readIfThere(join(place.directory, "memory.events")) ?? "";
-  return { limitHits: numberAfter("max", events), oomKills: numberAfter("oom_kill", events) };
+  const events = value("memory.events");
+  return { limitReached: numberAfter("max", events) > 0, oomKills: numberAfter("oom_kill", events) };
 }
 
 /** How often the group was refused a process by its limit. */

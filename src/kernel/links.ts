@@ -34,7 +34,7 @@ export type VethInput = {
   port?: PortChange;
   up?: true;
   /** Made where it belongs, in `netns`: moving it there later costs 20 ms. Set it up from within (configureGuestSide). */
-  peer: { name: IfName; mac: Mac; mtuBytes: number; netns: Fd | number };
+  peer: { name: IfName; mac: Mac; mtuBytes: number; group?: number; netns: Fd | number };
 };
 
 /** What can be set on a link that is there; what is left out stays. */

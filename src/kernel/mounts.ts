@@ -52,7 +52,11 @@ export function unmount(target: string): boolean {
 
 /** Lays a writable layer over read-only ones; `lower` is topmost first. Paths may hold any character. @throws KernelError */
 export function mountOverlay(overlay: { lower: readonly string[]; upper: string; work: string; target: string }): void {
-  const options = [`lowerdir=${overlay.lower.map(escapeLower).join(":")}`, `upperdir=${escapeOption(overlay.upper)}`, `workdir=${escapeOption(overlay.work)}`];
+  const options = [
+    `lowerdir=${overlay.lower.map(escapeLower).join(":")}`,
+    `upperdir=${escapeOption(overlay.upper)}`,
+    `workdir=${escapeOption(overlay.work)}`,
+  ];
   const data = options.join(",");
   const op = `mount overlay on ${overlay.target}`;
   // mount(2) cuts options at a page without a word; the layers below would be missing.

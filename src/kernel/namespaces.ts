@@ -1,5 +1,5 @@
 import * as fs from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import { asKernel, isErrno } from "../sys/errno.ts";
 import { type Fd, fdNumber, openFile } from "../sys/fd.ts";
@@ -46,7 +46,9 @@ export function removeNamespace(name: string, place: Place = {}): void {
 export function listNamespaces(place: Place = {}): string[] {
   const directory = place.directory ?? netnsDirectory;
   const prefix = `${realDirectory(directory)}/`;
-  const names = listMounts().filter((entry) => entry.type === "nsfs" && entry.target.startsWith(prefix)).map((entry) => entry.target.slice(prefix.length));
+  const names = listMounts()
+    .filter((entry) => entry.type === "nsfs" && entry.target.startsWith(prefix))
+    .map((entry) => entry.target.slice(prefix.length));
   return [...new Set(names)].toSorted();
 }
 
@@ -83,7 +85,8 @@ export function ownNamespace(): Fd {
 /** @throws KernelError */
 export function namespaceId(namespace: string | Fd | number): NamespaceId {
   const stat = asKernel(`inspect ${typeof namespace === "string" ? namespace : "a namespace"}`, () =>
-    typeof namespace === "string" ? fs.statSync(namespace, { bigint: true }) : fs.fstatSync(fdNumber(namespace), { bigint: true }));
+    typeof namespace === "string" ? fs.statSync(namespace, { bigint: true }) : fs.fstatSync(fdNumber(namespace), { bigint: true }),
+  );
   return { dev: stat.dev, ino: stat.ino };
 }
 
@@ -101,7 +104,13 @@ function shareDirectory(directory: string): void {
   // `ip netns add` takes the same lock: two of us at once would bind the directory twice.
   using _ = lockDirectory(directory, { deadlineMs: 1000 });
   if (tryShare(directory)) return;
-  mountAt({ source: directory, target: directory, type: null, flags: mountFlags.bind | mountFlags.recursive, op: `bind ${directory} to itself` });
+  mountAt({
+    source: directory,
+    target: directory,
+    type: null,
+    flags: mountFlags.bind | mountFlags.recursive,
+    op: `bind ${directory} to itself`,
+  });
   tryShare(directory);
 }
 
@@ -138,6 +147,8 @@ function reserve(name: string, path: string): void {
     using _ = openFile(path, O_RDONLY | O_CREAT | O_EXCL, 0);
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw error;
+    // A crash between making the file and mounting on it leaves it bare: it is taken over.
+    if (!namespaceExists(name, { directory: dirname(path) })) return;
     throw new NexusError("name-taken", `network namespace ${name} exists already`, { cause: error });
   }
 }

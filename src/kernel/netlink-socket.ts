@@ -6,7 +6,14 @@ import { inNetns } from "../sys/netns.ts";
 import { Watch } from "../sys/poll.ts";
 import { Writer } from "../wire/netlink/bytes.ts";
 import { explainAck, type NetlinkAck, readAck } from "../wire/netlink/error.ts";
-import { controlType, messageFlags, type NetlinkMessage, type NetlinkRequest, readMessages, writeMessage } from "../wire/netlink/message.ts";
+import {
+  controlType,
+  messageFlags,
+  type NetlinkMessage,
+  type NetlinkRequest,
+  readMessages,
+  writeMessage,
+} from "../wire/netlink/message.ts";
 
 export type NetlinkProtocol = "route" | "netfilter";
 

@@ -29,7 +29,10 @@ export function parseProcessStat(text: string): ProcessStat {
   const open = text.indexOf("(");
   const close = text.lastIndexOf(")");
   const pid = text.slice(0, Math.max(0, open)).trim();
-  const fields = text.slice(close + 2).trim().split(/\s+/);
+  const fields = text
+    .slice(close + 2)
+    .trim()
+    .split(/\s+/);
   const [state, parent] = fields;
   const start = fields[19];
   if (open < 0 || close < open || !isDigits(pid) || state === undefined || !isDigits(parent) || !isDigits(start)) {

@@ -2,6 +2,7 @@ import { ipFamily } from "../base/ip.ts";
 import { macFromBytes, macToBytes } from "../base/mac.ts";
 import { guestInterface } from "../base/names.ts";
 import { type Cidr, makeCidr, prefixContains, prefixLength } from "../base/prefix.ts";
+import { altName } from "./naming.ts";
 import { groupOf } from "./group.ts";
 import { changeLink, mtuOf } from "./network.ts";
 import type { Observed, ObservedGuestSide } from "./observed.ts";
@@ -70,7 +71,7 @@ function createVeth({ attachment, network }: AttachmentInput, observed: Observed
     master: network.bridge,
     mtuBytes: mtuOf(network, observed),
     group: groupOf(network.index),
-    altName: `nexus:${network.name}:${attachment.guest}:${attachment.nic}`,
+    altName: altName(network.name, attachment.guest, attachment.nic),
     isolated: network.spec.isolation === "guests",
   };
 }

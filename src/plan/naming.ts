@@ -28,18 +28,6 @@ export function altName(network: Name, guest: Name, nic: number): string {
   return whole.length <= 127 ? whole : `nexus:${shorten(network, 48)}:${shorten(guest, 48)}:${nic}`;
 }
 
-/** Link group of every interface of a network (IFLA_GROUP): "N" in the top byte, the network's index below. */
-export function groupNumber(networkIndex: number): number {
-  if (!Number.isInteger(networkIndex) || networkIndex < 1 || networkIndex > 0xffffff)
-    throw new RangeError(`no network index: ${networkIndex}`);
-  return 0x4e000000 | networkIndex;
-}
-
-/** The network's index, or undefined when the group is not one of ours. */
-export function indexOfGroup(group: number): number | undefined {
-  return group >>> 24 === 0x4e && (group & 0xffffff) !== 0 ? group & 0xffffff : undefined;
-}
-
 /** A guest NIC's address: the same for the life of the guest. `instance` keeps two hosts on one LAN apart. */
 export function nicMac(instance: string, nic: Pick<NicId, "id" | "index">, isTaken: IsTaken = never): Mac {
   return firstFreeMac(["mac", instance, nic.id, nic.index], isTaken);
@@ -50,9 +38,11 @@ export function bridgeMac(instance: string, network: Name, isTaken: IsTaken = ne
   return firstFreeMac(["bridge-mac", instance, network], isTaken);
 }
 
+export const netnsPrefix = "nexus-";
+
 /** The name under /run/netns, which `ip netns` shows. */
 export function netnsName(guest: Name): string {
-  return `nexus-${guest}`;
+  return `${netnsPrefix}${guest}`;
 }
 
 function never(): boolean {

@@ -25,8 +25,10 @@ export type ObservedGuestSide = { link: IfName; mac: Mac | undefined; up: boolea
 
 export type Observed = {
   links: Map<IfName, ObservedLink>;
-  /** Names under /run/netns that are network namespaces; only those with our prefix. */
+  /** Names under /run/netns that are network namespaces. */
   namespaces: Set<string>;
+  /** Those among them that hold a link of ours though no attachment asks for them. */
+  provenNamespaces: Set<string>;
   /** Processes that live in a guest's namespace, by the namespace's name: it can be pinned again from them. */
   residents: Map<string, number>;
   /** What guests' namespaces hold, by attachment host interface; absent where it was not looked at. */

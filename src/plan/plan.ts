@@ -14,6 +14,8 @@ export type Desired = {
   networks: readonly NetworkRecord[];
   attachments: readonly AttachmentRecord[];
   publishes: readonly PublishRecord[];
+  /** Namespaces of guests that should not run now: whatever bears these names was made for them. */
+  dormant: readonly string[];
 };
 
 export type Plan = {
@@ -74,10 +76,11 @@ function planLeftovers(desired: Desired, observed: Observed): Step[] {
   const steps: Step[] = [];
   const namespaces = new Set(desired.attachments.map((a) => a.netns));
   // Namespaces first: their veths go with them, at a hundredth of the price of deleting each.
-  for (const name of observed.namespaces) if (!namespaces.has(name)) steps.push({ kind: "remove-namespace", name });
+  const ours = new Set([...observed.provenNamespaces, ...desired.dormant.filter((name) => observed.namespaces.has(name))]);
+  for (const name of ours) if (!namespaces.has(name)) steps.push({ kind: "remove-namespace", name });
   for (const link of observed.links.values()) {
-    const ours = isOurGroup(link.group) && link.altNames.some((name) => name.startsWith("nexus:"));
-    if (ours && !wanted.has(link.name)) steps.push({ kind: "delete-link", name: link.name, why: "belongs to nothing that should be there" });
+    const proven = isOurGroup(link.group) && link.altNames.some((name) => name.startsWith("nexus:"));
+    if (proven && !wanted.has(link.name)) steps.push({ kind: "delete-link", name: link.name, why: "belongs to nothing that should be there" });
   }
   for (const network of desired.networks) {
     const link = observed.links.get(network.bridge);

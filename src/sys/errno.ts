@@ -17,7 +17,11 @@ export function errnoNumber(name: string): number | undefined {
 }
 
 /** The error of a refused system call or netlink request; `number` is positive. */
-export function kernelRefusal(op: string, number: number, extra: { ack?: KernelAck | undefined; hint?: string | undefined } = {}): KernelError {
+export function kernelRefusal(
+  op: string,
+  number: number,
+  extra: { ack?: KernelAck | undefined; hint?: string | undefined } = {},
+): KernelError {
   return new KernelError({ op, errno: errnoName(number), text: errnoText(number), ...extra });
 }
 

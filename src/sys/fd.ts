@@ -51,7 +51,8 @@ export function fdNumber(fd: Fd | number): number {
 export function openFile(path: string, flags: number, mode?: number): Fd {
   const fd = new Fd(asKernel(`open ${path}`, () => fs.openSync(path, flags, mode)));
   try {
-    if (mode !== undefined && (flags & fs.constants.O_CREAT) !== 0) asKernel(`set the mode of ${path}`, () => fs.fchmodSync(fd.number, mode));
+    if (mode !== undefined && (flags & fs.constants.O_CREAT) !== 0)
+      asKernel(`set the mode of ${path}`, () => fs.fchmodSync(fd.number, mode));
     return fd;
   } catch (error) {
     fd[Symbol.dispose]();

@@ -86,12 +86,15 @@ export function addressOf(bytes: Uint8Array): bigint {
 
 function load(): Libc {
   const library = koffi.load("libc.so.6");
-  const calls = Object.fromEntries(Object.values(prototypes).map((text) => {
-    const call = library.func(text);
-    return [call.info.name, call];
-  })) as Libc;
+  const calls = Object.fromEntries(
+    Object.values(prototypes).map((text) => {
+      const call = library.func(text);
+      return [call.info.name, call];
+    }),
+  ) as Libc;
   const pid = calls.getpid();
-  if (pid !== process.pid) throw new NexusError("unsupported", `calls into the C library do not work here: getpid() gave ${pid} in process ${process.pid}`);
+  if (pid !== process.pid)
+    throw new NexusError("unsupported", `calls into the C library do not work here: getpid() gave ${pid} in process ${process.pid}`);
   return calls;
 }
 

@@ -2,7 +2,17 @@ import { checked, libc } from "./libc.ts";
 
 /** MS_* of mount(2). */
 export const mountFlags = {
-  readOnly: 1, noSuid: 2, noDev: 4, noExec: 8, remount: 32, bind: 4096, recursive: 16384, unbindable: 1 << 17, private: 1 << 18, slave: 1 << 19, shared: 1 << 20,
+  readOnly: 1,
+  noSuid: 2,
+  noDev: 4,
+  noExec: 8,
+  remount: 32,
+  bind: 4096,
+  recursive: 16384,
+  unbindable: 1 << 17,
+  private: 1 << 18,
+  slave: 1 << 19,
+  shared: 1 << 20,
 } as const;
 
 /** MNT_* and UMOUNT_* of umount2(2). */
@@ -12,7 +22,14 @@ export const unmountFlags = { force: 1, detach: 2, expire: 4, noFollow: 8 } as c
 export const unshareFlags = { fs: 0x200, mounts: 0x20000, network: 0x40000000, uts: 0x4000000, ipc: 0x8000000 } as const;
 
 /** @throws KernelError naming `op` */
-export function mountAt(request: { source: string | null; target: string; type: string | null; flags: number; data?: string | null; op: string }): void {
+export function mountAt(request: {
+  source: string | null;
+  target: string;
+  type: string | null;
+  flags: number;
+  data?: string | null;
+  op: string;
+}): void {
   checked(request.op, libc().mount(request.source, request.target, request.type, request.flags, request.data ?? null));
 }
 

@@ -1,7 +1,16 @@
 import { checked, lastErrno, libc } from "./libc.ts";
-import { Fd } from "./fd.ts";
+import type { Fd } from "./fd.ts";
 import {
-  bindSocket, family, messageFlag, openSocket, sendDatagram, setOption, setReceiveTimeout, socketAddress, socketOption, socketType,
+  bindSocket,
+  family,
+  messageFlag,
+  openSocket,
+  sendDatagram,
+  setOption,
+  setReceiveTimeout,
+  socketAddress,
+  socketOption,
+  socketType,
   trySocketOption,
 } from "./socket.ts";
 
@@ -18,17 +27,24 @@ export type NetlinkEndpoint = { fd: Fd; portId: number };
  * A bound netlink socket with extended acks; reads give up after `deadlineMs`. `groups` are group numbers, not masks.
  * It belongs to the network namespace of the calling thread for good. @throws KernelError
  */
-export function openNetlink(protocol: keyof typeof netlinkProtocol, options: { groups: readonly number[]; deadlineMs: number }): NetlinkEndpoint {
+export function openNetlink(
+  protocol: keyof typeof netlinkProtocol,
+  options: { groups: readonly number[]; deadlineMs: number },
+): NetlinkEndpoint {
   using stack = new DisposableStack();
   const fd = stack.use(openSocket(family.netlink, socketType.raw, { protocol: netlinkProtocol[protocol] }));
   // The FORCE forms pass the sysctl limits but want CAP_NET_ADMIN in the first user namespace.
   if (!trySocketOption(fd, socketOption.receiveBufferForce, bufferBytes)) trySocketOption(fd, socketOption.receiveBuffer, bufferBytes);
   if (!trySocketOption(fd, socketOption.sendBufferForce, bufferBytes)) trySocketOption(fd, socketOption.sendBuffer, bufferBytes);
   setReceiveTimeout(fd, options.deadlineMs);
-  const wanted = protocol === "route" ? [netlinkOption.extendedAck, netlinkOption.capAck, netlinkOption.strictCheck] : [netlinkOption.extendedAck, netlinkOption.capAck];
+  const wanted =
+    protocol === "route"
+      ? [netlinkOption.extendedAck, netlinkOption.capAck, netlinkOption.strictCheck]
+      : [netlinkOption.extendedAck, netlinkOption.capAck];
   for (const name of wanted) setOption(fd, { level: solNetlink, name, value: 1, op: "prepare a netlink socket" });
   bindSocket(fd, kernelAddress(), "bind a netlink socket");
-  for (const group of options.groups) setOption(fd, { level: solNetlink, name: netlinkOption.addMembership, value: group, op: `join netlink group ${group}` });
+  for (const group of options.groups)
+    setOption(fd, { level: solNetlink, name: netlinkOption.addMembership, value: group, op: `join netlink group ${group}` });
   const address = socketAddress(fd);
   const portId = new DataView(address.buffer, address.byteOffset).getUint32(4, true);
   stack.move();

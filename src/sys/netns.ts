@@ -1,5 +1,6 @@
 import * as fs from "node:fs";
-import { Fd, fdNumber, openFile } from "./fd.ts";
+import type { Fd } from "./fd.ts";
+import { fdNumber, openFile } from "./fd.ts";
 import { lastErrno, libc } from "./libc.ts";
 import { kernelRefusal } from "./errno.ts";
 

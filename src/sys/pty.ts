@@ -18,7 +18,9 @@ export function openPty(): Pty {
   checked("read a pseudo-terminal's number", libc().ioctl(controller.number, request.peerNumber, number));
   const flags = O_RDWR | O_NOCTTY | closeOnExec;
   // TIOCGPTPEER takes its flags as the argument itself, and opens the right peer whatever is mounted on /dev/pts.
-  const peer = stack.use(new Fd(checked("open a pseudo-terminal's peer", libc().ioctl(controller.number, request.openPeer, BigInt(flags)))));
+  const peer = stack.use(
+    new Fd(checked("open a pseudo-terminal's peer", libc().ioctl(controller.number, request.openPeer, BigInt(flags)))),
+  );
   const both = stack.move();
   return { controller, peer, path: `/dev/pts/${new DataView(number.buffer).getUint32(0, true)}`, [Symbol.dispose]: () => both.dispose() };
 }

@@ -8,8 +8,17 @@ export const socketType = { stream: 1, datagram: 2, raw: 3, seqpacket: 5 } as co
 
 /** SOL_SOCKET options (asm-generic/socket.h). */
 export const socketOption = {
-  reuseAddress: 2, error: 4, broadcast: 6, sendBuffer: 7, receiveBuffer: 8, peerCredentials: 17, receiveTimeout: 20,
-  sendTimeout: 21, bindToDevice: 25, sendBufferForce: 32, receiveBufferForce: 33,
+  reuseAddress: 2,
+  error: 4,
+  broadcast: 6,
+  sendBuffer: 7,
+  receiveBuffer: 8,
+  peerCredentials: 17,
+  receiveTimeout: 20,
+  sendTimeout: 21,
+  bindToDevice: 25,
+  sendBufferForce: 32,
+  receiveBufferForce: 33,
 } as const;
 
 export const messageFlag = { dontWait: 0x40, truncated: 0x20, noSignal: 0x4000, closeOnExec: 0x40000000 } as const;

@@ -33,14 +33,20 @@ export function openTap(tap: TapRequest): Tap {
   const fd = stack.use(openFile("/dev/net/tun", O_RDWR | O_NONBLOCK));
   const ifreq = new Uint8Array(40);
   ifreq.set(new TextEncoder().encode(tap.name));
-  const flags = flag.tap | flag.noPacketInfo | (tap.multiQueue ? flag.multiQueue : 0) | (tap.vnetHeader ? flag.vnetHeader : 0) | (tap.create ? flag.exclusive : 0);
+  const flags =
+    flag.tap |
+    flag.noPacketInfo |
+    (tap.multiQueue ? flag.multiQueue : 0) |
+    (tap.vnetHeader ? flag.vnetHeader : 0) |
+    (tap.create ? flag.exclusive : 0);
   new DataView(ifreq.buffer).setUint16(nameBytes, flags, true);
   if (libc().ioctl(fd.number, request.set, ifreq) !== 0) {
     const errno = lastErrno();
     throw kernelRefusal(`open tap ${tap.name}`, errno, { hint: hints[errno] });
   }
   const name = new TextDecoder().decode(ifreq.subarray(0, ifreq.indexOf(0)));
-  const number = (op: string, code: number, value: number): void => void checked(`${op} of tap ${name}`, libc().ioctl(fd.number, code, BigInt(value)));
+  const number = (op: string, code: number, value: number): void =>
+    void checked(`${op} of tap ${name}`, libc().ioctl(fd.number, code, BigInt(value)));
   if (tap.owner !== undefined) number("set the owner", request.setOwner, tap.owner);
   if (tap.group !== undefined) number("set the group", request.setGroup, tap.group);
   if (tap.persist !== undefined) number("set the persistence", request.setPersist, tap.persist ? 1 : 0);

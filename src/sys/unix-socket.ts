@@ -51,7 +51,10 @@ export function connectUnix(path: string): Fd | undefined {
 export function sendUnixDatagram(path: string, bytes: Uint8Array): void {
   using fd = openSocket(family.unix, socketType.datagram);
   const address = unixAddress(path);
-  checked(`send to ${path}`, libc().sendto(fd.number, bytes, bytes.length, messageFlag.noSignal | messageFlag.dontWait, address, address.length));
+  checked(
+    `send to ${path}`,
+    libc().sendto(fd.number, bytes, bytes.length, messageFlag.noSignal | messageFlag.dontWait, address, address.length),
+  );
 }
 
 /**
@@ -87,7 +90,8 @@ export function receiveDescriptors(fd: Fd | number, size = 4096): { bytes: Uint8
 export function unixAddress(path: string): Uint8Array {
   const abstract = path.startsWith("@");
   const name = new TextEncoder().encode(abstract ? path.slice(1) : path);
-  if (name.length > 107) throw kernelRefusal(`use ${path} as a socket address`, enametoolong, { hint: "a unix socket path has at most 107 bytes" });
+  if (name.length > 107)
+    throw kernelRefusal(`use ${path} as a socket address`, enametoolong, { hint: "a unix socket path has at most 107 bytes" });
   const address = new Uint8Array(2 + name.length + 1);
   address[0] = family.unix;
   address.set(name, abstract ? 3 : 2);
@@ -98,7 +102,7 @@ export function unixAddress(path: string): Uint8Array {
 function rightsOf(control: Uint8Array): Fd[] {
   const view = new DataView(control.buffer, control.byteOffset, control.length);
   const found: Fd[] = [];
-  for (let at = 0; at + 16 <= control.length; ) {
+  for (let at = 0; at + 16 <= control.length;) {
     const length = Number(view.getBigUint64(at, true));
     if (length < 16 || at + length > control.length) break;
     const isRights = view.getInt32(at + 8, true) === solSocket && view.getInt32(at + 12, true) === scmRights;

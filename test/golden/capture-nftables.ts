@@ -23,8 +23,8 @@ try {
   const sets: Record<string, Captured> = {};
   for (const { name, set, text } of elementCases) {
     run(["nft", "flush", "ruleset"]);
-    load(`table inet t { chain aside { }; counter total { }; }`);
-    sets[name] = { text, messages: traced(`table inet t { ${setText(set, ` elements = { ${text} };`)} }`) };
+    load("table inet t {\nchain aside { }\ncounter total { }\n}");
+    sets[name] = { text, messages: traced(`table inet t {\n${setText(set, ` elements = { ${text} };`)}\n}`) };
   }
   writeFileSync(new URL("./nftables.json", import.meta.url), `${JSON.stringify({ rules, sets }, undefined, 1)}\n`);
 } finally {

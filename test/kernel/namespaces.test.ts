@@ -7,7 +7,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { KernelError, NexusError } from "../../src/base/errors.ts";
 import {
-  createNamespace, inNetns, listNamespaces, namespaceExists, namespaceId, namespacePath, openNamespace, ownNamespace, pinNamespace, removeNamespace, sameNamespace,
+  createNamespace,
+  inNetns,
+  listNamespaces,
+  namespaceExists,
+  namespaceId,
+  namespacePath,
+  openNamespace,
+  ownNamespace,
+  pinNamespace,
+  removeNamespace,
+  sameNamespace,
 } from "../../src/kernel/namespaces.ts";
 import { isMounted, listMounts, mount, mountOverlay, unmount } from "../../src/kernel/mounts.ts";
 import { readSysctl, writeSysctl } from "../../src/kernel/sysctl.ts";
@@ -17,7 +27,13 @@ describe("network namespaces", () => {
   test("are seen by `ip netns`, and ours sees those of `ip netns`", () => {
     createNamespace("ours");
     execFileSync("ip", ["netns", "add", "theirs"]);
-    assert.deepEqual(execFileSync("ip", ["netns", "list"], { encoding: "utf8" }).split(/\s+/).filter((w) => w !== "").toSorted(), ["ours", "theirs"]);
+    assert.deepEqual(
+      execFileSync("ip", ["netns", "list"], { encoding: "utf8" })
+        .split(/\s+/)
+        .filter((w) => w !== "")
+        .toSorted(),
+      ["ours", "theirs"],
+    );
     assert.deepEqual(listNamespaces(), ["ours", "theirs"]);
     assert.ok(namespaceExists("ours") && !namespaceExists("nobodys"));
     removeNamespace("theirs");
@@ -35,14 +51,20 @@ describe("network namespaces", () => {
       createNamespace("round");
       removeNamespace("round");
     }
-    assert.deepEqual({ fds: readdirSync("/proc/self/fd").length, mounts: listMounts().length, files: readdirSync("/run/netns").length }, before);
+    assert.deepEqual(
+      { fds: readdirSync("/proc/self/fd").length, mounts: listMounts().length, files: readdirSync("/run/netns").length },
+      before,
+    );
     assert.deepEqual(namespaceId("/proc/thread-self/ns/net"), home);
   });
 
   test("refuse a name that is taken and leave the one that has it alone", () => {
     createNamespace("taken");
     const id = namespaceId(namespacePath("taken"));
-    assert.throws(() => createNamespace("taken"), (error: unknown) => error instanceof NexusError && error.code === "name-taken");
+    assert.throws(
+      () => createNamespace("taken"),
+      (error: unknown) => error instanceof NexusError && error.code === "name-taken",
+    );
     assert.deepEqual(namespaceId(namespacePath("taken")), id);
     removeNamespace("taken");
     removeNamespace("taken");
@@ -85,7 +107,10 @@ import { mkdirSync, writeFileSync } from "node:fs";
     child.kill("SIGKILL");
     await once(child, "exit");
     assert.deepEqual(namespaceId(namespacePath("pinned")), id);
-    assert.throws(() => pinNamespace("gone", child.pid ?? 0), (error: unknown) => error instanceof KernelError && error.errno === "ENOENT");
+    assert.throws(
+      () => pinNamespace("gone", child.pid ?? 0),
+      (error: unknown) => error instanceof KernelError && error.errno === "ENOENT",
+    );
     removeNamespace("pinned");
     assert.deepEqual(readdirSync("/run/netns"), []);
   });
@@ -94,16 +119,30 @@ import { mkdirSync, writeFileSync } from "node:fs";
     writeFileSync("/run/netns/leftover", "");
     assert.deepEqual(listNamespaces(), []);
     assert.ok(!namespaceExists("leftover"));
-    assert.throws(() => openNamespace("/run/netns/leftover"), (error: unknown) => error instanceof NexusError && error.code === "not-found");
-    assert.throws(() => openNamespace("/run/netns/none"), (error: unknown) => error instanceof KernelError && error.errno === "ENOENT");
+    assert.throws(
+      () => openNamespace("/run/netns/leftover"),
+      (error: unknown) => error instanceof NexusError && error.code === "not-found",
+    );
+    assert.throws(
+      () => openNamespace("/run/netns/none"),
+      (error: unknown) => error instanceof KernelError && error.errno === "ENOENT",
+    );
     assert.throws(() => namespacePath("../etc"), NexusError);
+    createNamespace("leftover");
+    assert.deepEqual(listNamespaces(), ["leftover"], "what a crash left is taken over");
+    removeNamespace("leftover");
+    writeFileSync("/run/netns/leftover", "");
     removeNamespace("leftover");
     assert.deepEqual(readdirSync("/run/netns"), []);
   });
 
   test("are let go in other mount namespaces too, which would keep them alive", async () => {
     createNamespace("shared");
-    const child = spawn("unshare", ["-m", "--propagation", "slave", "sh", "-c", "echo ready; read _; grep -c /run/netns/shared /proc/self/mountinfo; true"], { stdio: ["pipe", "pipe", "inherit"] });
+    const child = spawn(
+      "unshare",
+      ["-m", "--propagation", "slave", "sh", "-c", "echo ready; read _; grep -c /run/netns/shared /proc/self/mountinfo; true"],
+      { stdio: ["pipe", "pipe", "inherit"] },
+    );
     let said = "";
     child.stdout.setEncoding("utf8");
     const ready = Promise.withResolvers<void>();
@@ -124,19 +163,36 @@ describe("the window into another namespace", () => {
     createNamespace("window");
     using netns = openNamespace(namespacePath("window"));
     const home = namespaceId("/proc/thread-self/ns/net");
-    assert.deepEqual(inNetns(netns, () => namespaceId("/proc/thread-self/ns/net")), namespaceId(netns));
-    assert.match(inNetns(netns, () => execFileSync("ip", ["-o", "link"], { encoding: "utf8" })), /^1: lo/);
-    assert.throws(() => inNetns(netns, () => {
-      throw new RangeError("on purpose");
-    }), RangeError);
+    assert.deepEqual(
+      inNetns(netns, () => namespaceId("/proc/thread-self/ns/net")),
+      namespaceId(netns),
+    );
+    assert.match(
+      inNetns(netns, () => execFileSync("ip", ["-o", "link"], { encoding: "utf8" })),
+      /^1: lo/,
+    );
+    assert.throws(
+      () =>
+        inNetns(netns, () => {
+          throw new RangeError("on purpose");
+        }),
+      RangeError,
+    );
     assert.deepEqual(namespaceId("/proc/thread-self/ns/net"), home);
     removeNamespace("window");
-    assert.deepEqual(inNetns(netns, () => inNetns(netns, () => 7)), 7, "a removed namespace is usable while a descriptor is open");
+    assert.deepEqual(
+      inNetns(netns, () => inNetns(netns, () => 7)),
+      7,
+      "a removed namespace is usable while a descriptor is open",
+    );
   });
 
   test("cannot be opened on what is no namespace, and takes no promise", () => {
     const home = namespaceId("/proc/thread-self/ns/net");
-    assert.throws(() => inNetns(0, () => 1), (error: unknown) => error instanceof KernelError);
+    assert.throws(
+      () => inNetns(0, () => 1),
+      (error: unknown) => error instanceof KernelError,
+    );
     using own = ownNamespace();
     // @ts-expect-error asynchronous work would run outside
     assert.ok(inNetns(own, () => Promise.resolve(1)));
@@ -147,7 +203,9 @@ describe("the window into another namespace", () => {
     await warmThreadpool();
     createNamespace("pool");
     using netns = openNamespace(namespacePath("pool"));
-    const busy = inNetns(netns, () => ({ all: Promise.all(Array.from({ length: 16 }, () => import("node:fs/promises").then((fs) => fs.stat("/")))) }));
+    const busy = inNetns(netns, () => ({
+      all: Promise.all(Array.from({ length: 16 }, () => import("node:fs/promises").then((fs) => fs.stat("/")))),
+    }));
     await busy.all;
     const threads = readdirSync("/proc/self/task").map((task) => namespaceId(`/proc/self/task/${task}/ns/net`).ino);
     assert.deepEqual([...new Set(threads)], [namespaceId("/proc/thread-self/ns/net").ino]);
@@ -174,7 +232,10 @@ describe("kernel settings", () => {
     inNetns(netns, () => void execFileSync("ip", ["link", "add", "a.b", "type", "bridge"]));
     assert.equal(writeSysctl(["net", "ipv6", "conf", "a.b", "accept_ra"], 0, { netns }), "1");
     assert.equal(readSysctl(["net", "ipv6", "conf", "nope", "accept_ra"], { netns }), undefined);
-    assert.throws(() => writeSysctl(["net", "ipv4", "ip_forward"], "many", { netns }), (error: unknown) => error instanceof KernelError && error.message.startsWith("set net/ipv4/ip_forward to many: EINVAL"));
+    assert.throws(
+      () => writeSysctl(["net", "ipv4", "ip_forward"], "many", { netns }),
+      (error: unknown) => error instanceof KernelError && error.message.startsWith("set net/ipv4/ip_forward to many: EINVAL"),
+    );
     assert.throws(() => readSysctl(["net", "..", "kernel"]), NexusError);
     removeNamespace("dots");
   });
@@ -193,7 +254,10 @@ describe("mounts", () => {
     assert.equal(unmount(target), true);
     assert.equal(unmount(target), false);
     assert.ok(!isMounted(target));
-    assert.throws(() => mount({ source: "none", target: join(base, "none"), type: "tmpfs" }), (error: unknown) => error instanceof KernelError && error.errno === "ENOENT" && error.op.startsWith("mount tmpfs on "));
+    assert.throws(
+      () => mount({ source: "none", target: join(base, "none"), type: "tmpfs" }),
+      (error: unknown) => error instanceof KernelError && error.errno === "ENOENT" && error.op.startsWith("mount tmpfs on "),
+    );
     rmSync(base, { recursive: true });
   });
 
@@ -201,7 +265,13 @@ describe("mounts", () => {
     const base = mkdtempSync(join(tmpdir(), "overlay-"));
     // overlayfs does not take another overlay as its upper layer.
     mount({ source: "tmpfs", target: base, type: "tmpfs" });
-    const paths = { top: join(base, "a:b,c"), bottom: join(base, "d\\e f"), upper: join(base, "up,per"), work: join(base, "work:"), target: join(base, "merged") };
+    const paths = {
+      top: join(base, "a:b,c"),
+      bottom: join(base, "d\\e f"),
+      upper: join(base, "up,per"),
+      work: join(base, "work:"),
+      target: join(base, "merged"),
+    };
     for (const path of Object.values(paths)) mkdirSync(path);
     writeFileSync(join(paths.top, "both"), "top");
     writeFileSync(join(paths.bottom, "both"), "bottom");
@@ -215,7 +285,10 @@ describe("mounts", () => {
     unmount(base);
     rmSync(base, { recursive: true });
     const lower = Array.from({ length: 60 }, (_, i) => `/layer/${i}/${"x".repeat(80)}`);
-    assert.throws(() => mountOverlay({ lower, upper: "/u", work: "/w", target: "/t" }), (error: unknown) => error instanceof KernelError && error.errno === "E2BIG");
+    assert.throws(
+      () => mountOverlay({ lower, upper: "/u", work: "/w", target: "/t" }),
+      (error: unknown) => error instanceof KernelError && error.errno === "E2BIG",
+    );
   });
 });
 

@@ -32,7 +32,11 @@ describe("a netlink socket", () => {
   test("makes what `ip` then shows, and what it returns survives later calls", () => {
     using socket = NetlinkSocket.open("route");
     socket.request("add link va0", veth("va0", "va1"));
-    const shown = JSON.parse(execFileSync("ip", ["-j", "-d", "link", "show", "va0"], { encoding: "utf8" })) as { ifname: string; linkinfo: { info_kind: string }; link: string }[];
+    const shown = JSON.parse(execFileSync("ip", ["-j", "-d", "link", "show", "va0"], { encoding: "utf8" })) as {
+      ifname: string;
+      linkinfo: { info_kind: string };
+      link: string;
+    }[];
     assert.equal(shown[0]?.linkinfo.info_kind, "veth");
     assert.equal(shown[0]?.link, "va1");
     const [kept] = socket.request("get link va0", linkRequest(getLink, { name: "va0" }));
@@ -41,44 +45,68 @@ describe("a netlink socket", () => {
     for (let i = 0; i < 20; i++) socket.dump("list links", linkRequest(getLink, {}));
     assert.equal(Buffer.from(kept.body).toString("hex"), before);
     socket.request("delete link va0", linkRequest(deleteLink, { name: "va0" }));
-    assert.throws(() => socket.request("get link va0", linkRequest(getLink, { name: "va0" })), refusal("get link va0: ENODEV (No such device)"));
+    assert.throws(
+      () => socket.request("get link va0", linkRequest(getLink, { name: "va0" })),
+      refusal("get link va0: ENODEV (No such device)"),
+    );
   });
 
   test("says in the kernel's words which attribute it refused", () => {
     using socket = NetlinkSocket.open("route");
     const request = attributeRequest({
-      type: newLink, flags: create, root: "link", headerCodec: linkHeader, header: {}, table: wrongTable, attributes: { mtu: 9 },
+      type: newLink,
+      flags: create,
+      root: "link",
+      headerCodec: linkHeader,
+      header: {},
+      table: wrongTable,
+      attributes: { mtu: 9 },
     });
-    assert.throws(() => socket.request("add link x", request), (error: unknown) => {
-      assert.ok(error instanceof KernelError);
-      assert.equal(error.errno, "ERANGE");
-      assert.match(error.message, /^add link x: ERANGE \(Numerical result out of range\): .*policy.* \[link\.mtu\]$/i);
-      assert.equal(error.ack?.attribute, "link.mtu");
-      return true;
-    });
+    assert.throws(
+      () => socket.request("add link x", request),
+      (error: unknown) => {
+        assert.ok(error instanceof KernelError);
+        assert.equal(error.errno, "ERANGE");
+        assert.match(error.message, /^add link x: ERANGE \(Numerical result out of range\): .*policy.* \[link\.mtu\]$/i);
+        assert.equal(error.ack?.attribute, "link.mtu");
+        return true;
+      },
+    );
   });
 
   test("does every message of a batch and tells the first that was refused", () => {
     using socket = NetlinkSocket.open("route");
     const requests = [veth("vb0", "vb1"), veth("vb0", "vb9"), veth("vb2", "vb3")];
-    assert.throws(() => socket.batch("add links", requests), (error: unknown) => {
-      assert.ok(error instanceof BatchRefusal);
-      assert.equal(error.index, 1);
-      assert.equal(error.errno, "EEXIST");
-      assert.equal(error.message, "add links: EEXIST (File exists)");
-      assert.deepEqual(error.results.map((r) => r.refusal?.errno), [undefined, "EEXIST", undefined]);
-      return true;
-    });
+    assert.throws(
+      () => socket.batch("add links", requests),
+      (error: unknown) => {
+        assert.ok(error instanceof BatchRefusal);
+        assert.equal(error.index, 1);
+        assert.equal(error.errno, "EEXIST");
+        assert.equal(error.message, "add links: EEXIST (File exists)");
+        assert.deepEqual(
+          error.results.map((r) => r.refusal?.errno),
+          [undefined, "EEXIST", undefined],
+        );
+        return true;
+      },
+    );
     const found = names(socket.dump("list links", linkRequest(getLink, {})));
     for (const name of ["vb0", "vb1", "vb2", "vb3"]) assert.ok(found.includes(name), `${name} is missing of ${found.join()}`);
     const replies = socket.batch("get links", [linkRequest(getLink, { name: "vb0" }), linkRequest(getLink, { name: "vb2" })]);
     assert.deepEqual(replies.map(names), [["vb0"], ["vb2"]]);
-    socket.batch("delete links", ["vb0", "vb2"].map((name) => linkRequest(deleteLink, { name })));
+    socket.batch(
+      "delete links",
+      ["vb0", "vb2"].map((name) => linkRequest(deleteLink, { name })),
+    );
   });
 
   test("does a batch longer than one part", () => {
     using socket = NetlinkSocket.open("route");
-    const replies = socket.batch("get lo", Array.from({ length: 1300 }, () => linkRequest(getLink, { name: "lo" })));
+    const replies = socket.batch(
+      "get lo",
+      Array.from({ length: 1300 }, () => linkRequest(getLink, { name: "lo" })),
+    );
     assert.equal(replies.length, 1300);
     assert.ok(replies.every((messages) => messages.length === 1));
   });
@@ -87,7 +115,10 @@ describe("a netlink socket", () => {
     using socket = NetlinkSocket.open("route");
     sizeReceiveBuffer(socket, 2048);
     const requests = Array.from({ length: 200 }, () => linkRequest(getLink, { name: "lo" }));
-    assert.throws(() => socket.batch("get lo", requests), (error: unknown) => error instanceof KernelError && error.errno === "ENOBUFS");
+    assert.throws(
+      () => socket.batch("get lo", requests),
+      (error: unknown) => error instanceof KernelError && error.errno === "ENOBUFS",
+    );
     assert.deepEqual(names(socket.request("get lo", linkRequest(getLink, { name: "lo" }))), ["lo"]);
     assert.ok(names(socket.dump("list links", linkRequest(getLink, {}))).includes("lo"));
   });
@@ -101,7 +132,14 @@ describe("a netlink socket", () => {
       writeMessage(writer, { type: getLink, flags, sequence: first + i }, linkRequest(getLink, { name }).body);
     }
     const answers = socket.exchange("get two", writer.finish(), first);
-    assert.deepEqual(answers.map((m) => [m.sequence - first, m.type]), [[0, newLink], [0, 2], [1, 2]]);
+    assert.deepEqual(
+      answers.map((m) => [m.sequence - first, m.type]),
+      [
+        [0, newLink],
+        [0, 2],
+        [1, 2],
+      ],
+    );
   });
 
   test("does requests on a thread of the pool, in order, and refuses others meanwhile", async () => {
@@ -151,12 +189,18 @@ describe("a netlink socket", () => {
       await changed.promise;
       changed = Promise.withResolvers();
     }
-    socket.batch("delete links", ["vd0", "ve0"].map((name) => linkRequest(deleteLink, { name })));
+    socket.batch(
+      "delete links",
+      ["vd0", "ve0"].map((name) => linkRequest(deleteLink, { name })),
+    );
   });
 });
 
 /** `mtu` coded too short, which the kernel's policy refuses. */
-const wrongTable = attributeTable({ mtu: { number: 4, codec: u16, meaning: "coded wrongly on purpose" }, group: { number: 27, codec: u32, meaning: "" } });
+const wrongTable = attributeTable({
+  mtu: { number: 4, codec: u16, meaning: "coded wrongly on purpose" },
+  group: { number: 27, codec: u32, meaning: "" },
+});
 
 function linkRequest(type: number, attributes: { name?: string; mtu?: number }): NetlinkRequest {
   return attributeRequest({ type, root: "link", headerCodec: linkHeader, header: {}, table: linkTable, attributes });
@@ -164,7 +208,15 @@ function linkRequest(type: number, attributes: { name?: string; mtu?: number }):
 
 function veth(name: string, peer: string): NetlinkRequest {
   const info = { kind: "veth", data: { veth: { peer: { header: {}, attributes: { name: peer } } } } };
-  return attributeRequest({ type: newLink, flags: create, root: "link", headerCodec: linkHeader, header: {}, table: linkTable, attributes: { name, info } });
+  return attributeRequest({
+    type: newLink,
+    flags: create,
+    root: "link",
+    headerCodec: linkHeader,
+    header: {},
+    table: linkTable,
+    attributes: { name, info },
+  });
 }
 
 function names(messages: readonly NetlinkMessage[]): string[] {
@@ -177,7 +229,9 @@ function sizeReceiveBuffer(socket: NetlinkSocket, value: number): void {
 }
 
 function descriptorOf(socket: NetlinkSocket): number {
-  const line = readFileSync("/proc/net/netlink", "utf8").split("\n").find((text) => text.split(/\s+/)[2] === String(socket.portId) && text.split(/\s+/)[1] === "0");
+  const line = readFileSync("/proc/net/netlink", "utf8")
+    .split("\n")
+    .find((text) => text.split(/\s+/)[2] === String(socket.portId) && text.split(/\s+/)[1] === "0");
   const inode = line?.trim().split(/\s+/).at(-1);
   for (const fd of readdirSync("/proc/self/fd")) {
     try {

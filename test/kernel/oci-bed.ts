@@ -5,6 +5,7 @@ import type { Ip } from "../../src/base/ip.ts";
 import type { Name } from "../../src/base/names.ts";
 import type { GuestPlan } from "../../src/guests/driver.ts";
 import { createOciDriver, type OciDriver } from "../../src/guests/oci.ts";
+import type { RuntimeCommand } from "../../src/guests/supervisor.ts";
 import { ImageStore } from "../../src/images/store.ts";
 import { type CgroupHost, cgroupTrees, findCgroups, listCgroups, removeCgroup } from "../../src/kernel/cgroups.ts";
 import { createNamespace, namespacePath, removeNamespace } from "../../src/kernel/namespaces.ts";
@@ -20,7 +21,10 @@ export class OciBed implements AsyncDisposable {
   readonly driver: OciDriver;
   readonly #plans: GuestPlan[] = [];
 
-  constructor() {
+  readonly #runtimes: readonly RuntimeCommand[] | undefined;
+
+  constructor(runtimes?: readonly RuntimeCommand[]) {
+    this.#runtimes = runtimes;
     createNamespace(this.netns);
     this.images = new ImageStore({ directory: join(this.directory, "images") });
     this.driver = this.anotherDriver();
@@ -28,7 +32,7 @@ export class OciBed implements AsyncDisposable {
 
   /** As after a restart of the daemon: nothing is remembered but what is on disk. */
   anotherDriver(): OciDriver {
-    return createOciDriver({ directory: join(this.directory, "oci"), images: this.images, cgroupParent: this.parent, guestsDirectory: join(this.directory, "guests") });
+    return createOciDriver({ directory: join(this.directory, "oci"), images: this.images, cgroupParent: this.parent, guestsDirectory: join(this.directory, "guests"), ...(this.#runtimes === undefined ? {} : { runtimes: this.#runtimes }) });
   }
 
   plan(name: string, spec: Omit<NodeSpecInput, "name"> = {}): GuestPlan {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { after, before, describe, it } from "node:test";
 import { NexusError } from "../../src/base/errors.ts";
 import { cgroupProcesses, controllerDirectory } from "../../src/kernel/cgroups.ts";
@@ -95,12 +96,24 @@ describe("containers", () => {
     await bed.driver.remove(plan);
   });
 
-  it("refuses a memory limit in which nothing can start", async () => {
-    const plan = bed.plan("tiny", { command: ["true"] });
-    (plan.spec as { mem: number }).mem = 0.25;
+  it("refuses a limit the kernel does not take, naming file and errno", async () => {
+    const plan = bed.plan("beyond", { command: ["true"] });
+    (plan.spec as { pids: number }).pids = 2 ** 40;
     await bed.driver.prepare(plan, () => undefined);
-    await assert.rejects(bed.driver.start(plan), refusedWith("limit-refused", /memory/));
+    await assert.rejects(bed.driver.start(plan), refusedWith("limit-refused", /write 1099511627776 to .*pids\.max: EINVAL/));
     assert.deepEqual(bed.traces().cgroups, []);
+    await bed.driver.remove(plan);
+  });
+
+  it("runs in the least memory a request may ask for, or says that memory was the reason", async () => {
+    const plan = bed.plan("least", { command: ["true"], mem: 4 });
+    await bed.driver.prepare(plan, () => undefined);
+    const status = await bed.driver.start(plan).catch((error: unknown) => error);
+    if (status instanceof Error) assert.ok(refusedWith("limit-refused", /memory/)(status), status.message);
+    else {
+      const exit = await bed.exit(plan);
+      assert.ok(exit.code === 0 || exit.oomKilled, JSON.stringify(exit));
+    }
     await bed.driver.remove(plan);
   });
 
@@ -156,15 +169,16 @@ describe("containers", () => {
 
   it("gives a command a terminal of the size asked for, and changes it", async () => {
     const plan = await bed.run("tty", ["sleep", "1000"]);
-    const session = await bed.driver.exec(plan, { command: ["sh", "-c", "read x; stty size; read x; stty size; tty; exit 5"], env: {}, terminal: { columns: 91, rows: 31 } });
+    const script = 'read x; echo "got $x"; stty size; until [ "$(stty size)" = "40 100" ]; do sleep 0.02; done; tty; exit 5';
+    const session = await bed.driver.exec(plan, { command: ["sh", "-c", script], env: {}, terminal: { columns: 91, rows: 31 } });
     let seen = "";
     session.stdout.on("data", (bytes: Buffer) => (seen += bytes.toString()));
-    session.stdin.write("\n");
+    session.stdin.write("word\n");
     await until("the first size", () => seen.includes("31 91"));
+    assert.equal(seen, "word\r\ngot word\r\n31 91\r\n");
     session.resize(100, 40);
-    session.stdin.write("\n");
     assert.equal(await session.exitCode, 5);
-    await until("the second size", () => seen.includes("40 100"));
+    await until("the end of its output", () => (session.stdout as Readable).readableEnded);
     assert.match(seen, /\/dev\/pts\/|\/dev\/console/);
     await bed.driver.remove(plan);
   });
@@ -231,7 +245,7 @@ describe("containers", () => {
   it("removes a tree deeper than a path may be long, and does not follow links out of it", async () => {
     const outside = join(bed.directory, "precious");
     writeFileSync(outside, "keep");
-    const plan = await bed.run("deep", ["sh", "-c", `ln -s ${bed.directory} /out; d=$(printf 'd%.0s' $(seq 200)); i=0; while [ $i -lt 30 ]; do mkdir $d && cd $d || exit 1; i=$((i+1)); done; exit 0`]);
+    const plan = await bed.run("deep", ["sh", "-c", `ln -s ${bed.directory} /out; d=$(printf 'd%.0s' $(seq 200)); i=0; while [ $i -lt 30 ]; do mkdir $d && cd -P $d || exit 1; i=$((i+1)); done; exit 0`]);
     assert.equal((await bed.exit(plan)).code, 0);
     await bed.driver.remove(plan);
     assert.equal(existsSync(plan.directory), false);

@@ -7,7 +7,18 @@ import fc from "fast-check";
 import { NexusError, WireError } from "../../src/base/errors.ts";
 import { parseMountinfo } from "../../src/kernel/mounts.ts";
 import { namespaceId } from "../../src/kernel/namespaces.ts";
-import { adoptProcess, cgroupsOf, endProcess, namespacedPids, netnsOf, parseCgroups, parseProcessStat, Pidfd, readProcessStat, waitForExit } from "../../src/kernel/processes.ts";
+import {
+  adoptProcess,
+  cgroupsOf,
+  endProcess,
+  namespacedPids,
+  netnsOf,
+  parseCgroups,
+  parseProcessStat,
+  Pidfd,
+  readProcessStat,
+  waitForExit,
+} from "../../src/kernel/processes.ts";
 
 describe("a process held by pidfd", () => {
   test("is found again by pid and start time, and by nothing less", () => {
@@ -91,20 +102,28 @@ describe("what /proc tells of a process", () => {
   test("is read right when the command holds parentheses and spaces", () => {
     const stat = parseProcessStat("42 (a) b (c)) S 1 42 42 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 12345 0\n");
     assert.deepEqual(stat, { pid: 42, command: "a) b (c)", state: "S", parent: 1, startTicks: 12345n });
-    assert.deepEqual(parseCgroups("0::/\n7:cpu,cpuacct:/a:b\n"), [{ hierarchy: 0, controllers: [], path: "/" }, { hierarchy: 7, controllers: ["cpu", "cpuacct"], path: "/a:b" }]);
+    assert.deepEqual(parseCgroups("0::/\n7:cpu,cpuacct:/a:b\n"), [
+      { hierarchy: 0, controllers: [], path: "/" },
+      { hierarchy: 7, controllers: ["cpu", "cpuacct"], path: "/a:b" },
+    ]);
   });
 
   test("gives a value or a WireError for any text", () => {
-    const words = fc.array(fc.constantFrom("42", "(sh)", "S", "-", "/", "rw", "8:1", "tmpfs", "\\040", "shared:1", ":", "\n", ")", ""), { maxLength: 30 }).map((w) => w.join(" "));
-    fc.assert(fc.property(fc.oneof(words, fc.string({ maxLength: 60 })), (text) => {
-      for (const parse of [parseProcessStat, parseCgroups, parseMountinfo]) {
-        try {
-          parse(text);
-        } catch (error) {
-          assert.ok(error instanceof WireError, String(error));
+    const words = fc
+      .array(fc.constantFrom("42", "(sh)", "S", "-", "/", "rw", "8:1", "tmpfs", "\\040", "shared:1", ":", "\n", ")", ""), { maxLength: 30 })
+      .map((w) => w.join(" "));
+    fc.assert(
+      fc.property(fc.oneof(words, fc.string({ maxLength: 60 })), (text) => {
+        for (const parse of [parseProcessStat, parseCgroups, parseMountinfo]) {
+          try {
+            parse(text);
+          } catch (error) {
+            assert.ok(error instanceof WireError, String(error));
+          }
         }
-      }
-    }), { numRuns: 2000 });
+      }),
+      { numRuns: 2000 },
+    );
   });
 });
 

@@ -5,7 +5,21 @@ import { existsSync } from "node:fs";
 import { KernelError } from "../../src/base/errors.ts";
 import { openTap, type TapRequest } from "../../src/sys/tap.ts";
 
-type Shown = { ifname: string; linkinfo: { info_kind: string; info_data: { type: string; vnet_hdr: boolean; multi_queue: boolean; persist: boolean; user?: number; group?: number; numqueues?: number } } };
+type Shown = {
+  ifname: string;
+  linkinfo: {
+    info_kind: string;
+    info_data: {
+      type: string;
+      vnet_hdr: boolean;
+      multi_queue: boolean;
+      persist: boolean;
+      user?: number;
+      group?: number;
+      numqueues?: number;
+    };
+  };
+};
 
 describe("a tap", { skip: existsSync("/dev/net/tun") ? false : "this host has no /dev/net/tun" }, () => {
   test("has the modes and owners asked for, its name told by the kernel, and goes with its descriptor", () => {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { macToBytes } from "../../src/base/mac.ts";
 import { isFault, type Name, parseIfName, parseName } from "../../src/base/names.ts";
-import { altName, bridgeMac, bridgeName, groupNumber, hostInterfaceName, indexOfGroup, netnsName, nicMac } from "../../src/plan/naming.ts";
+import { altName, bridgeMac, bridgeName, hostInterfaceName, netnsName, nicMac } from "../../src/plan/naming.ts";
 
 const anyName = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/).map((text) => name(text));
 
@@ -66,12 +66,6 @@ test("the altname tells network, guest and NIC, within the kernel's 127 bytes", 
   assert.notEqual(altName(long("a"), name(`${"b".repeat(62)}c`), 0), altName(long("a"), long("b"), 0));
 });
 
-test("the link group holds the network's index and nothing else's", () => {
-  assert.equal(groupNumber(1), 0x4e000001);
-  assert.equal(indexOfGroup(groupNumber(0xffffff)), 0xffffff);
-  for (const group of [0, 1, 0x4e000000, 0x4f000001]) assert.equal(indexOfGroup(group), undefined);
-  for (const index of [0, 0x1000000, 1.5]) assert.throws(() => groupNumber(index), RangeError);
-});
 
 test("the namespace is named after the guest", () => {
   assert.equal(netnsName(name("web")), "nexus-web");

@@ -39,7 +39,10 @@ describe("watching a descriptor", () => {
       });
       process.on("uncaughtException", (error) => console.log(error.message));
       writeSync(pair.peer.number, "ab");`;
-    assert.equal(execFileSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8", timeout: 10_000 }), "on purpose\nsecond\n");
+    assert.equal(
+      execFileSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8", timeout: 10_000 }),
+      "on purpose\nsecond\n",
+    );
   });
 
   test("refuses what would abort the process: closed descriptors, files, and a second watch", () => {
@@ -47,9 +50,15 @@ describe("watching a descriptor", () => {
     using _ = new Watch(pair.controller, () => {});
     assert.throws(() => new Watch(pair.controller, () => {}), NexusError);
     const file = openSync("/etc/hostname", "r");
-    assert.throws(() => new Watch(file, () => {}), (error: unknown) => error instanceof KernelError && error.errno === "EPERM");
+    assert.throws(
+      () => new Watch(file, () => {}),
+      (error: unknown) => error instanceof KernelError && error.errno === "EPERM",
+    );
     closeSync(file);
-    assert.throws(() => new Watch(file, () => {}), (error: unknown) => error instanceof KernelError && error.errno === "EBADF");
+    assert.throws(
+      () => new Watch(file, () => {}),
+      (error: unknown) => error instanceof KernelError && error.errno === "EBADF",
+    );
   });
 
   test("may end at any moment, also within the handler, and the descriptor can be watched anew", { timeout: 5000 }, async () => {
@@ -80,7 +89,8 @@ describe("watching a descriptor", () => {
       const pair = openPty();
       new Watch(pair.controller, () => { console.log("called"); process.exit(0); })${unref};
       setTimeout(() => { for (let i = 0; i < 5; i++) gc(); writeSync(pair.peer.number, "x"); }, 20)${unref};`;
-    const run = (unref: string) => spawnSync(process.execPath, ["--expose-gc", "--input-type=module", "-e", script(unref)], { encoding: "utf8", timeout: 10_000 });
+    const run = (unref: string) =>
+      spawnSync(process.execPath, ["--expose-gc", "--input-type=module", "-e", script(unref)], { encoding: "utf8", timeout: 10_000 });
     assert.equal(run("").stdout, "called\n");
     assert.equal(run(".unref()").stdout, "");
   });

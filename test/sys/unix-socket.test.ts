@@ -50,7 +50,10 @@ describe("unix sockets", () => {
   });
 
   test("refuse a path longer than the kernel takes, rather than cut it", () => {
-    assert.throws(() => unixAddress(`/${"x".repeat(107)}`), (error: unknown) => error instanceof KernelError && error.errno === "ENAMETOOLONG");
+    assert.throws(
+      () => unixAddress(`/${"x".repeat(107)}`),
+      (error: unknown) => error instanceof KernelError && error.errno === "ENAMETOOLONG",
+    );
     assert.equal(unixAddress(`/${"x".repeat(106)}`).length, 110);
     assert.deepEqual(unixAddress("@a"), Uint8Array.of(1, 0, 0, 97));
   });
@@ -107,7 +110,10 @@ describe("files", () => {
       process.umask(old);
     }
     assert.equal(statSync(path).mode & 0o777, 0o640);
-    assert.throws(() => openFile(join(directory, "none"), constants.O_RDONLY), (error: unknown) => error instanceof KernelError && /^open .*none: ENOENT \(No such file or directory\)$/.test(error.message));
+    assert.throws(
+      () => openFile(join(directory, "none"), constants.O_RDONLY),
+      (error: unknown) => error instanceof KernelError && /^open .*none: ENOENT \(No such file or directory\)$/.test(error.message),
+    );
   });
 
   test("are locked by one at a time", () => {
@@ -133,7 +139,8 @@ test("errno numbers have the kernel's names and strerror's texts", () => {
 /** Python is another program that speaks SCM_RIGHTS: it makes a terminal and sends it as an OCI runtime does. */
 async function sendTerminal(path: string): Promise<void> {
   const { spawn } = await import("node:child_process");
-  const script = "import os,pty,socket,sys,array; m,s=pty.openpty(); c=socket.socket(socket.AF_UNIX); c.connect(sys.argv[1]); socket.send_fds(c,[b'/dev/pts/x'],[m]); c.close()";
+  const script =
+    "import os,pty,socket,sys,array; m,s=pty.openpty(); c=socket.socket(socket.AF_UNIX); c.connect(sys.argv[1]); socket.send_fds(c,[b'/dev/pts/x'],[m]); c.close()";
   const child = spawn("python3", ["-c", script, path], { stdio: "inherit" });
   const [code] = (await once(child, "exit")) as [number];
   assert.equal(code, 0);

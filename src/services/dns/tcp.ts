@@ -7,7 +7,7 @@ import { frame, FrameReader } from "./frames.ts";
 export type TcpLimits = {
   connections: number;
   connectionsPerClient: number;
-  /** How long a connection may take to bring a whole query. */
+  /** How long a connection may take to bring a query, the first or the next. */
   idleMs: number;
 };
 
@@ -84,7 +84,7 @@ export async function listenTcp(place: Place, { receive, connections, log }: Tcp
   };
 }
 
-/** One connection: only a whole query buys more time, so neither silence nor a trickle of bytes keeps it open. */
+/** One connection: only a query that earns a reply buys more time, so neither silence nor a trickle of bytes keeps it open. */
 function serve(socket: Socket, { receive, client, idleMs }: { receive: Receive; client: string; idleMs: number }): void {
   const reader = new FrameReader(maxQueryBytes);
   const patience = setTimeout(() => socket.destroy(), idleMs);
@@ -111,12 +111,13 @@ function serve(socket: Socket, { receive, client, idleMs }: { receive: Receive; 
       socket.destroy();
       return;
     }
-    if (requests.length > 0) patience.refresh();
     for (const request of requests) {
       owed++;
       receive(request, { client, transport: "tcp" }, (bytes) => {
         owed--;
-        if (socket.writable) socket.write(frame(bytes));
+        if (!socket.writable) return;
+        patience.refresh();
+        socket.write(frame(bytes));
         settle();
       });
     }

@@ -10,7 +10,9 @@ export type AttributeSpecs = Readonly<Record<string, AttributeSpec>>;
 export type UnknownAttribute = { type: number; bytes: Uint8Array };
 
 /** What reading gives: absent attributes are absent. */
-export type Attributes<S extends AttributeSpecs> = { -readonly [K in keyof S]?: DecodedBy<S[K]["codec"]> } & { unknown?: UnknownAttribute[] };
+export type Attributes<S extends AttributeSpecs> = { -readonly [K in keyof S]?: DecodedBy<S[K]["codec"]> } & {
+  unknown?: UnknownAttribute[];
+};
 
 /** What writing takes; undefined counts as absent. Attributes are written in the order of the keys. */
 export type AttributesInput<S extends AttributeSpecs> = { readonly [K in keyof S]?: EncodableBy<S[K]["codec"]> | undefined } & {
@@ -39,7 +41,8 @@ export class AttributeTable<S extends AttributeSpecs> {
     this.specs = specs;
     for (const [name, { number, codec }] of Object.entries(specs)) {
       const line: Line = { name, codec, type: codec.nested === true ? number | nestedFlag : number };
-      if (this.#byNumber[number] !== undefined) throw new TypeError(`${name} and ${this.#byNumber[number].name} have the same number ${number}`);
+      if (this.#byNumber[number] !== undefined)
+        throw new TypeError(`${name} and ${this.#byNumber[number].name} have the same number ${number}`);
       this.#lines.set(name, line);
       this.#byNumber[number] = line;
     }
@@ -77,7 +80,8 @@ export class AttributeTable<S extends AttributeSpecs> {
       if (item === undefined) continue;
       const line = this.#lines.get(name);
       if (line !== undefined) writeLine(writer, line, item);
-      else if (name === "unknown") for (const kept of item as UnknownAttribute[]) writeAttribute(writer, kept.type, () => writer.write(kept.bytes));
+      else if (name === "unknown")
+        for (const kept of item as UnknownAttribute[]) writeAttribute(writer, kept.type, () => writer.write(kept.bytes));
       else throw new TypeError(`no attribute is called ${name}`);
     }
   }
@@ -207,7 +211,8 @@ function beginAttribute(writer: Writer, type: number): number {
 
 function endAttribute(writer: Writer, start: number): void {
   const length = writer.length - start;
-  if (length > longest) throw new WireError("netlink attribute", `${length} bytes are more than the ${longest} an attribute can have`, start);
+  if (length > longest)
+    throw new WireError("netlink attribute", `${length} bytes are more than the ${longest} an attribute can have`, start);
   writer.patchU16(start, length);
   writer.align();
 }

@@ -17,7 +17,8 @@ export type Body<H extends Header, S extends AttributeSpecs> = {
 /** `root` begins every attribute path in errors: `link.info.kind`. */
 export function bodyOf<H extends Header, S extends AttributeSpecs>(root: string, headerCodec: H, table: AttributeTable<S>): Body<H, S> {
   return {
-    request: (type, { flags = 0, header, attributes = {} }) => attributeRequest({ type, flags, root, headerCodec, header, table, attributes }),
+    request: (type, { flags = 0, header, attributes = {} }) =>
+      attributeRequest({ type, flags, root, headerCodec, header, table, attributes }),
     decode(bytes) {
       const header = headerCodec.read(new Reader(bytes, `${root} header`)) as DecodedBy<H>;
       return { header, attributes: table.decode(bytes, root, headerCodec.size) };

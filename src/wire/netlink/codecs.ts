@@ -26,6 +26,7 @@ export type Codec<Decoded, Encodable = Decoded> = {
 };
 
 /** `any` lets one constraint cover codecs of every type. */
+// oxlint-disable-next-line typescript/no-explicit-any
 export type AnyCodec = Codec<any, any>;
 export type Scalar<T> = Codec<T> & { readonly size: number };
 export type DecodedBy<C> = C extends Codec<infer D, infer _> ? D : never;

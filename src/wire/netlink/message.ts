@@ -17,22 +17,39 @@ export const headerLength = 16;
 
 /** NLM_F_*. Bits from 0x100 mean different things for get, new and delete requests, and for acks. */
 export const messageFlags = {
-  request: 0x1, multi: 0x2, ack: 0x4, echo: 0x8, dumpInterrupted: 0x10, dumpFiltered: 0x20,
+  request: 0x1,
+  multi: 0x2,
+  ack: 0x4,
+  echo: 0x8,
+  dumpInterrupted: 0x10,
+  dumpFiltered: 0x20,
   /** On get requests. */
-  root: 0x100, match: 0x200, atomic: 0x400, dump: 0x300,
+  root: 0x100,
+  match: 0x200,
+  atomic: 0x400,
+  dump: 0x300,
   /** On new requests. */
-  replace: 0x100, exclusive: 0x200, create: 0x400, append: 0x800,
+  replace: 0x100,
+  exclusive: 0x200,
+  create: 0x400,
+  append: 0x800,
   /** On delete requests. */
-  nonRecursive: 0x100, bulk: 0x200,
+  nonRecursive: 0x100,
+  bulk: 0x200,
   /** On acks. */
-  capped: 0x100, ackAttributes: 0x200,
+  capped: 0x100,
+  ackAttributes: 0x200,
 } as const;
 
 /** NLMSG_*: types below 16 belong to netlink itself. */
 export const controlType = { noop: 1, error: 2, done: 3, overrun: 4 } as const;
 
 /** Appends one message, padded. */
-export function writeMessage(writer: Writer, header: { type: number; flags: number; sequence: number; portId?: number }, body: Uint8Array): void {
+export function writeMessage(
+  writer: Writer,
+  header: { type: number; flags: number; sequence: number; portId?: number },
+  body: Uint8Array,
+): void {
   writer.u32(headerLength + body.length);
   writer.u16(header.type);
   writer.u16(header.flags);

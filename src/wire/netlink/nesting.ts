@@ -1,11 +1,22 @@
-import { type AttributeSpecs, type Attributes, type AttributesInput, type AttributeTable, enterAttribute, leaveAttribute, readPayload, writeAttribute } from "./attributes.ts";
+import {
+  type AttributeSpecs,
+  type Attributes,
+  type AttributesInput,
+  type AttributeTable,
+  enterAttribute,
+  leaveAttribute,
+  readPayload,
+  writeAttribute,
+} from "./attributes.ts";
 import type { AnyCodec, Codec, DecodedBy, EncodableBy } from "./codecs.ts";
 import type { Reader, Writer } from "./bytes.ts";
 
 const nestedFlag = 0x8000;
 
 /** Attributes within an attribute. A table that contains itself is given as a function. */
-export function nested<S extends AttributeSpecs>(table: AttributeTable<S> | (() => AttributeTable<S>)): Codec<Attributes<S>, AttributesInput<S>> {
+export function nested<S extends AttributeSpecs>(
+  table: AttributeTable<S> | (() => AttributeTable<S>),
+): Codec<Attributes<S>, AttributesInput<S>> {
   const get = typeof table === "function" ? table : () => table;
   return {
     nested: true,
@@ -19,14 +30,18 @@ export function nested<S extends AttributeSpecs>(table: AttributeTable<S> | (() 
  * An attribute that holds a list of attributes, all of one codec. `element` is their number (1 as in NFTA_LIST_ELEM unless told);
  * "index" numbers them from 1. Reading takes every element whatever its number.
  */
-export function list<C extends AnyCodec>(codec: C, options: { element?: number | "index" } = {}): Codec<DecodedBy<C>[], readonly EncodableBy<C>[]> {
+export function list<C extends AnyCodec>(
+  codec: C,
+  options: { element?: number | "index" } = {},
+): Codec<DecodedBy<C>[], readonly EncodableBy<C>[]> {
   const element = options.element ?? 1;
   const flags = codec.nested === true ? nestedFlag : 0;
   return {
     nested: true,
     write(writer: Writer, values) {
       let index = 1;
-      for (const value of values) writeAttribute(writer, (element === "index" ? index++ : element) | flags, () => codec.write(writer, value));
+      for (const value of values)
+        writeAttribute(writer, (element === "index" ? index++ : element) | flags, () => codec.write(writer, value));
     },
     read(reader: Reader) {
       const limit = reader.end;
@@ -62,7 +77,7 @@ export function list<C extends AnyCodec>(codec: C, options: { element?: number |
 /** An attribute that may stand several times in a row at one level; the value is the array of them. */
 export function repeated<C extends AnyCodec>(codec: C): Codec<DecodedBy<C>[], readonly EncodableBy<C>[]> {
   // The table loops over the values itself, so the codec stays that of one element.
-  return { ...codec, repeated: true } as unknown as Codec<DecodedBy<C>[], readonly EncodableBy<C>[]>;
+  return { ...codec, repeated: true };
 }
 
 /** A structure followed by attributes, as in VETH_INFO_PEER: `{ header, attributes }`. */
@@ -87,7 +102,10 @@ export function headed<H extends AnyCodec & { readonly size: number }, S extends
 }
 
 /** One of several payloads under the name that the sibling `by` has: `{ veth: … }`; `{ other: bytes }` when no codec is known for it. */
-export function choice<A extends Readonly<Record<string, AnyCodec>>>(by: string, among: A & { other?: never }): Codec<Chosen<A>, ChosenInput<A>> {
+export function choice<A extends Readonly<Record<string, AnyCodec>>>(
+  by: string,
+  among: A & { other?: never },
+): Codec<Chosen<A>, ChosenInput<A>> {
   return {
     nested: true,
     choice: { by, among },

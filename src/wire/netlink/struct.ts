@@ -4,6 +4,7 @@ import type { Reader, Writer } from "./bytes.ts";
 /** Bytes of a structure that mean nothing: written as zero, not read. */
 export type Padding = Scalar<undefined>;
 
+// oxlint-disable-next-line typescript/no-explicit-any
 type Fields = Readonly<Record<string, Scalar<any>>>;
 type Named<F> = { [K in keyof F as F[K] extends Padding ? never : K]: F[K] extends Codec<infer D, infer _> ? D : never };
 
@@ -36,5 +37,5 @@ export function struct<const F extends Fields>(fields: F): Struct<F> {
       }
       return value as Named<F>;
     },
-  } as Struct<F>;
+  };
 }

@@ -47,3 +47,12 @@ export function codeOf(message: Message): number {
 export function addressesOf(message: Message): string[] {
   return message.answers.map((record) => (record.data.kind === "A" || record.data.kind === "AAAA" ? record.data.address : record.data.kind));
 }
+
+/** Asks a condition on each turn of the event loop until it holds. @throws Error after three seconds */
+export async function until(condition: () => boolean): Promise<void> {
+  const end = performance.now() + 3000;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`${String(condition)} did not come true`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}

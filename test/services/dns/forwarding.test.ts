@@ -5,7 +5,7 @@ import { DnsServer, type DnsServerOptions } from "../../../src/services/dns/serv
 import type { Upstream } from "../../../src/services/dns/upstream.ts";
 import { ednsRecord, isEdns, readEdns } from "../../../src/wire/dns/edns.ts";
 import { nameFromText } from "../../../src/wire/dns/name.ts";
-import { addressesOf, ask, codeOf, dig, type Server } from "./client.ts";
+import { addressesOf, ask, codeOf, dig, type Server, until } from "./client.ts";
 import { addressReply, FakeUpstream, replyTo } from "./fake-upstream.ts";
 import { freePort, guest, ip, network, prefix } from "./sample.ts";
 
@@ -227,11 +227,3 @@ test("one client's waiting questions are bounded, and another is answered all th
   assert.ok((await Promise.all(hostile)).every((reply) => codeOf(reply) === 2));
   assert.equal(s.dns.metrics().waiting, 0);
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  const end = performance.now() + 3000;
-  while (!condition()) {
-    assert.ok(performance.now() < end, "the condition did not come true");
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}

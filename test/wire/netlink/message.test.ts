@@ -21,7 +21,10 @@ describe("messages of the real ip", () => {
     assert.deepEqual(linkHeader.read(new Reader(message.body, "link")), { family: 0, type: 0, index: 0, flags: 1, change: 1 });
     const link = linkTable.decode(message.body, "link", linkHeader.size);
     const peer = link.info?.data?.veth?.peer;
-    assert.deepEqual({ ...link, info: undefined, master: undefined }, { name: "nabc-web", mtu: 1400, address: "02:00:00:00:00:02", group: 1308622849, info: undefined, master: undefined });
+    assert.deepEqual(
+      { ...link, info: undefined, master: undefined },
+      { name: "nabc-web", mtu: 1400, address: "02:00:00:00:00:02", group: 1308622849, info: undefined, master: undefined },
+    );
     assert.equal(link.info?.kind, "veth");
     assert.equal(peer?.attributes.name, "eth0");
     assert.equal(peer?.attributes.address, "02:00:00:00:00:03");
@@ -38,7 +41,10 @@ describe("messages of the real ip", () => {
   });
 
   test("the acks it got are read: success, and a refusal without words", () => {
-    const acks = (golden["veth-add"]?.received ?? []).flatMap((text) => readMessages(bytesOf(text))).filter((m) => m.type === 2).map(readAck);
+    const acks = (golden["veth-add"]?.received ?? [])
+      .flatMap((text) => readMessages(bytesOf(text)))
+      .filter((m) => m.type === 2)
+      .map(readAck);
     assert.deepEqual(acks.at(-1), { errno: 0 });
     assert.equal(acks[0]?.errno, 19);
   });
@@ -52,22 +58,36 @@ describe("messages of the real ip", () => {
 
 describe("message framing", () => {
   test("gives messages back as they were written", () => {
-    const message = fc.record({ type: fc.nat(65535), flags: fc.nat(65535), sequence: fc.nat(), portId: fc.nat(), body: fc.uint8Array({ maxLength: 30 }).map((b) => Uint8Array.from(b)) }, { noNullPrototype: true });
-    fc.assert(fc.property(fc.array(message, { maxLength: 5 }), (messages) => {
-      const writer = new Writer(16);
-      for (const { body, ...header } of messages) writeMessage(writer, header, body);
-      assert.deepEqual(readMessages(writer.finish()), messages);
-    }));
+    const message = fc.record(
+      {
+        type: fc.nat(65535),
+        flags: fc.nat(65535),
+        sequence: fc.nat(),
+        portId: fc.nat(),
+        body: fc.uint8Array({ maxLength: 30 }).map((b) => Uint8Array.from(b)),
+      },
+      { noNullPrototype: true },
+    );
+    fc.assert(
+      fc.property(fc.array(message, { maxLength: 5 }), (messages) => {
+        const writer = new Writer(16);
+        for (const { body, ...header } of messages) writeMessage(writer, header, body);
+        assert.deepEqual(readMessages(writer.finish()), messages);
+      }),
+    );
   });
 
   test("gives a value or a WireError for any bytes", () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => {
-      try {
-        for (const message of readMessages(bytes)) readAck(message);
-      } catch (error) {
-        assert.ok(error instanceof WireError, String(error));
-      }
-    }), { numRuns: 2000 });
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => {
+        try {
+          for (const message of readMessages(bytes)) readAck(message);
+        } catch (error) {
+          assert.ok(error instanceof WireError, String(error));
+        }
+      }),
+      { numRuns: 2000 },
+    );
   });
 
   test("refuses a length of nothing, which would never end", () => {
@@ -78,7 +98,11 @@ describe("message framing", () => {
 describe("acks", () => {
   test("tell the kernel's words and the attribute at the byte it points to", () => {
     const request = attributeRequest({
-      type: 16, root: "link", headerCodec: linkHeader, header: {}, table: linkTable,
+      type: 16,
+      root: "link",
+      headerCodec: linkHeader,
+      header: {},
+      table: linkTable,
       attributes: { name: "v0", info: { kind: "veth", data: { veth: { peer: { header: {}, attributes: { name: "v1", mtu: 9 } } } } } },
     });
     const mtuAt = request.body.length - 8;
@@ -92,7 +116,10 @@ describe("acks", () => {
 
   test("tell which attribute is missing and where", () => {
     assert.deepEqual(explainAck({ errno: 22, missing: { type: 3, nest: undefined } }, undefined), { attribute: "attribute 3 is missing" });
-    assert.deepEqual(explainAck({ errno: 22, missing: { type: 3, nest: 20 } }, (at) => `nest@${at}`), { attribute: "nest@4: attribute 3 is missing" });
+    assert.deepEqual(
+      explainAck({ errno: 22, missing: { type: 3, nest: 20 } }, (at) => `nest@${at}`),
+      { attribute: "nest@4: attribute 3 is missing" },
+    );
   });
 });
 

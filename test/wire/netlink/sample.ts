@@ -1,5 +1,22 @@
 import { attributeTable } from "../../../src/wire/netlink/attributes.ts";
-import { be16, be32, be64, bytes, flag, hardwareAddress, ip, ipv4, ipv6, mac, s32, string, u16, u32, u64, u8 } from "../../../src/wire/netlink/codecs.ts";
+import {
+  be16,
+  be32,
+  be64,
+  bytes,
+  flag,
+  hardwareAddress,
+  ip,
+  ipv4,
+  ipv6,
+  mac,
+  s32,
+  string,
+  u16,
+  u32,
+  u64,
+  u8,
+} from "../../../src/wire/netlink/codecs.ts";
 import { choice, headed, list, nested, repeated } from "../../../src/wire/netlink/nesting.ts";
 import { padding, struct } from "../../../src/wire/netlink/struct.ts";
 
@@ -23,10 +40,12 @@ export const linkTable = attributeTable({
   master: { number: 10, codec: u32, meaning: "bridge" },
   info: {
     number: 18,
-    codec: nested(attributeTable({
-      kind: { number: 1, codec: string, meaning: "driver" },
-      data: { number: 2, codec: choice("kind", { veth: nested(vethTable), bridge: nested(bridgeTable) }), meaning: "of the driver" },
-    })),
+    codec: nested(
+      attributeTable({
+        kind: { number: 1, codec: string, meaning: "driver" },
+        data: { number: 2, codec: choice("kind", { veth: nested(vethTable), bridge: nested(bridgeTable) }), meaning: "of the driver" },
+      }),
+    ),
     meaning: "driver data",
   },
   group: { number: 27, codec: u32, meaning: "group" },

@@ -74,8 +74,10 @@ export const ruleCases: readonly RuleCase[] = [
   c("ether-in-inet", "inet", "ether saddr 02:00:00:00:00:01 accept", match("ether saddr", "02:00:00:00:00:01"), accept),
   c("ether-type", "bridge", "ether type arp accept", match("ether type", "arp"), accept),
   c("ether-type-list", "bridge", "ether type != { ip, arp, ip6 } accept", match("ether type", ["ip", "arp", "ip6"], "!="), accept),
-  c("arp", "bridge", "arp operation request arp saddr ether 02:00:00:00:00:01 arp saddr ip 10.0.0.1 accept", match("arp operation", 1), match("arp saddr ether", "02:00:00:00:00:01"), match("arp saddr ip", "10.0.0.1"), accept),
-  c("arp-in-its-family", "arp", "arp operation reply arp saddr ip 10.0.0.1 accept", match("arp operation", "reply"), match("arp saddr ip", "10.0.0.1"), accept),
+  // Not in the order of the header, because nft joins matches of neighbouring bytes into one.
+  c("arp", "bridge", "arp saddr ip 10.0.0.1 arp operation request accept", match("arp saddr ip", "10.0.0.1"), match("arp operation", 1), accept),
+  c("arp-ether", "bridge", "arp saddr ether 02:00:00:00:00:01 accept", match("arp saddr ether", "02:00:00:00:00:01"), accept),
+  c("arp-in-its-family", "arp", "arp saddr ip 10.0.0.1 arp operation reply accept", match("arp saddr ip", "10.0.0.1"), match("arp operation", "reply"), accept),
   c("icmp", "inet", "icmp type echo-request accept", match("icmp type", "echo-request"), accept),
   c("icmp-on-bridge", "bridge", "icmp type 8 accept", match("icmp type", 8), accept),
   c("icmpv6", "inet", "icmpv6 type { nd-router-solicit, nd-router-advert } accept", match("icmpv6 type", ["nd-router-solicit", "nd-router-advert"]), accept),
@@ -137,7 +139,7 @@ export const elementCases: readonly ElementCase[] = [
   { name: "hosts6", set: set("hosts6", ["ifname", "ether_addr", "ipv6_addr"]), elements: [{ key: ["nx0", "02:00:00:00:00:01", "fd00::2"] }], text: '"nx0" . 02:00:00:00:00:01 . fd00::2' },
   // From 0 on, because nft puts an end mark at 0 before the first interval of a set, which the kernel does not need.
   { name: "low", set: { ...set("low", ["ipv4_addr"]), interval: true }, elements: [{ key: ["0.0.0.0/8"] }], text: "0.0.0.0/8" },
-  { name: "all", set: { ...set("all", ["ipv4_addr"]), interval: true }, elements: [{ key: ["0.0.0.0/0"] }], text: "0.0.0.0/0" },
+  { name: "everything", set: { ...set("everything", ["ipv4_addr"]), interval: true }, elements: [{ key: ["0.0.0.0/0"] }], text: "0.0.0.0/0" },
   { name: "low6", set: { ...set("low6", ["ipv6_addr"]), interval: true }, elements: [{ key: [{ from: "::", to: "::ff" }] }], text: "::-::ff" },
   { name: "subnets", set: { ...set("subnets", ["ipv4_addr", "ipv4_addr"]), interval: true }, elements: [{ key: ["10.61.0.0/24", "10.62.0.1"] }], text: "10.61.0.0/24 . 10.62.0.1" },
   {
