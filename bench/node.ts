@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { bareRuntime } from "./containers/bare.ts";
 import { podman } from "./containers/podman.ts";
 import { clockOf, makeRootfs, tellTime, wallClock } from "./containers/rootfs.ts";
@@ -18,18 +20,16 @@ export async function run(options: BenchmarkOptions): Promise<Record<string, unk
   await client.call("POST", "/v1/networks", { name: "bench", subnets: ["10.100.0.0/24"] });
 
   let count = 0;
-  let runtime: string | undefined;
   const nexusRun = async (): Promise<number> => {
     const name = `node${count++}`;
     const begin = wallClock();
-    const { body } = await client.call("POST", "/v1/nodes", { name, image: rootfs.directory, command: tellTime, mem: 64, pids: 64, networks: [{ network: "bench" }] });
-    runtime ??= (body as { runtime?: string }).runtime?.split(" ")[0];
+    await client.call("POST", "/v1/nodes", { name, image: rootfs.directory, command: tellTime, mem: 64, pids: 64, networks: [{ network: "bench" }] });
     const at = await firstOutput(client, name);
     await client.call("DELETE", `/v1/nodes/${name}?force=true`);
     return at - begin;
   };
   await nexusRun();
-  if (runtime === undefined) throw new Error("the daemon does not say which runtime it chose");
+  const runtime = chosenRuntime(daemon.directory);
   progress(`runtime chosen by nexus: ${runtime}`);
   const bare = bareRuntime(runtime, rootfs.directory);
   using peer = podman(rootfs.directory);
@@ -54,6 +54,12 @@ export async function run(options: BenchmarkOptions): Promise<Record<string, unk
     runtime,
     samples: samples.nexus.length,
   };
+}
+
+/** What the daemon found to work here, as it remembers it (docs/state-on-disk.md). */
+function chosenRuntime(directory: string): string {
+  const memory = JSON.parse(readFileSync(join(directory, "state/runtime/runtime.json"), "utf8")) as { runtime: { program: string } };
+  return memory.runtime.program;
 }
 
 /** Reads it from the node's log, which may lag behind; the time counted is the one the container printed. */

@@ -8,6 +8,7 @@ const guestNetworks: readonly Flag[] = [
 ];
 const force: Flag = { name: "force", short: "f", summary: "do it even though it is in use" };
 const grace: Flag = { name: "grace", short: "t", value: "TIME", summary: "time to end by itself before it is killed (10s)" };
+const fix: Flag = { name: "fix", summary: "mend what can be mended" };
 const networkPolicy: readonly Flag[] = [
   { name: "mtu", value: "BYTES|auto", summary: "largest packet; auto follows the default route" },
   { name: "dns", value: "ADDRESS", many: true, summary: "upstream resolver instead of the host's own" },
@@ -156,13 +157,13 @@ export const commands: readonly Command[] = [
   { path: "config get", summary: "print one setting", example: "nexus config get socket_group", args: [{ name: "KEY", complete: "setting" }], run: async (c) => (await import("./verbs/config.ts")).get(c) },
   { path: "config set", summary: "change one setting", example: "nexus config set log_level debug", args: [{ name: "KEY", complete: "setting" }, { name: "VALUE" }], run: async (c) => (await import("./verbs/config.ts")).set(c) },
   { path: "config show", summary: "print every setting and where it comes from", example: "nexus config show", run: async (c) => (await import("./verbs/config.ts")).show(c) },
-  { path: "doctor", summary: "check this host by doing", example: "nexus doctor --json", run: async (c) => (await import("./verbs/host.ts")).doctor(c) },
+  { path: "doctor", summary: "check this host by doing", example: "nexus doctor --fix", flags: [fix], run: async (c) => (await import("./verbs/host.ts")).doctor(c) },
   {
     path: "daemon",
     summary: "run the daemon in the foreground (the same as nexusd)",
     example: "nexusd -config /etc/nexus/nexus.yaml",
     singleDash: true,
-    flags: [...daemonFlags, { name: "doctor", summary: "check this host and end" }],
+    flags: [...daemonFlags, { name: "doctor", summary: "check this host and end" }, fix],
     run: async (c) => (await import("./verbs/daemon.ts")).foreground(c),
   },
   { path: "daemon start", summary: "start the daemon in the background", example: "nexus daemon start", flags: daemonFlags, run: async (c) => (await import("./verbs/daemon.ts")).start(c) },

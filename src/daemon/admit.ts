@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
 import { NexusError, SpecError, type SpecProblem } from "../base/errors.ts";
 import { type Ip, ipFamily, type IpFamily } from "../base/ip.ts";
@@ -31,7 +31,7 @@ export const bridgePortLimit = 1023;
 export function admit(newcomer: Newcomer, at: Admission): { guest: GuestRecord; claims: PortClaim[] } {
   const { name } = newcomer.spec;
   if (at.world.guests.has(name)) throw new NexusError("name-taken", `a guest named ${name} exists already`, { hint: `remove it first, or choose another name`, details: { name } });
-  const id = `${name.slice(0, 40)}-${randomBytes(5).toString("hex")}`;
+  const id = `${name.slice(0, 40)}-${randomUUID().slice(0, 8)}`;
   const refs = newcomer.spec.networks ?? [];
   checkNetworks(newcomer, at.world);
   using undo = new DisposableStack();

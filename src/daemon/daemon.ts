@@ -33,7 +33,7 @@ import { type ConfigFile, Settings } from "./settings.ts";
 import { version } from "./version.ts";
 import { watchKernel } from "./watches.ts";
 import { Wiring } from "./wiring.ts";
-import { attachmentsOf, World } from "./world.ts";
+import { World } from "./world.ts";
 
 export type DaemonInput = { source: ConfigFile; surroundings: Surroundings; log: Log; /** Called when a caller asks the daemon to end. */ onShutdown: () => void };
 
@@ -95,7 +95,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown }: Dae
   for (const network of networks.all()) names.networkChanged(network, true);
   for (const guest of guests.all()) if (world.live.has(guest.name)) names.guestChanged(guest, true);
   await nodes.recover({ rebooted: state.noteBoot(readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()) });
-  stack.use(watchKernel({ host, chronicle, isOurs: (link) => isWanted(link.name, world), ask: (reason) => reconciler.ask(reason), distrustFirewall: () => wiring.distrustFirewall() }));
+  stack.use(watchKernel({ host, world, wiring, chronicle, ask: (reason) => reconciler.ask(reason) }));
 
   const startedAt = new Date().toISOString();
   const info = (): Answer<"info"> => ({
@@ -147,14 +147,6 @@ function openHost(): Host {
 function residentOf(name: Name, nodes: Nodes): [string, number][] {
   const running = nodes.running(name);
   return running === undefined ? [] : [[netnsName(name), running.pid]];
-}
-
-function isWanted(link: string, world: World): boolean {
-  if ([...world.networks.values()].some((n) => n.bridge === link)) return true;
-  return [...world.live].some((name) => {
-    const guest = world.guests.get(name);
-    return guest !== undefined && attachmentsOf(guest).some((a) => a.hostInterface === link);
-  });
 }
 
 /** Guests whose removal was cut short by a crash. */

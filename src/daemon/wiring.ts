@@ -6,6 +6,10 @@ import type { Host } from "../apply/host.ts";
 import { executeAll, executeEach, type Perform, performOn } from "../apply/execute.ts";
 import { nothingObserved, observe, readLinks, routedPrefixes, uplinkMtu } from "../apply/observe.ts";
 import { writeSysctl, type SysctlPath } from "../kernel/sysctl.ts";
+import { listAddresses } from "../kernel/addresses.ts";
+import { getLink } from "../kernel/links.ts";
+import { groupOf } from "../plan/group.ts";
+import { gatewayCidrs, mtuOf } from "../plan/network.ts";
 import { planAttachment } from "../plan/attachment.ts";
 import { explain } from "../plan/explain.ts";
 import { addElements, deleteElements, elementDelta } from "../plan/firewall/delta.ts";
@@ -164,6 +168,31 @@ export class Wiring {
     const all = this.#keeper.counters();
     const values = [counterName(network, "out"), counterName(network, "in")].flatMap((name) => all.get(name) ?? []);
     return values.length === 0 ? undefined : { packets: Number(values.reduce((n, v) => n + v.packets, 0n)), bytes: Number(values.reduce((n, v) => n + v.bytes, 0n)) };
+  }
+
+  /** What a link of ours should be; undefined for any other link. */
+  expected(name: string): { mtuBytes: number; group: number } | undefined {
+    const network = this.#o.world.networkOfLink(name);
+    return network === undefined ? undefined : { mtuBytes: mtuOf(network, this), group: groupOf(network.index) };
+  }
+
+  /** Whether a link that should be there is there and as it should be; a closer look is the reconcile's. */
+  isLinkRight(name: string): boolean {
+    const wanted = this.expected(name);
+    const network = this.#o.world.networkOfLink(name);
+    if (wanted === undefined || network === undefined) return true;
+    const { route } = this.#o.host;
+    const link = getLink(route, name);
+    if (link === undefined || !link.up || link.mtuBytes !== wanted.mtuBytes || link.group !== wanted.group) return false;
+    if (network.bridge !== name) return link.master !== undefined && getLink(route, link.master)?.name === network.bridge;
+    const present = listAddresses(route, { link: link.index }).map((a) => a.cidr);
+    return gatewayCidrs(network).every((cidr) => present.includes(cidr));
+  }
+
+  /** The bridge of ours with that index. */
+  bridgeOf(index: number): string | undefined {
+    const name = getLink(this.#o.host.route, index)?.name;
+    return name !== undefined && this.#o.world.networkOfLink(name)?.bridge === name ? name : undefined;
   }
 
   /** Somebody else changed our tables. */

@@ -20,7 +20,8 @@ export class World {
   readonly pools = new Map<Name, Pool[]>();
   readonly ports = new PortTable();
   readonly #claims = new Map<Name, PortClaim[]>();
-  readonly #interfaces = new Set<string>();
+  /** Network of each host interface of a guest. */
+  readonly #interfaces = new Map<string, { guest: Name; network: Name }>();
   readonly #portsOnBridge = new Map<Name, number>();
 
   constructor(instance: string, snapshot: Pick<Snapshot, "networks" | "guests">) {
@@ -70,6 +71,14 @@ export class World {
     this.#countInterfaces(guest, 1);
   }
 
+  /** The network that an interface which should be there now belongs to: a bridge, or a live guest's host side. */
+  networkOfLink(name: string): NetworkRow | undefined {
+    const holder = this.#interfaces.get(name);
+    if (holder !== undefined) return this.live.has(holder.guest) ? this.networks.get(holder.network) : undefined;
+    for (const network of this.networks.values()) if (network.bridge === name) return network;
+    return undefined;
+  }
+
   isInterfaceTaken(name: string): boolean {
     return this.#interfaces.has(name);
   }
@@ -91,7 +100,7 @@ export class World {
 
   #countInterfaces(guest: GuestRecord, by: 1 | -1): void {
     for (const a of guest.attachments) {
-      if (by === 1) this.#interfaces.add(a.hostInterface);
+      if (by === 1) this.#interfaces.set(a.hostInterface, { guest: guest.name, network: a.network });
       else this.#interfaces.delete(a.hostInterface);
       this.#portsOnBridge.set(a.network, this.attachedTo(a.network) + by);
     }

@@ -4,14 +4,14 @@ import { memoryEvents } from "../kernel/cgroups.ts";
 import type { GuestExit } from "../spec/views.ts";
 import { watchDirectory } from "./directory-changes.ts";
 import { lastLines } from "./guest-log.ts";
-import type { Launch } from "./oci-launch.ts";
+import { handOverMs, type Launch } from "./oci-launch.ts";
 import { findInit } from "./oci-process.ts";
 import { readExit, supervisorPid } from "./supervisor.ts";
 
 type Ended = Pick<Launch, "layout" | "cgroups" | "cgroup">;
 
 /**
- * How a guest ended that no longer runs. Waits, up to two seconds, for the runtime to hand over the exit status; 255 when
+ * How a guest ended that no longer runs. Waits, up to five seconds, for the runtime to hand over the exit status; 255 when
  * nobody is left who could (runtime and supervisor were killed). Seen once, it is kept: the same answer after a reboot.
  * Undefined when, against expectation, the guest runs.
  */
@@ -19,7 +19,7 @@ export async function exitOf(run: Ended): Promise<GuestExit | undefined> {
   const known = recall(run.layout.ended);
   if (known !== undefined) return known;
   using changes = watchDirectory(run.layout.directory);
-  const end = performance.now() + 2000;
+  const end = performance.now() + handOverMs;
   while (readExit(run.layout) === undefined && supervisorPid(run.layout) !== undefined && performance.now() < end) {
     if (findInit(run.layout.pid, run.cgroup) !== undefined) return undefined;
     await changes.next(20);

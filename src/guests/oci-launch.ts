@@ -25,6 +25,12 @@ export type Launch = {
 /** A container seen running its program, or one that ran it and ended already. */
 export type Launched = { kind: "running"; init: InitProcess; limits: ResourceLimits } | { kind: "ended"; limits: ResourceLimits };
 
+/**
+ * How long the runtime and the supervisor may take to write the exit status down. A namespace ends only when all its dead are
+ * reaped, and those whose parent went are reaped by the host's init, which may be slow.
+ */
+export const handOverMs = 5000;
+
 /** The container's own group within the one that carries the limits. */
 export function containerCgroup(cgroup: string): string {
   return `${cgroup}/guest`;
@@ -61,7 +67,7 @@ export async function endRun(run: Pick<Launch, "layout" | "cgroups" | "cgroup">)
   await killCgroup(run.cgroups, run.cgroup);
   if (supervisorPid(run.layout) === undefined) return;
   using changes = watchDirectory(run.layout.directory);
-  const end = performance.now() + 2000;
+  const end = performance.now() + handOverMs;
   while (supervisorPid(run.layout) !== undefined && performance.now() < end) {
     await changes.next(readExit(run.layout) === undefined ? 100 : 1);
   }

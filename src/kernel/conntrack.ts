@@ -14,7 +14,8 @@ export type FlowDirection = { source: Ip; destination: Ip; sourcePort?: number; 
 export type Flow = { protocol: number; original: FlowDirection; reply: FlowDirection; mark: number; timeoutSeconds?: number };
 
 /** Packets that have all of these. A guest behind a published port is the source of `reply`. */
-export type FlowFilter = { family: IpFamily; transport?: Transport; original?: Partial<FlowDirection>; reply?: Partial<FlowDirection> };
+export type FlowFilter = { family: IpFamily; transport?: Transport | undefined; original?: DirectionFilter; reply?: DirectionFilter };
+export type DirectionFilter = { readonly [K in keyof FlowDirection]?: FlowDirection[K] | undefined };
 
 /** Ports of the host that are published, `port` to `portEnd`: connections are made to them, on every address unless one is given. */
 export type PublishedPorts = { transport: Transport; port: Port; portEnd?: Port; address?: Ip };
@@ -43,14 +44,16 @@ export function flushPublishedFlows(nf: NetlinkSocket, { transport, port, portEn
   for (const family of families) forget(nf, readFlows(nf, { family, transport, original: destination }).filter(isWithin));
 }
 
-/** Forgets every connection from or to a guest, translated or not: before its address is another's. About 1 ms. @throws KernelError */
+/** Forgets every connection from or to a guest, translated or not: before its address is another's. About 1 ms for IPv4. @throws KernelError */
 export function flushGuestFlows(nf: NetlinkSocket, address: Ip): void {
   const family = ipFamily(address);
-  flush(nf, [
+  const filters: FlowFilter[] = [
     { family, original: { source: address } },
     { family, original: { destination: address } },
     { family, reply: { source: address } },
-  ]);
+  ];
+  if (family === 4) flush(nf, filters);
+  else forget(nf, readFlows(nf, { family }).filter((flow) => filters.some((filter) => isMatch(flow, filter))));
 }
 
 /** The kernel filters by one port; above this many, reading all connections of the protocol and comparing is cheaper. */
@@ -58,8 +61,9 @@ const separatePorts = 16;
 
 /** Kernels before 6.11 refuse to delete by filter, and never delete more than asked: for them a tuple without all its parts is wrong. */
 function flush(nf: NetlinkSocket, filters: readonly FlowFilter[]): void {
+  const [known, others] = [filters.filter(isKnownToKernel), filters.filter((filter) => !isKnownToKernel(filter))];
   // With version 0 the kernel would disregard the family.
-  const requests = filters.map((filter) =>
+  const requests = known.map((filter) =>
     flowBody.request(flowMessage.delete, { header: { family: familyNumber(filter.family), version: 1 }, attributes: filterInput(filter) }),
   );
   try {
@@ -69,25 +73,34 @@ function flush(nf: NetlinkSocket, filters: readonly FlowFilter[]): void {
     error.results.forEach(({ refusal }, i) => {
       if (refusal === undefined) return;
       if (!isErrno(refusal, "EINVAL", "EOPNOTSUPP")) throw refusal;
-      forget(nf, readFlows(nf, filters[i] as FlowFilter));
+      others.push(known[i] as FlowFilter);
     });
   }
+  for (const filter of others) forget(nf, readFlows(nf, filter));
 }
 
-/** The kernel before 5.8 does not filter, so what it sends is looked at again. */
+/** Linux 6.18 and before compare IPv6 addresses the wrong way round: the filter lets through all but the ones that are wanted. */
+function isKnownToKernel({ family, original = {}, reply = {} }: FlowFilter): boolean {
+  return family === 4 || [original.source, original.destination, reply.source, reply.destination].every((address) => address === undefined);
+}
+
+/** What the kernel does not filter, all of it before 5.8, is filtered here. */
 function readFlows(nf: NetlinkSocket, filter: FlowFilter): FlowAttributes[] {
-  const request = flowBody.request(flowMessage.get, { header: { family: familyNumber(filter.family) }, attributes: filterInput(filter) });
+  const { family, transport, original = {} } = filter;
+  const ported = { sourcePort: original.sourcePort, destinationPort: original.destinationPort };
+  const attributes = filterInput(isKnownToKernel(filter) ? filter : { family, transport, original: ported });
+  const request = flowBody.request(flowMessage.get, { header: { family: familyNumber(family) }, attributes });
   const found = nf.dump("list tracked connections", request).filter((message) => message.type === flowMessage.new);
   return found.map((message) => flowBody.decode(message.body).attributes).filter((flow) => isMatch(flow, filter));
 }
 
-function filterInput({ transport, original, reply }: FlowFilter): FlowInput {
+function filterInput({ transport, original = {}, reply }: FlowFilter): FlowInput {
   const protocol = transport === undefined ? undefined : protocolNumber[transport];
-  if (protocol === undefined && original === undefined && reply === undefined) return {};
+  const parts = { original: partsOf(original, protocol), reply: reply === undefined ? 0 : partsOf(reply, protocol) };
   return {
-    original: tupleOf(original ?? {}, protocol),
-    reply: reply === undefined ? undefined : tupleOf(reply, protocol),
-    filter: { original: partsOf(original ?? {}, protocol), reply: reply === undefined ? undefined : partsOf(reply, protocol) },
+    original: parts.original === 0 ? undefined : tupleOf(original, protocol),
+    reply: reply === undefined || parts.reply === 0 ? undefined : tupleOf(reply, protocol),
+    filter: parts.original + parts.reply === 0 ? undefined : parts,
   };
 }
 
@@ -97,7 +110,7 @@ function isMatch(flow: FlowAttributes, { transport, original = {}, reply = {} }:
   return hasAll(flow.original, original) && hasAll(flow.reply, reply);
 }
 
-function hasAll(tuple: FlowTuple | undefined, wanted: Partial<FlowDirection>): boolean {
+function hasAll(tuple: FlowTuple | undefined, wanted: DirectionFilter): boolean {
   const is = directionView(tuple);
   return (Object.keys(wanted) as (keyof FlowDirection)[]).every((name) => wanted[name] === undefined || wanted[name] === is[name]);
 }
@@ -117,7 +130,7 @@ function forget(nf: NetlinkSocket, flows: readonly FlowAttributes[]): void {
 /** IP protocol numbers (IANA). */
 const protocolNumber: Readonly<Record<Transport, number>> = { tcp: 6, udp: 17 };
 
-function tupleOf(wanted: Partial<FlowDirection>, protocol: number | undefined): NonNullable<FlowInput["original"]> {
+function tupleOf(wanted: DirectionFilter, protocol: number | undefined): NonNullable<FlowInput["original"]> {
   const { source, destination, sourcePort, destinationPort } = wanted;
   return {
     addresses: {
@@ -131,7 +144,7 @@ function tupleOf(wanted: Partial<FlowDirection>, protocol: number | undefined): 
 }
 
 /** The kernel compares ports only of a given protocol. */
-function partsOf(wanted: Partial<FlowDirection>, protocol: number | undefined): number {
+function partsOf(wanted: DirectionFilter, protocol: number | undefined): number {
   let parts = 0;
   if (wanted.source !== undefined) parts |= filterPart.source;
   if (wanted.destination !== undefined) parts |= filterPart.destination;

@@ -98,15 +98,20 @@ export class Firewall implements Disposable {
     }
   }
 
-  /** Takes over a persistent table whose process has ended, so that it is protected again; changes nothing else. @throws KernelError */
+  /**
+   * Takes over a persistent table whose process has ended, so that it is protected again; changes nothing else.
+   * @throws KernelError; StaleRuleset when the ruleset changed meanwhile
+   */
   adopt(family: Family, name: string): Adoption {
+    const generation = this.generation();
     const table = this.#reader.table(family, name);
     if (table === undefined) return "absent";
     const flags = table.flags ?? 0;
     if ((flags & tableFlags.owner) !== 0) return table.owner === this.portId ? "ours" : "of-another-process";
     if (!this.features.ownerPersist || (flags & tableFlags.persist) === 0) return "without-owner";
     const op = `adopt table ${family} ${name}`;
-    const batch = new Batch(() => this.#socket.reserve(1));
+    // The kernel would make the table if it vanished before this.
+    const batch = new Batch(() => this.#socket.reserve(1), generation);
     const attributes = { name, flags: ownerPersist };
     batch.add({ type: messageType.newTable, flags: 0, family, about: op, table: tableAttributes, attributes: (writer) => tableAttributes.write(writer, attributes) });
     commit(this.#socket, op, batch);

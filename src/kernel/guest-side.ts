@@ -1,5 +1,5 @@
-import { type Ip, ipFamily } from "../base/ip.ts";
-import { type Cidr, parsePrefix, type Prefix } from "../base/prefix.ts";
+import type { Ip } from "../base/ip.ts";
+import { type Cidr, makePrefix, type Prefix } from "../base/prefix.ts";
 import { addressStep } from "./addresses.ts";
 import { batchSteps } from "./batch-steps.ts";
 import type { LinkRef } from "./link-ref.ts";
@@ -38,5 +38,5 @@ export function configureGuestSide(rt: NetlinkSocket, side: GuestSide): void {
 const loopback: LinkRef = { index: 1, name: "lo" };
 
 function anywhere(gateway: Ip): Prefix {
-  return parsePrefix(ipFamily(gateway) === 4 ? "0.0.0.0/0" : "::/0") as Prefix;
+  return makePrefix(gateway, 0);
 }

@@ -1,7 +1,8 @@
-import { type Fd, fdNumber } from "../sys/fd.ts";
+import { NexusError } from "../base/errors.ts";
 import type { Mac } from "../base/mac.ts";
 import type { IfName } from "../base/names.ts";
 import { isErrno } from "../sys/errno.ts";
+import { type Fd, fdNumber } from "../sys/fd.ts";
 import { messageFlags, type NetlinkMessage, type NetlinkRequest } from "../wire/netlink/message.ts";
 import { addressGeneration, linkBody, linkFlags, type LinkInput, withoutInet6Counters } from "../wire/rtnetlink/link.ts";
 import { addressFamily, routeMessage } from "../wire/rtnetlink/messages.ts";
@@ -81,7 +82,8 @@ export function createVeth(rt: NetlinkSocket, input: VethInput): { index: number
   if (input.altName !== undefined) steps.push(altNameStep(made, input.altName));
   if (input.port !== undefined) steps.push(portStep(made, input.port));
   finish(rt, made, steps);
-  return { index: made.index, peerIndex: made.peer?.index ?? 0 };
+  // Old kernels leave the peer's index out when it is the same.
+  return { index: made.index, peerIndex: made.peer?.index ?? made.index };
 }
 
 /** All links, or those of one bridge or kind. @throws KernelError */
@@ -168,7 +170,7 @@ function create(rt: NetlinkSocket, op: string, creation: Creation): Made {
   const [echo] = rt.request(op, linkBody.request(routeMessage.newLink, { ...creation, flags })).filter(isLinkMessage);
   // Kernels before 6.2 do not echo.
   const made = echo === undefined ? getLink(rt, creation.attributes.name ?? "") : readLink(echo.body);
-  if (made === undefined) throw new TypeError(`${op}: the new link is gone`);
+  if (made === undefined) throw new NexusError("kernel-refused", `${op}: it was made and is gone already`);
   return made;
 }
 

@@ -1,5 +1,5 @@
-import type { Fd } from "../sys/fd.ts";
 import { WireError } from "../base/errors.ts";
+import type { Fd } from "../sys/fd.ts";
 import type { NetlinkMessage } from "../wire/netlink/message.ts";
 import { addressFamily, type RouteGroup, routeGroup, routeMessage } from "../wire/rtnetlink/messages.ts";
 import { type Address, readAddress } from "./addresses.ts";

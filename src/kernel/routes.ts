@@ -1,5 +1,5 @@
 import { WireError } from "../base/errors.ts";
-import { type Ip, type IpFamily, ipFamily, parseIp } from "../base/ip.ts";
+import { type Ip, type IpFamily, ipFamily, ipFromBigint } from "../base/ip.ts";
 import { familyBits, makePrefix, type Prefix, prefixAddress, prefixFamily, prefixLength } from "../base/prefix.ts";
 import { isErrno } from "../sys/errno.ts";
 import { messageFlags, type NetlinkMessage, type NetlinkRequest } from "../wire/netlink/message.ts";
@@ -73,19 +73,20 @@ export function removeRoute(rt: NetlinkSocket, input: RouteInput): void {
   rt.request(`remove ${routeText(input)}`, routeRequest(routeMessage.delRoute, 0, input));
 }
 
-/** The route the kernel would take to an address now; undefined when it has none. @throws KernelError */
+/** The route the kernel would take to an address now; undefined when it has none or one that refuses. @throws KernelError */
 export function lookupRoute(rt: NetlinkSocket, address: Ip): Route | undefined {
   const family = ipFamily(address);
   const request = routeBody.request(routeMessage.getRoute, {
-    header: { family: familyNumber(family), destinationLength: familyBits(family), flags: routeFlags.lookupTable },
+    header: { family: familyNumber(family), destinationLength: familyBits(family), flags: family === 4 ? routeFlags.lookupTable : 0 },
     attributes: { destination: address },
   });
   try {
     const [message] = rt.request(`look up route to ${address}`, request);
     return message === undefined ? undefined : readRoute(message.body);
   } catch (error) {
-    // A blackhole, unreachable or prohibit route answers with these two as well.
-    if (isErrno(error, "ENETUNREACH", "EHOSTUNREACH", "EACCES", "EINVAL")) return undefined;
+    if (isErrno(error, "ENETUNREACH", "EHOSTUNREACH", "EACCES")) return undefined;
+    // A blackhole answers with the errno of a wrong request, which in turn would be explained.
+    if (isErrno(error, "EINVAL") && error.ack === undefined) return undefined;
     throw error;
   }
 }
@@ -98,7 +99,7 @@ export function routeStep(input: RouteInput): BatchStep {
 /** The route a RTM_NEWROUTE or RTM_DELROUTE message of IPv4 or IPv6 tells of. @throws WireError */
 export function readRoute(body: Uint8Array): Route {
   const { header, attributes } = routeBody.decode(body);
-  const address = attributes.destination ?? (parseIp(header.family === addressFamily.ipv6 ? "::" : "0.0.0.0") as Ip);
+  const address = attributes.destination ?? ipFromBigint(header.family === addressFamily.ipv6 ? 6 : 4, 0n);
   if (header.destinationLength > familyBits(ipFamily(address))) throw new WireError("route", `${address} cannot have a prefix of ${header.destinationLength} bits`);
   const gateway = attributes.gateway ?? attributes.via;
   return {

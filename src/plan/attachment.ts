@@ -71,7 +71,7 @@ function createVeth({ attachment, network }: AttachmentInput, observed: Observed
     master: network.bridge,
     mtuBytes: mtuOf(network, observed),
     group: groupOf(network.index),
-    altName: altName(network.name, attachment.guest, attachment.nic),
+    altName: altName(attachment),
     isolated: network.spec.isolation === "guests",
   };
 }

@@ -22,10 +22,14 @@ export function hostInterfaceName(nic: NicId, epoch: number, isTaken: IsTaken = 
 /** `id` is the guest's id in state, `index` the number of its NIC. */
 export type NicId = { id: string; guest: Name; index: number };
 
-/** `nexus:<network>:<guest>:<nic>`, the mark by which `ip link` shows whose an interface is. At most 127 bytes (linux/if.h ALTIFNAMSIZ). */
-export function altName(network: Name, guest: Name, nic: number): string {
-  const whole = `nexus:${network}:${guest}:${nic}`;
-  return whole.length <= 127 ? whole : `nexus:${shorten(network, 48)}:${shorten(guest, 48)}:${nic}`;
+/**
+ * `nexus:<network>:<guest>:<nic>:<interface>`, the mark by which `ip link` shows whose an interface is. At most 127 bytes (linux/if.h ALTIFNAMSIZ).
+ * It names the interface too, since the kernel takes its time to remove an old one, which still bears its mark.
+ */
+export function altName(nic: { network: Name; guest: Name; nic: number; hostInterface: IfName }): string {
+  const { network, guest, hostInterface } = nic;
+  const whole = `nexus:${network}:${guest}:${nic.nic}:${hostInterface}`;
+  return whole.length <= 127 ? whole : `nexus:${shorten(network, 44)}:${shorten(guest, 44)}:${nic.nic}:${hostInterface}`;
 }
 
 /** A guest NIC's address: the same for the life of the guest. `instance` keeps two hosts on one LAN apart. */

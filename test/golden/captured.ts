@@ -1,8 +1,12 @@
 import { readFileSync } from "node:fs";
 import { type NetlinkMessage, readMessages } from "../../src/wire/netlink/message.ts";
 
+/** What a tool prints as JSON: looked into as deep as a test needs. */
+// oxlint-disable-next-line typescript/no-explicit-any -- the tools have no types, and what a test reads it compares
+export type Json = Record<string, any>;
+
 /** What capture-netlink.ts wrote down about one command: every message each way, and the tool's own JSON of the same objects. */
-export type Captured = { command: string; sent: NetlinkMessage[]; received: NetlinkMessage[]; json: Record<string, unknown>[] };
+export type Captured = { command: string; sent: NetlinkMessage[]; received: NetlinkMessage[]; json: Json[] };
 
 export function captured(room: "rtnetlink" | "conntrack", name: string): Captured {
   const file = JSON.parse(readFileSync(new URL(`./${room}.json`, import.meta.url), "utf8")) as Record<string, Raw>;
@@ -18,7 +22,7 @@ export function request(room: "rtnetlink" | "conntrack", name: string): NetlinkM
   return last;
 }
 
-type Raw = { command: string; sent: string[]; received: string[]; json?: Record<string, unknown>[] };
+type Raw = { command: string; sent: string[]; received: string[]; json?: Json[] };
 
 /** iproute2 sends some dump requests with the rest of its buffer, zeros, behind them. */
 function parts(hex: string): NetlinkMessage[] {

@@ -35,6 +35,7 @@ test("without CAP_NET_ADMIN the doctor says so and exits with a failure", () => 
   assert.equal(check.ok, "fail");
   assert.match(check.detail, /CAP_NET_ADMIN/);
   assert.match(check.remedy ?? "", /root/);
+  assert.equal(found(report, "forward-policy").ok, "skip");
   assert.equal(report.ok, false);
 });
 
@@ -111,11 +112,11 @@ test("forwarding that is off is a warning, and --fix turns it on", async () => {
 test("a runtime that does not run is reported with its words, none at all as a failure", async () => {
   const mixed = async () => [
     { name: "crun", works: false, problem: "cgroups in hybrid mode not supported" },
-    { name: "runc", works: true, version: "1.1.5" },
+    { name: "runc", works: true, version: "runc version 1.1.5+ds1" },
   ];
   const check = found(await runDoctor(context({ probeRuntimes: mixed })), "oci-runtime");
   assert.equal(check.ok, "ok");
-  assert.match(check.detail, /runc 1\.1\.5 ran.*crun does not: cgroups in hybrid mode/);
+  assert.match(check.detail, /runc \(1\.1\.5\+ds1\) ran.*crun does not: cgroups in hybrid mode/);
   const none = await runDoctor(context({ probeRuntimes: async () => [] }));
   assert.equal(found(none, "oci-runtime").ok, "fail");
   assert.equal(none.ok, false);
@@ -165,7 +166,7 @@ function everything(): unknown {
     links: execFileSync("ip", ["-j", "link"], { encoding: "utf8" }),
     rules: execFileSync("nft", ["-j", "list", "ruleset"], { encoding: "utf8" }),
     mounts: readFileSync("/proc/self/mountinfo", "utf8"),
-    files: readdirSync(directory, { recursive: true }).toSorted(),
+    files: readdirSync(directory, { recursive: true, encoding: "utf8" }).toSorted((a, b) => a.localeCompare(b)),
     groups: readdirSync("/sys/fs/cgroup", { recursive: true }).filter((path) => String(path).includes("nexus-doctor")),
     forward: readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8"),
   };

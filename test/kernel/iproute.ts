@@ -1,12 +1,12 @@
 import { execFileSync } from "node:child_process";
 import assert from "node:assert/strict";
-import type { Ip } from "../../src/base/ip.ts";
+import { type Ip, parseIp } from "../../src/base/ip.ts";
 import { type Mac, parseMac } from "../../src/base/mac.ts";
 import { type IfName, isFault, parseIfName } from "../../src/base/names.ts";
 import { type Cidr, parseCidr, parsePrefix, type Prefix } from "../../src/base/prefix.ts";
-import { parseIp } from "../../src/base/ip.ts";
 import { KernelError } from "../../src/base/errors.ts";
 import { createBridge } from "../../src/kernel/links.ts";
+import type { Json } from "../golden/captured.ts";
 import type { NetlinkSocket } from "../../src/kernel/netlink-socket.ts";
 
 export const group = 0x4e000001;
@@ -18,9 +18,9 @@ export function run(command: string): string {
 }
 
 /** What `ip -j …` prints. */
-export function shown(command: string): Record<string, any>[] {
+export function shown(command: string): Json[] {
   const out = run(command);
-  return out.trim() === "" ? [] : (JSON.parse(out) as Record<string, any>[]);
+  return out.trim() === "" ? [] : (JSON.parse(out) as Json[]);
 }
 
 /** The bridge nexus0, up, with 10.77.0.1/24 and fd00:77::1/64 to be added by who wants them. */

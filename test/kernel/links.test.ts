@@ -195,7 +195,7 @@ describe("links", () => {
     await warmThreadpool();
     assert.equal(await deleteLinkGroupAsync(rt, group), true);
     assert.equal(deleteLinkGroup(rt, group), false);
-    assert.deepEqual(shown("ip -j link show").map((link) => link["ifname"]).toSorted(), ["foreign", "foreign1", "lo"]);
+    assert.deepEqual(new Set(shown("ip -j link show").map((link) => link["ifname"])), new Set(["lo", "foreign", "foreign1"]));
     assert.deepEqual(shown("ip -n guest -j link show").map((link) => link["ifname"]), ["lo"]);
     run("ip link del foreign");
   });

@@ -59,13 +59,13 @@ test("MAC addresses are unicast, locally administered, and differ by host, guest
   );
 });
 
-test("the altname tells network, guest and NIC, within the kernel's 127 bytes", () => {
-  assert.equal(altName(name("blue"), name("web"), 1), "nexus:blue:web:1");
+test("the altname tells network, guest, NIC and interface, within the kernel's 127 bytes", () => {
+  const of = (network: Name, guest: Name, nic: number) => altName({ network, guest, nic, hostInterface: bridgeName(name("nic-abcdefgh")) });
+  assert.equal(of(name("blue"), name("web"), 1), "nexus:blue:web:1:nx-nic-abcdefgh");
   const long = (letter: string) => name(letter.repeat(63));
-  assert.ok(altName(long("a"), long("b"), 15).length <= 127);
-  assert.notEqual(altName(long("a"), name(`${"b".repeat(62)}c`), 0), altName(long("a"), long("b"), 0));
+  assert.ok(of(long("a"), long("b"), 15).length <= 127);
+  assert.notEqual(of(long("a"), name(`${"b".repeat(62)}c`), 0), of(long("a"), long("b"), 0));
 });
-
 
 test("the namespace is named after the guest", () => {
   assert.equal(netnsName(name("web")), "nexus-web");

@@ -69,7 +69,7 @@ function optionsOf(c: VerbContext): DaemonOptions {
     ...(stateDir === undefined ? {} : { stateDir }),
     ...(runDir === undefined ? {} : { runDir }),
     ...(socketPath === undefined || socketPath === "" ? {} : { socketPath }),
-    doctor: c.command.path === "daemon" && flags.on("doctor"),
+    ...(c.command.path === "daemon" ? { doctor: flags.on("doctor"), fix: flags.on("fix") } : { doctor: false }),
     json: flags.on("json"),
   };
 }

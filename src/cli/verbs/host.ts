@@ -1,11 +1,14 @@
+import type { Readable } from "node:stream";
 import type { VerbContext } from "../context.ts";
 import { columns } from "../tables.ts";
+import type { Answer } from "../../api/contract.ts";
+import { NexusError } from "../../base/errors.ts";
 
 /** With a file, what applying it would do; without, what a reconcile would repair. */
 export async function plan(c: VerbContext): Promise<void> {
   const client = await c.client();
   const file = c.arg("FILE");
-  const answer = file === "" ? await client.call("plan.pending") : await client.call("plan.preview", { body: await specFrom(file) });
+  const answer = file === "" ? await client.call("plan.pending") : await client.call("plan.preview", { body: await specFrom(file, c.io.stdin) });
   c.out.result(answer, () => (answer.steps.length === 0 ? "nothing would change\n" : `${answer.steps.join("\n")}\n`));
 }
 
@@ -28,30 +31,50 @@ export async function events(c: VerbContext): Promise<void> {
   }
 }
 
-/** Ends with 1 when a check failed. */
+/** Asks the daemon when one runs; without one, or to mend things, this process looks itself. Ends with 1 when something needed is broken. */
 export async function doctor(c: VerbContext): Promise<number> {
-  const answer = await (await c.client()).call("doctor");
-  c.out.result(answer, () =>
-    answer.checks.map((check) => columns([[check.state.padEnd(4), check.name, check.found]]) + (check.remedy === undefined ? "" : `      ${check.remedy}\n`)).join(""),
-  );
-  return answer.checks.some((check) => check.state === "fail") ? 1 : 0;
+  const fix = c.flags.on("fix");
+  const report = fix ? undefined : await askedOfDaemon(c);
+  if (report === undefined) {
+    const { runDaemon } = await import("../../daemon/main.ts");
+    return await runDaemon({ doctor: true, fix, json: c.out.json, socketPath: c.socketPath });
+  }
+  c.out.result(report, () => {
+    const width = Math.max(0, ...report.checks.map((check) => check.name.length));
+    const lines = report.checks.flatMap((check) => [
+      `${signs[check.ok]} ${check.name.padEnd(width)}  ${check.detail}\n`,
+      ...(check.remedy === undefined ? [] : [`${" ".repeat(width + 4)}→ ${check.remedy}\n`]),
+    ]);
+    return `${lines.join("")}\n${report.ok ? "Nexus can work here." : "Something needed is broken."}\n`;
+  });
+  return report.ok ? 0 : 1;
+}
+
+const signs = { ok: "✓", warn: "!", fail: "✗", skip: "─" } as const;
+
+async function askedOfDaemon(c: VerbContext): Promise<Answer<"doctor"> | undefined> {
+  try {
+    return await (await c.runningClient()).call("doctor");
+  } catch (error) {
+    if (error instanceof NexusError && error.code === "daemon-unreachable") return undefined;
+    throw error;
+  }
 }
 
 type Preview = { networks?: { name: string }[]; nodes?: { name: string }[] };
 
 /** The file is sent as it is; the daemon checks it and lists every fault. */
-async function specFrom(file: string): Promise<Preview> {
+async function specFrom(file: string, stdin: Readable): Promise<Preview> {
   const { readFile } = await import("node:fs/promises");
   const { parse } = await import("yaml");
-  const { NexusError } = await import("../../base/errors.ts");
   try {
-    return parse(file === "-" ? await standardInput() : await readFile(file, "utf8")) as Preview;
+    return parse(file === "-" ? await standardInput(stdin) : await readFile(file, "utf8")) as Preview;
   } catch (error) {
     throw new NexusError("usage", `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
 }
 
-async function standardInput(): Promise<string> {
+async function standardInput(stdin: Readable): Promise<string> {
   const { text } = await import("node:stream/consumers");
-  return text(process.stdin);
+  return text(stdin);
 }

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import type { BaseChain } from "../../kernel/firewall-survey.ts";
 import { Firewall } from "../../kernel/firewall.ts";
+import { isErrno } from "../../sys/errno.ts";
 import { admits, dockerUser, openDockerUser } from "./admission.ts";
 import type { Check, DoctorContext, Finding } from "./report.ts";
 
@@ -13,9 +14,10 @@ export const forwardPolicy: Check = {
   needed: true,
   probe(context) {
     using firewall = Firewall.open({ ownership: "none" });
-    const conflicts = firewall.listBaseChains().filter((chain) => isBarrier(chain) && !isOpened(firewall, chain, context));
-    const [first] = conflicts;
-    if (first === undefined) return withoutConflict();
+    const chains = readChains(firewall);
+    if (chains === undefined) return { ok: "skip", detail: "the host's rules cannot be read without CAP_NET_ADMIN" };
+    const conflicts = chains.filter((chain) => isBarrier(chain) && !isOpened(firewall, chain, context));
+    if (conflicts.length === 0) return withoutConflict();
     const detail = `traffic of guests is stopped by ${conflicts.map(describe).join(" and by ")}`;
     const remedy = [...new Set(conflicts.map((chain) => remedyFor(chain, context)))].join("; ");
     const closed = conflicts.filter((chain) => dockerUser(firewall, chain) === "ours-to-open");
@@ -23,6 +25,16 @@ export const forwardPolicy: Check = {
     return { ok: "fail", detail, remedy: `${remedy}, or nexus doctor --fix`, fix: () => openAll(closed, context) };
   },
 };
+
+/** Undefined when we may not. */
+function readChains(firewall: Firewall): BaseChain[] | undefined {
+  try {
+    return firewall.listBaseChains();
+  } catch (error) {
+    if (isErrno(error, "EPERM")) return undefined;
+    throw error;
+  }
+}
 
 /** Chains of the iptables of old are not seen through nf_tables; that there are some, the kernel tells. */
 function withoutConflict(): Finding {

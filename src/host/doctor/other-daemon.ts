@@ -21,7 +21,7 @@ export const otherDaemon: Check = {
       const detail = `pid ${answers} answers on ${context.socketPath}, but ${held} holds ${context.stateDirectory}`;
       return { ok: "warn", detail, remedy: "two daemons need different sockets, state directories and network namespaces: stop one" };
     }
-    return { ok: "ok", detail: `nexusd (pid ${holds}) serves ${context.stateDirectory}` };
+    return { ok: "ok", detail: `nexusd (pid ${holds}${holds === context.daemonPid ? ", this one" : ""}) serves ${context.stateDirectory}` };
   },
 };
 

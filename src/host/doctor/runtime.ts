@@ -1,4 +1,4 @@
-import type { Check } from "./report.ts";
+import type { Check, RuntimeProbe } from "./report.ts";
 
 /** Which of the runtimes really runs a container here; names and versions say little. */
 export const runtime: Check = {
@@ -11,7 +11,12 @@ export const runtime: Check = {
     const remedy = "apt-get install runc (works with every cgroup layout), or crun on a host with cgroup v2 alone";
     if (probed.length === 0) return { ok: "fail", detail: "neither runc nor crun is installed", remedy };
     if (working.length === 0) return { ok: "fail", detail: broken.join("; "), remedy };
-    const works = working.map((one) => (one.version === undefined ? one.name : `${one.name} ${one.version}`)).join(", ");
-    return { ok: "ok", detail: [`${works} ran a container`, ...broken].join("; ") };
+    return { ok: "ok", detail: [`${working.map(named).join(" and ")} ran a container`, ...broken].join("; ") };
   },
 };
+
+/** Programs state their version in a sentence: `runc version 1.1.5+ds1`. */
+function named(probe: RuntimeProbe): string {
+  const number = /\d+\.\d\S*/.exec(probe.version ?? "")?.[0];
+  return number === undefined ? probe.name : `${probe.name} (${number})`;
+}

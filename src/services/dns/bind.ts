@@ -1,4 +1,4 @@
-import { NexusError } from "../../base/errors.ts";
+import { KernelError, NexusError } from "../../base/errors.ts";
 import type { Ip } from "../../base/ip.ts";
 import type { Port, Transport } from "../../base/port.ts";
 import { portHolder } from "./port-holder.ts";
@@ -18,9 +18,10 @@ export function placeText({ address, port }: Place): string {
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-function bindRefusal(error: NodeJS.ErrnoException, place: Place, transport: Transport): NexusError {
+/** The error as its reader needs it. */
+export function bindRefusal(error: Error & { code?: string }, place: Place, transport: Transport): NexusError {
   const what = `DNS on ${placeText(place)}/${transport}`;
-  switch (error.code) {
+  switch (error instanceof KernelError ? error.errno : error.code) {
     case "EADDRINUSE": {
       const holder = portHolder(place.address, place.port, transport) ?? "another program";
       return new NexusError("port-taken", `${what}: the port is used by ${holder}`, { hint: `stop ${holder}, or keep it from listening on every address`, cause: error });

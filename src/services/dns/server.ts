@@ -74,6 +74,7 @@ const maxMessageBytes = 65535;
 /** Names for guests: one server, one listener per gateway address, each seeing what its network may see. */
 export class DnsServer implements AsyncDisposable {
   readonly #log: Log;
+  readonly #clock: Clock;
   readonly #logQueries: boolean;
   readonly #zones: Zones;
   readonly #writer = new ResponseWriter();
@@ -93,6 +94,7 @@ export class DnsServer implements AsyncDisposable {
   constructor(options: DnsServerOptions = {}) {
     const clock = options.clock ?? systemClock;
     const limits = { ...defaultLimits, ...options.limits };
+    this.#clock = clock;
     this.#log = options.log ?? silentLog;
     this.#logQueries = options.logQueries ?? false;
     this.#zones = new Zones({ domain: options.domain ?? "nexus" });
@@ -197,14 +199,14 @@ export class DnsServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const address of [...this.#listeners.keys()]) this.unlisten(address);
+    for (const address of this.#listeners.keys()) this.unlisten(address);
     this.#forwarder[Symbol.dispose]();
     this.#host[Symbol.dispose]();
   }
 
   async #open({ place, sockets }: Listening, receive: Receive): Promise<void> {
     const opened = await Promise.allSettled([
-      listenUdp(place, receive, this.#log),
+      listenUdp(place, { receive, log: this.#log, clock: this.#clock }),
       listenTcp(place, { receive, connections: this.#connections, log: this.#log }),
     ]);
     const gone = sockets.disposed;

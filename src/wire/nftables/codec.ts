@@ -42,7 +42,7 @@ export function oneOf<const T extends Readonly<Record<string, number>>>(codec: S
 }
 
 /** NFTA_DATA_VALUE wrapped in its nest: how registers' contents travel. */
-export const dataAttributes = attributeTable({
+const dataAttributes = attributeTable({
   value: { number: 1, codec: bytes, meaning: "register contents" },
 });
 

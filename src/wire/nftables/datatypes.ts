@@ -1,7 +1,5 @@
-import { parseIpv4 } from "../../base/ipv4.ts";
 import { ipFromBytes, ipToBytes } from "../../base/ip.ts";
 import { parseIpv6 } from "../../base/ipv6.ts";
-import { macFromBytes } from "../../base/mac.ts";
 import { WireError } from "../../base/errors.ts";
 
 /** How values of one kind look in registers and set keys, and what nft calls them. */
@@ -97,12 +95,9 @@ export function writeValue(out: Uint8Array, at: number, value: string | number, 
     case "number":
       writeNumber(out, at, numberOf(value, name), type);
       return;
-    case "ipv4": {
-      const address = typeof value === "string" ? parseIpv4(value) : undefined;
-      if (address === undefined) throw refuse(name, value);
-      writeDotted(out, at, address);
+    case "ipv4":
+      if (typeof value !== "string" || !writeDotted(out, at, value)) throw refuse(name, value);
       return;
-    }
     case "ipv6": {
       const address = typeof value === "string" ? parseIpv6(value) : undefined;
       if (address === undefined) throw refuse(name, value);
@@ -141,7 +136,7 @@ export function readValue(bytes: Uint8Array, at: number, name: ValueType): strin
     case "ipv6":
       return ipFromBytes(part);
     case "mac":
-      return macFromBytes(part);
+      return readMac(part);
     case "name": {
       const end = part.indexOf(0);
       return Buffer.from(end === -1 ? part : part.subarray(0, end)).toString("latin1");
@@ -180,17 +175,35 @@ function writeNumber(out: Uint8Array, at: number, value: number, type: TypeDefin
   }
 }
 
-function writeDotted(out: Uint8Array, at: number, address: string): void {
+/** Checks and writes in one pass, as parseIpv4 would but several times faster: sets have tens of thousands of these. */
+function writeDotted(out: Uint8Array, at: number, text: string): boolean {
+  let octets = 0;
   let octet = 0;
-  let i = at;
-  for (let c = 0; c < address.length; c++) {
-    const code = address.charCodeAt(c);
-    if (code === 46) {
-      out[i++] = octet;
+  let digits = 0;
+  for (let c = 0; c <= text.length; c++) {
+    const code = c === text.length ? dot : text.charCodeAt(c);
+    if (code === dot) {
+      if (digits === 0 || octet > 255 || octets === 4) return false;
+      out[at + octets++] = octet;
       octet = 0;
-    } else octet = octet * 10 + code - 48;
+      digits = 0;
+    } else {
+      if (code < 48 || code > 57 || digits === 3 || (digits > 0 && octet === 0)) return false;
+      octet = octet * 10 + code - 48;
+      digits++;
+    }
   }
-  out[i] = octet;
+  return octets === 4;
+}
+
+const dot = 46;
+
+const hexOctets: readonly string[] = Array.from({ length: 256 }, (_, octet) => octet.toString(16).padStart(2, "0"));
+
+function readMac(part: Uint8Array): string {
+  let text = hexOctets[part[0] ?? 0] ?? "";
+  for (let i = 1; i < 6; i++) text += `:${hexOctets[part[i] ?? 0]}`;
+  return text;
 }
 
 function writeName(out: Uint8Array, at: number, value: string | number): void {

@@ -31,7 +31,8 @@ const at = (base: PayloadBase, offset: number, length: number): Load => ({ kind:
 
 /**
  * Every field of the model: RFC 791, 8200, 826, 792, 4443 and 4861 give the offsets, nf_tables.h the keys.
- * The link-layer fields of neighbour discovery are the first option of the message, which every known stack sends first.
+ * A field is matched only in packets that have it, with "!=" too: `ip saddr != X` says nothing of IPv6, and the link-layer
+ * fields of neighbour discovery say nothing of messages whose first option is another. So accept what is right and drop the rest.
  */
 export const fields = {
   iifname: { type: "ifname", text: "iifname", load: meta("iifname"), needs: [] },

@@ -4,9 +4,3 @@
 export function registerAt(offset: number): number {
   return offset % 16 === 0 ? 1 + offset / 16 : 8 + offset / 4;
 }
-
-/** The byte offset of a register number; undefined for the verdict register and numbers that do not exist. */
-export function registerOffset(register: number): number | undefined {
-  if (register >= 1 && register <= 4) return (register - 1) * 16;
-  return register >= 8 && register <= 23 ? (register - 8) * 4 : undefined;
-}

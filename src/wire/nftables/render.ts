@@ -40,7 +40,10 @@ export function renderTable(table: Table, elements: ReadonlyMap<string, readonly
   ];
 }
 
-/** One rule without its chain; `family` decides some words. */
+/**
+ * One rule without its chain; `family` decides some words. `nft` loads it, but for fields of neighbour discovery in a concatenation:
+ * their text (`@th,64,128`) is a bare integer, which the typed sets refuse.
+ */
 export function renderRule(rule: Rule, family: Family): string {
   const settled = new Settled();
   const words = rule.statements.map((statement) => {

@@ -44,10 +44,12 @@ const tunAttributes = attributeTable({
   disabledQueues: { number: 9, codec: u32, meaning: "queues open and detached" },
 });
 
+const kinds = { bridge: nested(bridgeAttributes), veth: nested(vethAttributes), tun: nested(tunAttributes) };
+
 /** IFLA_INFO_*: what kind of link, and what its bridge keeps about it. */
 const linkInfo = attributeTable({
   kind: { number: 1, codec: string, meaning: "driver: bridge, veth, tun" },
-  data: { number: 2, codec: choice("kind", { bridge: nested(bridgeAttributes), veth: nested(vethAttributes), tun: nested(tunAttributes) }), meaning: "settings of the kind" },
+  data: { number: 2, codec: choice("kind", kinds), meaning: "settings of the kind" },
   slaveKind: { number: 4, codec: string, meaning: "kind of the master" },
   slaveData: { number: 5, codec: choice("slaveKind", { bridge: nested(bridgePortAttributes) }), meaning: "settings of the port" },
 });

@@ -1,10 +1,10 @@
+import { type Ip, isIpv4 } from "../../base/ip.ts";
 import { attributeTable, type DecodedOf } from "../netlink/attributes.ts";
 import { bytes, type Codec, ip, u16, u32, u8 } from "../netlink/codecs.ts";
 import { align4, type Reader, type Writer } from "../netlink/bytes.ts";
 import { nested } from "../netlink/nesting.ts";
 import { struct } from "../netlink/struct.ts";
 import { bodyOf } from "../netlink/body.ts";
-import { type Ip, isIpv4 } from "../../base/ip.ts";
 import { addressFamily } from "./messages.ts";
 
 /** struct rtmsg (linux/rtnetlink.h). A table above 255 is in the attribute. */

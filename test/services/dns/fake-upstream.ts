@@ -2,7 +2,6 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { type Ip, isIpv4 } from "../../../src/base/ip.ts";
-import type { Ipv4 } from "../../../src/base/ipv4.ts";
 import { frame, FrameReader } from "../../../src/services/dns/frames.ts";
 import type { Upstream } from "../../../src/services/dns/upstream.ts";
 import { decodeMessage, encodeMessage, type Message } from "../../../src/wire/dns/message.ts";
@@ -62,7 +61,7 @@ export class FakeUpstream implements AsyncDisposable {
 /** A reply to the query with one address. */
 export function addressReply(query: Message, address: Ip, ttl: number): Message {
   if (!isIpv4(address)) throw new TypeError("IPv4 only");
-  return { ...replyTo(query, 0), answers: [{ name: query.questions[0]?.name ?? "", class: 1, ttl, data: { kind: "A", address: address as Ipv4 } }] };
+  return { ...replyTo(query, 0), answers: [{ name: query.questions[0]?.name ?? "", class: 1, ttl, data: { kind: "A", address } }] };
 }
 
 /** An empty reply with a response code. */

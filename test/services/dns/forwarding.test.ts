@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Clock } from "../../../src/base/clock.ts";
 import { DnsServer, type DnsServerOptions } from "../../../src/services/dns/server.ts";
+import type { Port } from "../../../src/base/port.ts";
 import type { Upstream } from "../../../src/services/dns/upstream.ts";
 import { ednsRecord, isEdns, readEdns } from "../../../src/wire/dns/edns.ts";
 import { nameFromText } from "../../../src/wire/dns/name.ts";
@@ -14,7 +15,7 @@ const dmz = network("dmz");
 const there = ip("192.0.2.1");
 const limits = { inFlight: 4096, inFlightPerClient: 256, staggerMs: 40, deadlineMs: 600 };
 
-async function forwarding(upstreams: readonly Upstream[], options: DnsServerOptions = {}): Promise<{ dns: DnsServer; at: Server } & AsyncDisposable> {
+async function forwarding(upstreams: readonly Upstream[], options: DnsServerOptions = {}): Promise<{ dns: DnsServer; at: Server & { port: Port } } & AsyncDisposable> {
   const dns = new DnsServer({ resolvConf: "/dev/null", limits, ...options });
   dns.setNetwork({ network: lan, prefixes: [prefix("10.0.42.0/24")], gateways: [], visible: [], forward: true });
   dns.setRecords(lan, [guest("web", "10.0.42.5")]);
@@ -24,7 +25,7 @@ async function forwarding(upstreams: readonly Upstream[], options: DnsServerOpti
   return { dns, at, [Symbol.asyncDispose]: () => dns[Symbol.asyncDispose]() };
 }
 
-/** A port nothing listens on but a packet to it vanishes: an address of 192.0.2.0/24 would need a route, so a silent upstream stands in. */
+/** An upstream whose packets vanish, without needing a route that leads nowhere. */
 const silent = () => FakeUpstream.start(() => []);
 
 test("a name of the world comes from the upstream, with the client's own spelling and no authority of ours", async () => {
@@ -83,17 +84,16 @@ test("that a name does not exist is remembered as long as its SOA says", async (
 });
 
 test("clients with the same question at the same time share one question upstream", async () => {
-  let release = () => {};
-  const gate = new Promise<void>((resolve) => (release = resolve));
+  const held: (() => void)[] = [];
   const exchange: DnsServerOptions["exchange"] = (_upstream, question, done) => {
     const message = { id: 0, flags: 0x8180, questions: [{ name: question.name, type: 1, class: 1 }], answers: [], authorities: [], additionals: [] };
-    void gate.then(() => done({ kind: "reply", message }));
+    held.push(() => done({ kind: "reply", message }));
     return { [Symbol.dispose]() {} };
   };
   await using s = await forwarding([{ address: ip("192.0.2.53"), port: 53 }], { exchange });
   const asking = Array.from({ length: 20 }, () => ask(s.at, "example.com"));
   await until(() => s.dns.metrics().waiting === 20);
-  release();
+  for (const reply of held) reply();
   assert.deepEqual((await Promise.all(asking)).map(codeOf), Array<number>(20).fill(0));
   assert.equal(s.dns.metrics().raced, 1);
 });
@@ -175,7 +175,7 @@ test("a network may have upstreams of its own, and the cache keeps them apart", 
   s.dns.setNetwork({ network: dmz, prefixes: [], gateways: [], visible: [], forward: true });
   s.dns.setUpstreams(dmz, [two.upstream]);
   const at = { address: "127.0.0.2", port: s.at.port };
-  await s.dns.listen({ address: ip(at.address), network: dmz, port: at.port as never });
+  await s.dns.listen({ address: ip(at.address), network: dmz, port: at.port });
   assert.deepEqual(addressesOf(await ask(s.at, "a.example")), ["192.0.2.1"]);
   assert.deepEqual(addressesOf(await ask(at, "a.example")), ["192.0.2.2"]);
   s.dns.setUpstreams(dmz, []);

@@ -2,14 +2,15 @@ import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { test } from "node:test";
-import { NexusError } from "../../../src/base/errors.ts";
+import type { NexusError } from "../../../src/base/errors.ts";
+import type { Port } from "../../../src/base/port.ts";
 import { DnsServer, type DnsServerOptions } from "../../../src/services/dns/server.ts";
 import { dig, type Server } from "./client.ts";
 import { freePort, guest, ip, network, prefix } from "./sample.ts";
 
 const lan = network("lan");
 
-async function serving(options: DnsServerOptions = {}): Promise<{ dns: DnsServer; at: Server } & AsyncDisposable> {
+async function serving(options: DnsServerOptions = {}): Promise<{ dns: DnsServer; at: Server & { port: Port } } & AsyncDisposable> {
   const dns = new DnsServer({ resolvConf: "/dev/null", ...options });
   dns.setNetwork({ network: lan, prefixes: [prefix("10.0.42.0/24"), prefix("fd00:42::/64")], gateways: [ip("10.0.42.1")], visible: [], forward: false });
   dns.setRecords(lan, [guest("web", "10.0.42.5", "fd00:42::5"), guest("only4", "10.0.42.6")]);
@@ -36,7 +37,7 @@ test("dig sees the same over TCP, and several queries on one connection", async 
 test("a listener on an IPv6 address answers too", async () => {
   await using s = await serving();
   const at = { address: "::1", port: await freePort("::1") };
-  await s.dns.listen({ address: ip("::1"), network: lan, port: at.port as never });
+  await s.dns.listen({ address: ip("::1"), network: lan, port: at.port });
   assert.deepEqual((await dig(at, "web", "A")).answers, ["web. 0 IN A 10.0.42.5"]);
   assert.deepEqual((await dig(at, "+tcp", "web", "A")).answers, ["web. 0 IN A 10.0.42.5"]);
 });
@@ -134,7 +135,7 @@ test("an address no interface has is refused, and listening there may be tried a
 
 test("listening twice is one listener, and after unlisten the address is free", async () => {
   await using s = await serving();
-  await s.dns.listen({ address: ip(s.at.address), network: lan, port: s.at.port as never });
+  await s.dns.listen({ address: ip(s.at.address), network: lan, port: s.at.port });
   s.dns.unlisten(ip(s.at.address));
   s.dns.unlisten(ip(s.at.address));
   const socket = createSocket("udp4");

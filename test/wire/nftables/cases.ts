@@ -140,7 +140,7 @@ export const elementCases: readonly ElementCase[] = [
   // From 0 on, because nft puts an end mark at 0 before the first interval of a set, which the kernel does not need.
   { name: "low", set: { ...set("low", ["ipv4_addr"]), interval: true }, elements: [{ key: ["0.0.0.0/8"] }], text: "0.0.0.0/8" },
   { name: "everything", set: { ...set("everything", ["ipv4_addr"]), interval: true }, elements: [{ key: ["0.0.0.0/0"] }], text: "0.0.0.0/0" },
-  { name: "low6", set: { ...set("low6", ["ipv6_addr"]), interval: true }, elements: [{ key: [{ from: "::", to: "::ff" }] }], text: "::-::ff" },
+  { name: "low6", set: { ...set("low6", ["ipv6_addr"]), interval: true }, elements: [{ key: [{ from: "::", to: "::fe" }] }], text: "::-::fe" },
   { name: "subnets", set: { ...set("subnets", ["ipv4_addr", "ipv4_addr"]), interval: true }, elements: [{ key: ["10.61.0.0/24", "10.62.0.1"] }], text: "10.61.0.0/24 . 10.62.0.1" },
   {
     name: "ranges",

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { elementListAttributes, ruleAttributes, setAttributes } from "../../../src/wire/nftables/attributes.ts";
 import { compileRule } from "../../../src/wire/nftables/compile.ts";
-import { decodeElements } from "../../../src/wire/nftables/elements.ts";
+import { decodeElements, type ElementAttributes } from "../../../src/wire/nftables/elements.ts";
 import { addElements } from "../../../src/wire/nftables/element-messages.ts";
 import { Batch } from "../../../src/wire/nftables/batch.ts";
 import { encodeBody, messageType } from "../../../src/wire/nftables/message.ts";
@@ -37,8 +37,8 @@ for (const { name, family, chain, text, statements } of ruleCases) {
       assert.deepEqual({ ...mine, id: 0, userData: undefined, description: undefined }, { ...made, id: 0, userData: undefined, description: undefined });
       const read = decodeSet(made);
       assert.ok(read !== undefined);
-      const theirElements = bodies(captured, messageType.newElements)[i] ?? "";
-      const entries = elementListAttributes.decode(Buffer.from(theirElements, "hex"), "elements", 4).elements ?? [];
+      const theirElements: string = bodies(captured, messageType.newElements)[i] ?? "";
+      const entries: ElementAttributes[] = elementListAttributes.decode(Buffer.from(theirElements, "hex"), "elements", 4).elements ?? [];
       const firstEnd = definition.interval && entries[0]?.flags === 1 ? entries.slice(1) : entries;
       assert.deepEqual(sorted(decodeElements(read, firstEnd)), sorted(decodeElements(read, entriesOf({ family, elements, definition }))));
     }
@@ -79,9 +79,9 @@ function bodies(captured: Captured | undefined, type: number): string[] {
   return captured?.messages.filter((message) => message.type === type).map(({ body }) => body) ?? [];
 }
 
-type Elements = { family: "inet" | "ip" | "ip6" | "bridge" | "arp" | "netdev"; elements: Parameters<typeof addElements>[1]["elements"]; definition: Parameters<typeof addElements>[2] };
+type Addition = { family: "inet" | "ip" | "ip6" | "bridge" | "arp" | "netdev"; elements: Parameters<typeof addElements>[1]["elements"]; definition: Parameters<typeof addElements>[2] };
 
-function elementBody({ family, elements, definition }: Elements): string {
+function elementBody({ family, elements, definition }: Addition): string {
   let sequence = 0;
   const batch = new Batch(() => ++sequence);
   addElements(batch, { family, table: "t", elements }, definition);
@@ -89,7 +89,7 @@ function elementBody({ family, elements, definition }: Elements): string {
   return hex(message?.body ?? new Uint8Array());
 }
 
-function entriesOf(given: Elements) {
+function entriesOf(given: Addition): ElementAttributes[] {
   return elementListAttributes.decode(Buffer.from(elementBody(given), "hex"), "elements", 4).elements ?? [];
 }
 

@@ -5,16 +5,14 @@ import { type Link, readLink } from "../../../src/kernel/link-view.ts";
 import { readNeighbour } from "../../../src/kernel/neighbours.ts";
 import { readRoute, type Route } from "../../../src/kernel/routes.ts";
 import { routeMessage } from "../../../src/wire/rtnetlink/messages.ts";
-import { captured } from "../../golden/captured.ts";
-
-type Json = Record<string, any>;
+import { captured, type Json } from "../../golden/captured.ts";
 
 describe("what the kernel told `ip` reads as `ip` reads it", () => {
   const links = bodies("link-list", routeMessage.newLink).map(readLink);
   const byName = (name: string): Link => links.find((link) => link.name === name) ?? assert.fail(`no ${name}`);
 
   test("links: every field that `ip -d -s link` prints", () => {
-    const shown = captured("rtnetlink", "link-list").json as Json[];
+    const shown = captured("rtnetlink", "link-list").json;
     assert.deepEqual(links.map((link) => link.name), shown.map((link) => link["ifname"]));
     for (const json of shown) {
       const link = byName(json["ifname"]);
@@ -78,8 +76,8 @@ describe("what the kernel told `ip` reads as `ip` reads it", () => {
   });
 
   test("addresses", () => {
-    const shown = (captured("rtnetlink", "addr-list").json as Json[]).flatMap((link) =>
-      (link["addr_info"] as Json[]).map((address) => ({ link: link["ifindex"] as number, ...address }) as Json),
+    const shown = captured("rtnetlink", "addr-list").json.flatMap((link) =>
+      (link["addr_info"] as Json[]).map((address): Json => ({ link: link["ifindex"], ...address })),
     );
     const read = bodies("addr-list", routeMessage.newAddress).map(readAddress);
     const plain = (cidr: string, link: number, more: { broadcast?: string; tentative: boolean }) => ({ cidr, link, ...more });
@@ -95,14 +93,14 @@ describe("what the kernel told `ip` reads as `ip` reads it", () => {
   for (const [golden, any] of [["route4-list", "0.0.0.0/0"], ["route6-list", "::/0"]] as const) {
     test(`routes of every table: ${golden}`, () => {
       const read = bodies(golden, routeMessage.newRoute).map(readRoute);
-      const shown = captured("rtnetlink", golden).json as Json[];
+      const shown = captured("rtnetlink", golden).json;
       assert.deepEqual(read.map(plainRoute), shown.map((json) => shownRoute(json, any, links)));
     });
   }
 
   test("the route of one lookup", () => {
     const [route] = bodies("route-get", routeMessage.newRoute).map(readRoute);
-    const [json] = captured("rtnetlink", "route-get").json as Json[];
+    const [json] = captured("rtnetlink", "route-get").json;
     assert.equal(route?.destination, `${json?.["dst"]}/32`);
     assert.equal(route.gateway, json?.["gateway"]);
     assert.equal(route.source, json?.["prefsrc"]);
@@ -111,7 +109,7 @@ describe("what the kernel told `ip` reads as `ip` reads it", () => {
 
   test("neighbours", () => {
     const read = bodies("neigh-list", routeMessage.newNeighbour).map(readNeighbour);
-    const shown = captured("rtnetlink", "neigh-list").json as Json[];
+    const shown = captured("rtnetlink", "neigh-list").json;
     const [permanent] = shown.filter((json) => json["state"].includes("PERMANENT"));
     assert.deepEqual(read.find((neighbour) => neighbour?.state === "permanent"), {
       link: byName(permanent?.["dev"]).index,
@@ -122,7 +120,7 @@ describe("what the kernel told `ip` reads as `ip` reads it", () => {
   });
 
   function shownLink(name: string): Json {
-    return (captured("rtnetlink", "link-list").json as Json[]).find((json) => json["ifname"] === name) ?? assert.fail(`no ${name}`);
+    return captured("rtnetlink", "link-list").json.find((json) => json["ifname"] === name) ?? assert.fail(`no ${name}`);
   }
 });
 

@@ -1,0 +1,86 @@
+import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { installTools } from "./test-tools.ts";
+import { filesOf, type Tier, tierNames } from "./test-tiers.ts";
+import { runStep } from "./run-step.ts";
+import { readTap, type TapResult } from "./tap.ts";
+
+/**
+ * `npm test`: sets up what the tests need, runs every tier, and ends with one line `N passed, N failed, N skipped`.
+ * `npm test -- --tier kernel links` runs one tier's files whose path has "links".
+ */
+const root = join(import.meta.dirname, "..");
+process.chdir(root);
+const { values, positionals } = parseArgs({ options: { tier: { type: "string", multiple: true } }, allowPositionals: true });
+const tiers = tierNames.filter((tier) => values.tier === undefined || values.tier.includes(tier));
+if (tiers.length === 0) throw new TypeError(`no tier of that name; there are ${tierNames.join(", ")}`);
+
+type Allowed = { file: string; test: string; feature: string };
+const allowedSkips = JSON.parse(readFileSync("test/allowed-skips.json", "utf8")) as Allowed[];
+/** A network and a mount namespace are new already; names of namespaces must not be shared with the host either. */
+const freshNamespaces = 'mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns && exec "$@"';
+const total = { passed: 0, failed: 0, skipped: 0 };
+const privileged = tiers.some((tier) => tier !== "check" && tier !== "unit");
+
+if (privileged) await installTools((line) => console.log(line));
+for (const tier of tiers) await runTier(tier);
+console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
+
+async function runTier(tier: Tier): Promise<void> {
+  console.log(`\n== ${tier}`);
+  if (tier === "check") return await runChecks();
+  if (tier !== "unit" && process.getuid?.() !== 0) {
+    console.log(`FAILED ${tier}: needs root, for namespaces of its own`);
+    total.failed++;
+    return;
+  }
+  const files = filesOf(tier).filter((file) => positionals.length === 0 || positionals.some((part) => file.includes(part)));
+  const before = { ...total };
+  // Unit tests share nothing and may run beside each other; the others share the kernel's cgroups and the clock.
+  const lanes = tier === "unit" ? availableParallelism() : 1;
+  const queue = [...files];
+  await Promise.all(Array.from({ length: lanes }, async () => {
+    for (let file = queue.shift(); file !== undefined; file = queue.shift()) await runFile(tier, file);
+  }));
+  console.log(`   ${tier}: ${total.passed - before.passed} passed, ${total.failed - before.failed} failed, ${total.skipped - before.skipped} skipped in ${files.length} files`);
+}
+
+async function runChecks(): Promise<void> {
+  const bin = (name: string) => join(root, "node_modules/.bin", name);
+  const commands: [string, [string, ...string[]]][] = [
+    ["format", [bin("oxfmt"), "--check"]],
+    ["lint", [bin("oxlint"), "--type-aware"]],
+    ["types", [bin("tsc"), "-p", "."]],
+  ];
+  for (const [name, command] of commands) {
+    const result = await runStep(name, command, { deadlineMs: 180_000 });
+    if (result.ok) total.passed++;
+    else {
+      total.failed++;
+      console.log(`FAILED ${name}\n${result.output.trimEnd()}`);
+    }
+  }
+}
+
+async function runFile(tier: Tier, file: string): Promise<void> {
+  const test: [string, ...string[]] = [process.execPath, "--test", "--test-reporter=tap", file];
+  const command: [string, ...string[]] = tier === "unit" ? test : ["unshare", "-n", "-m", "--propagation", "private", "sh", "-c", freshNamespaces, "sh", ...test];
+  const { output, ok, seconds } = await runStep(file, command, { deadlineMs: 600_000 });
+  const tap = readTap(output);
+  const skips = tap.skipped.map((skip) => ({ ...skip, allowed: allowedSkips.find((a) => a.file === file && a.test === skip.test) }));
+  const unlisted = skips.filter((skip) => skip.allowed === undefined);
+  const broken = tap.failed + unlisted.length + (!ok && tap.failed === 0 ? 1 : 0) + (tap.complete ? 0 : 1);
+  total.passed += tap.passed;
+  total.skipped += skips.length - unlisted.length;
+  total.failed += broken;
+  console.log(`${broken === 0 ? "ok    " : "FAILED"} ${file}  ${tap.passed} passed  ${seconds.toFixed(1)} s`);
+  for (const { test: name, allowed, reason } of skips) console.log(`       skipped: ${name}: ${allowed?.feature ?? `not on test/allowed-skips.json (${reason})`}`);
+  if (tap.failed > 0 || !ok || !tap.complete) console.log(wordsOf(tap, output));
+}
+
+function wordsOf(tap: TapResult, output: string): string {
+  return (tap.failures.length > 0 ? tap.failures.join("\n") : output).trimEnd().split("\n").map((line) => `       ${line}`).join("\n");
+}

@@ -1,0 +1,67 @@
+import { spawn } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { NexusError } from "../../base/errors.ts";
+
+export type Install = {
+  path: string;
+  /** The command that asks for nothing and can be typed instead. */
+  aptGet: string;
+  /** Where apt keeps what it knows of packages. */
+  lists?: string;
+  progress: (line: string) => void;
+  signal: AbortSignal;
+};
+
+const longestMs = 10 * 60_000;
+
+/** Installs Debian packages; the lists are fetched first when there are none, or when what they say is out of date. @throws NexusError runtime-failed with apt's last lines */
+export async function installPackages(names: readonly string[], how: Install): Promise<void> {
+  const install = ["install", "-y", "--no-install-recommends", ...names];
+  if (!hasLists(how.lists ?? "/var/lib/apt/lists")) await mustPass(["update"], how);
+  const first = await aptGet(install, how);
+  if (first.code === 0) return;
+  await mustPass(["update"], how);
+  await mustPass(install, how);
+}
+
+async function mustPass(args: readonly string[], how: Install): Promise<void> {
+  const { code, last } = await aptGet(args, how);
+  if (code === 0) return;
+  throw new NexusError("runtime-failed", [`apt-get ${args.join(" ")} ${code === null ? "was ended" : `ended with code ${code}`}; its last words:`, ...last].join("\n"), {
+    hint: "mend that, or install these yourself, then run this again",
+    details: { lines: last },
+  });
+}
+
+async function aptGet(args: readonly string[], how: Install): Promise<{ code: number | null; last: string[] }> {
+  how.signal.throwIfAborted();
+  how.progress(`apt-get ${args.join(" ")}`);
+  // Another apt may be at work on a machine that has just started: wait for its lock rather than fail.
+  const child = spawn(how.aptGet, ["-o", "DPkg::Lock::Timeout=120", ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { PATH: how.path, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C" },
+    timeout: longestMs,
+    signal: how.signal,
+  });
+  const last: string[] = [];
+  const take = (line: string) => {
+    if (line.trim() === "") return;
+    last.push(line);
+    if (last.length > 12) last.shift();
+    how.progress(line);
+  };
+  for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on("line", take);
+  const { promise, resolve, reject } = Promise.withResolvers<number | null>();
+  child.on("error", reject);
+  child.on("close", resolve);
+  return { code: await promise, last };
+}
+
+function hasLists(directory: string): boolean {
+  try {
+    return readdirSync(directory).some((name) => name.includes("_Packages"));
+  } catch {
+    return false;
+  }
+}
