@@ -40,5 +40,12 @@ async function askAddress(socket: Socket, name: string): Promise<string> {
 }
 
 export function addressQuery(name: string): Buffer {
-  return encodeMessage({ id: 1, flags: 0x0100, questions: [{ name: nameFromText(name), type: 1, class: 1 }], answers: [], authorities: [], additionals: [] }).bytes;
+  return encodeMessage({
+    id: 1,
+    flags: 0x0100,
+    questions: [{ name: nameFromText(name), type: 1, class: 1 }],
+    answers: [],
+    authorities: [],
+    additionals: [],
+  }).bytes;
 }

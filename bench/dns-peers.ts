@@ -7,7 +7,14 @@ import type { GuestRecord } from "../src/services/dns/zone.ts";
 import { addressQuery } from "./dns-changes.ts";
 
 /** A name server of someone else, started on loopback with our names. */
-export type Peer = { name: string; port: number; suffix: string; start(directory: string, records: readonly GuestRecord[]): ChildProcess };
+export type Peer = {
+  name: string;
+  port: number;
+  suffix: string;
+  start(directory: string, records: readonly GuestRecord[]): ChildProcess;
+  /** Written by a server that goes on in a child of its own. */
+  pidFile?: string;
+};
 
 export const dnsmasq: Peer = {
   name: "dnsmasq",
@@ -27,6 +34,7 @@ export const aardvark: Peer = {
   name: "aardvark-dns",
   port: 5303,
   suffix: "dns.podman",
+  pidFile: "aardvark/aardvark.pid",
   start(directory, records) {
     const config = join(directory, "aardvark");
     mkdirSync(config);

@@ -5,7 +5,18 @@ export type PerfResult = { qps: number; averageMs: number; maxMs: number; sent: 
 
 /** Runs dnsperf over a query file for some seconds. @throws Error with its words when it fails */
 export async function dnsperf(target: { port: number; queries: string; seconds: number }): Promise<PerfResult> {
-  const child = spawn("dnsperf", ["-s", "127.0.0.1", "-p", String(target.port), "-d", target.queries, "-l", String(target.seconds), "-c", "8"]);
+  const child = spawn("dnsperf", [
+    "-s",
+    "127.0.0.1",
+    "-p",
+    String(target.port),
+    "-d",
+    target.queries,
+    "-l",
+    String(target.seconds),
+    "-c",
+    "8",
+  ]);
   let text = "";
   child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
   child.stderr.on("data", (chunk: Buffer) => (text += chunk.toString()));

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -28,7 +28,11 @@ export const run: Benchmark = async ({ quick }) => {
     const ours = await benchOurs({ directory, records, seconds });
     const peers = new Map<Peer, PerfResult>();
     for (const peer of [dnsmasq, aardvark]) peers.set(peer, await benchPeer(peer, { directory, records, seconds }));
-    const rows = [["nexus", ours.steady] as const, ["nexus, changing", ours.changing] as const, ...[...peers].map(([peer, result]) => [peer.name, result] as const)];
+    const rows = [
+      ["nexus", ours.steady] as const,
+      ["nexus, changing", ours.changing] as const,
+      ...[...peers].map(([peer, result]) => [peer.name, result] as const),
+    ];
     printTable(
       `DNS: ${nameCount} names, dnsperf for ${seconds} s`,
       ["server", "queries/s", "average ms", "lost", "not NOERROR"],
@@ -37,7 +41,14 @@ export const run: Benchmark = async ({ quick }) => {
     const changes = (samples: number[]) => ["p50", "p99"].map((name) => rounded(percentile(samples, Number(name.slice(1)) / 100)));
     const [idle50 = 0, idle99 = 0] = changes(ours.visibleIdle);
     const [busy50 = 0, busy99 = 0] = changes(ours.visible);
-    printTable(`${changeCount} changes: ms until a query sees each`, ["load", "p50", "p99"], [["none", idle50, idle99], ["dnsperf at full speed", busy50, busy99]]);
+    printTable(
+      `${changeCount} changes: ms until a query sees each`,
+      ["load", "p50", "p99"],
+      [
+        ["none", idle50, idle99],
+        ["dnsperf at full speed", busy50, busy99],
+      ],
+    );
     const ratio = (peer: Peer) => rounded(ours.steady.qps / (peers.get(peer)?.qps ?? Number.NaN));
     return {
       qps: Math.round(ours.steady.qps),
@@ -106,6 +117,7 @@ async function benchPeer(peer: Peer, { directory, records, seconds }: Work): Pro
     return await dnsperf({ port: peer.port, queries: writeQueries(directory, peer.suffix, records), seconds });
   } finally {
     child.kill("SIGKILL");
+    if (peer.pidFile !== undefined) process.kill(Number(readFileSync(join(directory, peer.pidFile), "utf8")), "SIGKILL");
   }
 }
 

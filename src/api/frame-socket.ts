@@ -24,7 +24,9 @@ export function frameSocket(socket: Duplex, head: Uint8Array): FrameSocket {
     async *frames() {
       const decoder = new FrameDecoder();
       if (head.length > 0) yield* decoder.push(head);
-      for await (const chunk of socket as AsyncIterable<Buffer>) yield* decoder.push(chunk);
+      // A bad frame ends the reading, not the connection: the other end is still to be told why.
+      const chunks: AsyncIterable<Buffer> = socket.iterator({ destroyOnReturn: false });
+      for await (const chunk of chunks) yield* decoder.push(chunk);
     },
     end() {
       socket.end();

@@ -38,7 +38,9 @@ export async function readBody(request: IncomingMessage): Promise<unknown> {
   if (declared !== undefined && Number(declared) > bodyLimit) throw tooLarge();
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  // Destroying the request would cut the connection before the refusal is read; Node discards what is left of it instead.
+  const arriving: AsyncIterable<Buffer> = request.iterator({ destroyOnReturn: false });
+  for await (const chunk of arriving) {
     size += chunk.length;
     if (size > bodyLimit) throw tooLarge();
     chunks.push(chunk);

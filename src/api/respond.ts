@@ -11,14 +11,13 @@ export function sendJson(response: ServerResponse, status: number, value: unknow
   response.end(text);
 }
 
-/** Closes the connection when the request was not read to its end: what follows on it is not a request. */
+/** An error of a request; one after the first byte of an answer can only cut the connection. */
 export function sendError(response: ServerResponse, body: ErrorBody, headers: Record<string, string> = {}): void {
   if (response.headersSent) {
     response.destroy();
     return;
   }
-  const unread = !response.req.complete;
-  sendJson(response, errorCatalogue[body.code].http, { error: body }, unread ? { ...headers, connection: "close" } : headers);
+  sendJson(response, errorCatalogue[body.code].http, { error: body }, headers);
 }
 
 /** What a caller is told of an error. One that was not raised on purpose is logged under an id, and only the id is told. */

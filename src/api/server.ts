@@ -44,7 +44,11 @@ export async function startServer(options: ServerOptions): Promise<ApiServer> {
   // requestTimeout bounds the arrival of a request, never its answer, so streams may last.
   const server = createServer({ headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 60_000, maxHeaderSize: 16_384 });
   server.on("connection", (socket: Socket) => greet(door, socket));
-  server.on("request", (request, response) => void answer(door, router.match, { request, response }));
+  server.on("request", (request, response) => {
+    // A connection that falls idle after close() began would keep the server open until its keep-alive ends.
+    response.once("close", () => door.closing.signal.aborted && setImmediate(() => server.closeIdleConnections()));
+    void answer(door, router.match, { request, response });
+  });
   server.on("upgrade", (request, socket, head) => void upgrade(door, router.match, { request, socket, head }));
   server.on("clientError", (_error, socket) => socket.destroy());
   await listenUnix(server, options.socketPath, options.group);
@@ -122,7 +126,7 @@ async function upgrade(door: Door, match: (method: string, path: string) => Matc
 function refuse(response: ServerResponse, found: Exclude<Match, Found>, asked: string): void {
   if (found.kind === "no-path") return sendError(response, { code: "not-found", message: `${asked} is no operation of this API`, hint: "GET /v1/openapi.json lists them" });
   const allow = found.allow.join(", ");
-  sendJson(response, 405, { error: { code: "usage", message: `${asked} is not possible; ${allow} is` } }, { allow, connection: "close" });
+  sendJson(response, 405, { error: { code: "usage", message: `${asked} is not possible; ${allow} is` } }, { allow });
 }
 
 function permittedPeer(door: Door, socket: Duplex, id: OperationId): Peer {

@@ -68,6 +68,8 @@ export type ErrorExtra = { hint?: string | undefined; details?: Record<string, u
 export class KernelError extends NexusError {
   readonly op: string;
   readonly errno: string;
+  /** The errno in words. */
+  readonly text: string;
   readonly ack: KernelAck | undefined;
 
   constructor(refusal: { op: string; errno: string; text: string; ack?: KernelAck | undefined; hint?: string | undefined }) {
@@ -81,6 +83,7 @@ export class KernelError extends NexusError {
     this.name = "KernelError";
     this.op = refusal.op;
     this.errno = refusal.errno;
+    this.text = refusal.text;
     this.ack = ack;
   }
 }

@@ -144,8 +144,10 @@ class LayerTarget {
   #makeRoom(path: string): void {
     const stat = statOf(path);
     if (stat === undefined) return;
-    if (stat.isDirectory()) rmSync(path, { recursive: true });
-    else unlinkSync(path);
+    if (!stat.isDirectory()) return unlinkSync(path);
+    rmSync(path, { recursive: true });
+    // What was noted below it may soon lie behind a link that points elsewhere.
+    for (const known of [...this.#directoryTimes.keys()]) if (known === path || known.startsWith(`${path}/`)) this.#directoryTimes.delete(known);
   }
 
   #whiteout(parent: string, name: string, full: string): void {

@@ -1,5 +1,5 @@
 import { KernelError, NexusError } from "../base/errors.ts";
-import { errnoName, errnoNumber, errnoText, kernelRefusal } from "../sys/errno.ts";
+import { errnoName, kernelRefusal } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
 import { type NetlinkEndpoint, NetlinkReader, openNetlink, sendNetlink, sendNetlinkAsync } from "../sys/netlink.ts";
 import { inNetns } from "../sys/netns.ts";
@@ -27,7 +27,7 @@ export class BatchRefusal extends KernelError {
   readonly results: readonly BatchResult[];
 
   constructor(first: KernelError, index: number, results: readonly BatchResult[]) {
-    super({ op: first.op, errno: first.errno, text: errnoText(errnoNumber(first.errno) ?? 0), ack: first.ack });
+    super({ op: first.op, errno: first.errno, text: first.text, ack: first.ack });
     this.name = "BatchRefusal";
     this.index = index;
     this.results = results;
@@ -278,9 +278,15 @@ export class NetlinkSocket implements Disposable {
     for (let i = 0; i < eventsPerWake && !this.#fd.closed; i++) {
       const read = this.#read("read kernel events", "poll");
       if (read === "nothing") return;
-      if (read === "lost") handler.lost();
-      else handler.messages(read);
+      if (read === "lost") return this.#skipBacklog(handler);
+      handler.messages(read);
     }
+  }
+
+  /** Once full, the kernel drops events until the queue was read empty: only what comes after that is whole. */
+  #skipBacklog(handler: NetlinkHandler): void {
+    while (this.#read("read kernel events", "poll") !== "nothing");
+    handler.lost();
   }
 }
 

@@ -167,5 +167,5 @@ async function collect(call: ExecCall): Promise<{ code: number; stdout: string; 
 /** Buffers and byte arrays alike, and JSON as it survives JSON. */
 function plain(frame: Frame): unknown {
   if ("bytes" in frame) return { ...frame, bytes: [...frame.bytes] };
-  return "json" in frame ? { ...frame, json: JSON.parse(JSON.stringify(frame.json)) as unknown } : frame;
+  return "json" in frame ? { ...frame, json: JSON.parse(JSON.stringify(frame.json)) as unknown } : { ...frame };
 }

@@ -4,14 +4,20 @@ import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } fr
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { after, before, describe, it } from "node:test";
+import type { RuntimeCommand } from "../../src/guests/supervisor.ts";
 import { NexusError } from "../../src/base/errors.ts";
 import { cgroupProcesses, controllerDirectory } from "../../src/kernel/cgroups.ts";
 import { OciBed, text, until } from "./oci-bed.ts";
 
-describe("containers", () => {
+const kinds: [string, readonly RuntimeCommand[] | undefined, string | false][] = [
+  ["the first runtime that works", undefined, false],
+  ["runc", [{ program: "runc" }], existsSync("/usr/sbin/runc") || existsSync("/usr/bin/runc") ? false : "runc is not installed"],
+];
+
+for (const [kind, runtimes, skip] of kinds) describe(`containers by ${kind}`, { skip }, () => {
   let bed: OciBed;
   before(() => {
-    bed = new OciBed();
+    bed = new OciBed(runtimes);
   });
   after(async () => {
     await bed[Symbol.asyncDispose]();

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { createInterface } from "node:readline/promises";
 import { installPackages } from "./install.ts";
 import { lookForPackages } from "./packages.ts";
@@ -31,9 +32,11 @@ export async function ensurePackages(c: VerbContext, wish: Wish): Promise<string
 async function agreed(c: VerbContext, reasons: string, signal: AbortSignal): Promise<boolean> {
   const { stdin, stderr } = c.io;
   if (c.out.json || stdin.isTTY !== true || stderr.isTTY !== true) return false;
-  const questions = createInterface({ input: stdin, output: stderr });
+  // Not raw: Ctrl-C then stays a signal, which `signal` hears of.
+  const questions = createInterface({ input: stdin, output: stderr, terminal: false });
   try {
-    const answer = await questions.question(`Missing Debian packages: ${reasons}\nInstall them now? [Y/n] `, { signal });
+    const asked = questions.question(`Missing Debian packages: ${reasons}\nInstall them now? [Y/n] `, { signal });
+    const answer = await Promise.race([asked, once(questions, "close").then(() => "no")]);
     return /^(y(es)?)?$/i.test(answer.trim());
   } catch {
     return false;

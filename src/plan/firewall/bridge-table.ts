@@ -38,9 +38,10 @@ function rules(): Rule[] {
     dropRule("foreign-arp", is("ether type", ethernet.arp), { kind: "in", fields: ["iifname", "arp saddr ether", "arp saddr ip"], op: "!=", set: "source4" }),
     dropRule("router-advert", is("ether type", ethernet.ipv6), { kind: "match", field: "icmpv6 type", op: "==", value: [icmp6.routerAdvert, icmp6.redirect] }),
     dropRule("dhcp-server-6", is("ether type", ethernet.ipv6), is("l4proto", udp), is("th sport", dhcp6Server)),
+    // Whose address is advertised counts; where the advert's option then leads it is the sender's own loss.
     dropRule("foreign-neighbour", is("ether type", ethernet.ipv6), is("icmpv6 type", icmp6.neighbourAdvert), {
       kind: "in",
-      fields: ["iifname", "nd target link-layer", "nd target"],
+      fields: ["iifname", "ether saddr", "nd target"],
       op: "!=",
       set: "source6",
     }),

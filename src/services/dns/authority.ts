@@ -34,13 +34,15 @@ export class Authority {
   /** The reply, or undefined when an upstream must say. */
   answer(request: Buffer, query: Query, asked: Asked): Buffer | undefined {
     if (query.ednsVersion !== undefined && query.ednsVersion !== 0) return this.fail(request, query, { code: responseCode.BADVERS, asked });
-    if (query.class !== classInternet || refusedTypes.has(query.type)) return this.fail(request, query, { code: responseCode.REFUSED, asked });
+    if (query.class !== classInternet || refusedTypes.has(query.type))
+      return this.fail(request, query, { code: responseCode.REFUSED, asked });
     const found = this.#zones.find(asked.network, query.name);
     switch (found.kind) {
       case "name":
         return this.#addresses(request, query, { asked, entry: found });
       case "pointer":
-        if (query.type !== recordType.PTR) return this.#negative(request, query, { asked, code: responseCode.NOERROR, zoneLabels: found.zoneLabels });
+        if (query.type !== recordType.PTR)
+          return this.#negative(request, query, { asked, code: responseCode.NOERROR, zoneLabels: found.zoneLabels });
         this.#begin(request, query, { code: responseCode.NOERROR, asked });
         for (const target of found.targets) this.#writer.answer(recordType.PTR, this.#ttl, target);
         return this.#writer.finish(query, asked.limitBytes);
@@ -87,7 +89,8 @@ export class Authority {
 
   #apex(request: Buffer, query: Query, { asked, found }: { asked: Asked; found: Extract<Found, { kind: "apex" }> }): Buffer {
     const soa = query.type === recordType.SOA;
-    if (!soa && query.type !== recordType.NS) return this.#negative(request, query, { asked, code: responseCode.NOERROR, zoneLabels: found.zoneLabels });
+    if (!soa && query.type !== recordType.NS)
+      return this.#negative(request, query, { asked, code: responseCode.NOERROR, zoneLabels: found.zoneLabels });
     this.#begin(request, query, { code: responseCode.NOERROR, asked });
     this.#writer.answer(query.type, this.#ttl, soa ? this.#authorityData(asked.network) : nameToBytes(this.#gateway(asked.network)));
     return this.#writer.finish(query, asked.limitBytes);
@@ -133,7 +136,14 @@ export class Authority {
 const nothing: readonly Uint8Array[] = [];
 const noBytes = new Uint8Array(0);
 /** ANY is answered with a refusal to be no amplifier (RFC 8482); zone transfers are not offered. */
-const refusedTypes: ReadonlySet<number> = new Set([recordType.ANY, recordType.AXFR, recordType.IXFR, recordType.MAILA, recordType.MAILB, recordType.OPT]);
+const refusedTypes: ReadonlySet<number> = new Set([
+  recordType.ANY,
+  recordType.AXFR,
+  recordType.IXFR,
+  recordType.MAILA,
+  recordType.MAILB,
+  recordType.OPT,
+]);
 const hostTypes: ReadonlySet<number> = new Set([recordType.A, recordType.AAAA, recordType.HTTPS]);
 
 function recursion(asked: Asked): number {

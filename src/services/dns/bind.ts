@@ -9,7 +9,11 @@ export type Place = { address: Ip; port: Port };
 export type Receive = (request: Buffer, from: { client: string; transport: Transport }, reply: (bytes: Buffer) => void) => void;
 
 /** Resolves once the socket listens. @throws NexusError that says why the address and port could not be had */
-export function bound(place: Place, transport: Transport, start: (done: () => void, failed: (error: Error) => void) => void): Promise<void> {
+export function bound(
+  place: Place,
+  transport: Transport,
+  start: (done: () => void, failed: (error: Error) => void) => void,
+): Promise<void> {
   return new Promise((resolve, reject) => start(resolve, (error) => reject(bindRefusal(error, place, transport))));
 }
 
@@ -24,7 +28,10 @@ export function bindRefusal(error: Error & { code?: string }, place: Place, tran
   switch (error instanceof KernelError ? error.errno : error.code) {
     case "EADDRINUSE": {
       const holder = portHolder(place.address, place.port, transport) ?? "another program";
-      return new NexusError("port-taken", `${what}: the port is used by ${holder}`, { hint: `stop ${holder}, or keep it from listening on every address`, cause: error });
+      return new NexusError("port-taken", `${what}: the port is used by ${holder}`, {
+        hint: `stop ${holder}, or keep it from listening on every address`,
+        cause: error,
+      });
     }
     case "EADDRNOTAVAIL":
       return new NexusError("wrong-state", `${what}: no interface of this host has the address`, { cause: error });

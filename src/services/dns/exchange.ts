@@ -52,7 +52,10 @@ class Attempt implements Disposable {
     const id = randomInt(0x10000);
     const query = encodeQuery(this.#question, { id, withEdns });
     const socket = createSocket({ type: isIpv4(this.#upstream.address) ? "udp4" : "udp6", lookup: asIs });
-    const send = () => socket.send(query, (error) => { if (error !== null) this.#finish({ kind: "failed", reason: error.message }); });
+    const send = () =>
+      socket.send(query, (error) => {
+        if (error !== null) this.#finish({ kind: "failed", reason: error.message });
+      });
     const resend = setInterval(send, resendMs);
     let open = true;
     this.#close = () => {
@@ -126,7 +129,11 @@ function matchingReply(bytes: Buffer, id: number, asked: UpstreamQuestion): Mess
   const question = message.questions[0];
   if ((message.flags & headerFlag.QR) === 0) return undefined;
   if (question === undefined) return refusesEdns(message) ? message : undefined;
-  const same = message.questions.length === 1 && question.type === asked.type && question.class === asked.class && foldName(question.name) === asked.name;
+  const same =
+    message.questions.length === 1 &&
+    question.type === asked.type &&
+    question.class === asked.class &&
+    foldName(question.name) === asked.name;
   return same ? message : undefined;
 }
 

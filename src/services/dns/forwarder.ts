@@ -116,7 +116,14 @@ function keptOf(message: Message | undefined, question: UpstreamQuestion): { rep
       if (!(error instanceof WireError)) throw error;
     }
   }
-  return keepReply({ id: 0, flags: headerFlag.QR | responseCode.SERVFAIL, questions: [questionOf(question)], answers: [], authorities: [], additionals: [] });
+  return keepReply({
+    id: 0,
+    flags: headerFlag.QR | responseCode.SERVFAIL,
+    questions: [questionOf(question)],
+    answers: [],
+    authorities: [],
+    additionals: [],
+  });
 }
 
 function keyOf(question: UpstreamQuestion, upstreams: UpstreamSet): string {

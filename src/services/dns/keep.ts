@@ -14,7 +14,12 @@ export function keepReply(message: Message): { reply: KeptReply; ttlSeconds: num
   const edns = message.additionals.find(isEdns);
   const code = (message.flags & 15) | ((edns === undefined ? 0 : readEdns(edns).extendedCode) << 4);
   const sane = (records: ResourceRecord[]) => records.filter((record) => !isEdns(record)).map(saneTtl);
-  const cleaned: Message = { ...message, answers: sane(message.answers), authorities: sane(message.authorities), additionals: sane(message.additionals) };
+  const cleaned: Message = {
+    ...message,
+    answers: sane(message.answers),
+    authorities: sane(message.authorities),
+    additionals: sane(message.additionals),
+  };
   const reply: KeptReply = { ...encodeMessage(cleaned), code, authentic: (message.flags & headerFlag.AD) !== 0 };
   return { reply, ttlSeconds: lifetime(cleaned, code) };
 }

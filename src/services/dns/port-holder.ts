@@ -10,7 +10,8 @@ export function portHolder(address: Ip, port: number, transport: Transport): str
       const fields = line.trim().split(/\s+/);
       const [host = "", hexPort = ""] = (fields[1] ?? "").split(":");
       const listens = transport === "udp" || fields[3] === tcpListen;
-      if (listens && Number.parseInt(hexPort, 16) === port && (/^0+$/.test(host) || host === procAddress(address, family))) inodes.add(fields[9] ?? "");
+      if (listens && Number.parseInt(hexPort, 16) === port && (/^0+$/.test(host) || host === procAddress(address, family)))
+        inodes.add(fields[9] ?? "");
     }
   }
   return inodes.size === 0 ? undefined : ownerOf(inodes);
@@ -23,7 +24,10 @@ function procAddress(address: Ip, family: 4 | 6): string | undefined {
   if (ipFamily(address) !== family) return undefined;
   const bytes = ipToBytes(address);
   let text = "";
-  for (let i = 0; i < bytes.length; i += 4) text += Buffer.from(bytes.subarray(i, i + 4)).reverse().toString("hex");
+  for (let i = 0; i < bytes.length; i += 4)
+    text += Buffer.from(bytes.subarray(i, i + 4))
+      .reverse()
+      .toString("hex");
   return text.toUpperCase();
 }
 
@@ -48,7 +52,9 @@ function list(path: string): string[] {
 
 function readLines(path: string): string[] {
   try {
-    return readFileSync(path, "utf8").split("\n").filter((line) => line !== "");
+    return readFileSync(path, "utf8")
+      .split("\n")
+      .filter((line) => line !== "");
   } catch {
     return [];
   }

@@ -32,8 +32,16 @@ export function reverseLabels(topLabels: DnsName): number | undefined {
 /** Ranges that mean nothing outside one site; asking the world about them only leaks (RFC 6303, RFC 7793). */
 export function privateReverseZones(): DnsName[] {
   const ranges = [
-    "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8",
-    "fc00::/7", "fe80::/10", "::/128", "::1/128",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "169.254.0.0/16",
+    "127.0.0.0/8",
+    "fc00::/7",
+    "fe80::/10",
+    "::/128",
+    "::1/128",
   ];
   return ranges.flatMap((range) => {
     const prefix = parsePrefix(range);

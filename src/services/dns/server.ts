@@ -88,7 +88,16 @@ export class DnsServer implements AsyncDisposable {
   readonly #noForward = new Set<Name>();
   readonly #chosen = new Map<Name | undefined, readonly Upstream[]>();
   readonly #sets = new Map<Name, UpstreamSet>();
-  readonly #counts = { queries: 0, local: 0, cacheHits: 0, forwarded: 0, busy: 0, ignored: 0, truncated: 0, codes: Array<number>(16).fill(0) };
+  readonly #counts = {
+    queries: 0,
+    local: 0,
+    cacheHits: 0,
+    forwarded: 0,
+    busy: 0,
+    ignored: 0,
+    truncated: 0,
+    codes: Array<number>(16).fill(0),
+  };
 
   /** @throws WireError when the domain is no name */
   constructor(options: DnsServerOptions = {}) {
@@ -103,7 +112,10 @@ export class DnsServer implements AsyncDisposable {
     this.#health = new UpstreamHealth(() => clock.monotonic());
     this.#forwarder = new Forwarder({ cache: this.#cache, exchange: options.exchange ?? askUpstream, health: this.#health, limits });
     this.#connections = new TcpConnections(limits.tcp);
-    this.#host = new HostResolvers({ path: options.resolvConf ?? "/etc/resolv.conf", onChange: (upstreams) => this.#hostChanged(upstreams) });
+    this.#host = new HostResolvers({
+      path: options.resolvConf ?? "/etc/resolv.conf",
+      onChange: (upstreams) => this.#hostChanged(upstreams),
+    });
   }
 
   /**
@@ -262,8 +274,16 @@ export class DnsServer implements AsyncDisposable {
       this.#counts.local++;
       return reply(local);
     }
-    const question = { name: query.name, type: query.type, class: query.class, dnssecOk: query.dnssecOk, checkingDisabled: (query.flags & headerFlag.CD) !== 0 };
-    const accepted = this.#forwarder.ask(question, { client: from.client, upstreams: this.#upstreamSet(network) }, (kept, age) => reply(this.#forwarded(request, { query, asked, kept, age })));
+    const question = {
+      name: query.name,
+      type: query.type,
+      class: query.class,
+      dnssecOk: query.dnssecOk,
+      checkingDisabled: (query.flags & headerFlag.CD) !== 0,
+    };
+    const accepted = this.#forwarder.ask(question, { client: from.client, upstreams: this.#upstreamSet(network) }, (kept, age) =>
+      reply(this.#forwarded(request, { query, asked, kept, age })),
+    );
     switch (accepted) {
       case "cached":
         this.#counts.cacheHits++;

@@ -28,7 +28,12 @@ export async function listenUdp(place: Place, { receive, log, clock }: UdpOption
     onBlock: (client, ms) => log.warn({ place: placeText(place), client, ms }, "a client floods DNS; its queries are dropped for a while"),
     socket: {
       queueFill: () => queueFill(number),
-      refuse: (clients) => refuseSources(number, place, clients.map(parseIp).filter((client) => client !== undefined)),
+      refuse: (clients) =>
+        refuseSources(
+          number,
+          place,
+          clients.map(parseIp).filter((client) => client !== undefined),
+        ),
     },
   });
   let open = true;

@@ -18,7 +18,12 @@ export type NetworkZone = {
 };
 
 /** All addresses of one name of one network, as record data. */
-export type NameEntry = { readonly kind: "name"; readonly network: string; readonly v4: readonly Uint8Array[]; readonly v6: readonly Uint8Array[] };
+export type NameEntry = {
+  readonly kind: "name";
+  readonly network: string;
+  readonly v4: readonly Uint8Array[];
+  readonly v6: readonly Uint8Array[];
+};
 
 /**
  * What the zones know of a name. `zoneLabels` is how many labels at its end name the zone that answers for it.
@@ -37,7 +42,14 @@ export type ZonesOptions = { domain: string };
 type Named = { guest: string; addresses: readonly Ip[]; aliases?: readonly string[] };
 type Guest = { record: Named; labels: string[]; reverse: DnsName[]; pointer: Pointer };
 type Pointer = { network: string; target: Uint8Array };
-type Network = { zone: NetworkZone; sees: Set<string>; guests: Map<string, Guest>; names: Map<string, Holders>; gateway: Guest | undefined; reverse: DnsName[] };
+type Network = {
+  zone: NetworkZone;
+  sees: Set<string>;
+  guests: Map<string, Guest>;
+  names: Map<string, Holders>;
+  gateway: Guest | undefined;
+  reverse: DnsName[];
+};
 type Holders = { guests: Set<Guest>; entry: NameEntry };
 
 /**
@@ -59,7 +71,8 @@ export class Zones {
   /** @throws WireError when the domain is no name */
   constructor(options: ZonesOptions) {
     this.#domain = nameFromText(options.domain.toLowerCase());
-    if (this.#domain.length > maxDomainBytes) throw new WireError("domain", `"${options.domain}" leaves no room for a guest's and a network's name`);
+    if (this.#domain.length > maxDomainBytes)
+      throw new WireError("domain", `"${options.domain}" leaves no room for a guest's and a network's name`);
     this.#domainLabels = labelStarts(this.#domain).length;
     this.#loopback = { kind: "name", network: "localhost", v4: [Uint8Array.of(127, 0, 0, 1)], v6: [new Uint8Array(16).fill(1, 15)] };
   }
@@ -175,7 +188,9 @@ export class Zones {
       const suffix = name.slice(start);
       const zoneLabels = starts.length - i;
       if (this.#reverseZones.has(suffix)) {
-        const targets = [...(this.#pointers.get(name) ?? [])].filter((pointer) => sees?.has(pointer.network)).map((pointer) => pointer.target);
+        const targets = [...(this.#pointers.get(name) ?? [])]
+          .filter((pointer) => sees?.has(pointer.network))
+          .map((pointer) => pointer.target);
         if (targets.length > 0) return { kind: "pointer", targets, zoneLabels };
         return { kind: starts.length < complete ? "empty" : "absent", zoneLabels };
       }
@@ -242,7 +257,10 @@ export class Zones {
     }
     const guests = [...holders.guests];
     const chosen = label === gatewayName && guests.length > 1 ? guests.filter((guest) => guest !== network.gateway) : guests;
-    holders.entry = entryOf(name, chosen.flatMap((guest) => guest.record.addresses));
+    holders.entry = entryOf(
+      name,
+      chosen.flatMap((guest) => guest.record.addresses),
+    );
     this.#full.set(full, holders.entry);
     const others = this.#short.get(short) ?? new Map<string, NameEntry>();
     others.set(name, holders.entry);

@@ -44,7 +44,14 @@ export function decodeMessage(input: Uint8Array): Message {
     }
     return records;
   };
-  return { id: count(0), flags: count(2), questions, answers: section(count(6)), authorities: section(count(8)), additionals: section(count(10)) };
+  return {
+    id: count(0),
+    flags: count(2),
+    questions,
+    answers: section(count(6)),
+    authorities: section(count(8)),
+    additionals: section(count(10)),
+  };
 }
 
 /** @throws WireError when it would pass 65,535 bytes */
@@ -84,6 +91,11 @@ function readRecord(bytes: Buffer, start: number): { record: ResourceRecord; nex
   if (at + 10 > bytes.length) throw new WireError("record", "runs past the end", at);
   const data = { start: at + 10, end: at + 10 + bytes.readUInt16BE(at + 8) };
   if (data.end > bytes.length) throw new WireError("record", "data runs past the end", data.start);
-  const record = { name, class: bytes.readUInt16BE(at + 2), ttl: bytes.readUInt32BE(at + 4), data: readData(bytes, bytes.readUInt16BE(at), data) };
+  const record = {
+    name,
+    class: bytes.readUInt16BE(at + 2),
+    ttl: bytes.readUInt32BE(at + 4),
+    data: readData(bytes, bytes.readUInt16BE(at), data),
+  };
   return { record, next: data.end };
 }

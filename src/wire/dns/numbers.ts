@@ -1,7 +1,22 @@
 /** Record types we name (IANA "Resource Record (RR) TYPEs"); every other number passes through unnamed. */
 export const recordType = {
-  A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, MX: 15, TXT: 16, AAAA: 28, SRV: 33, DNAME: 39, OPT: 41, HTTPS: 65,
-  IXFR: 251, AXFR: 252, MAILB: 253, MAILA: 254, ANY: 255,
+  A: 1,
+  NS: 2,
+  CNAME: 5,
+  SOA: 6,
+  PTR: 12,
+  MX: 15,
+  TXT: 16,
+  AAAA: 28,
+  SRV: 33,
+  DNAME: 39,
+  OPT: 41,
+  HTTPS: 65,
+  IXFR: 251,
+  AXFR: 252,
+  MAILB: 253,
+  MAILA: 254,
+  ANY: 255,
 } as const;
 
 /** Response codes (IANA "DNS RCODEs"). Those above 15 need an OPT record to carry their upper bits. */

@@ -20,9 +20,20 @@ export type RecordData =
 
 /** Types with names inside that old servers compress (RFC 3597 §4): bytes, counted strings and names in their order. */
 const embeddedNames: ReadonlyMap<number, readonly (number | "name" | "string")[]> = new Map([
-  [3, ["name"]], [4, ["name"]], [7, ["name"]], [8, ["name"]], [9, ["name"]],
-  [14, ["name", "name"]], [17, ["name", "name"]], [18, [2, "name"]], [21, [2, "name"]],
-  [24, [18, "name"]], [26, [2, "name", "name"]], [30, ["name"]], [35, [4, "string", "string", "string", "name"]], [36, [2, "name"]],
+  [3, ["name"]],
+  [4, ["name"]],
+  [7, ["name"]],
+  [8, ["name"]],
+  [9, ["name"]],
+  [14, ["name", "name"]],
+  [17, ["name", "name"]],
+  [18, [2, "name"]],
+  [21, [2, "name"]],
+  [24, [18, "name"]],
+  [26, [2, "name", "name"]],
+  [30, ["name"]],
+  [35, [4, "string", "string", "string", "name"]],
+  [36, [2, "name"]],
 ]);
 
 export function dataType(data: RecordData): number {
@@ -60,13 +71,25 @@ export function readData(bytes: Buffer, type: number, range: { start: number; en
       need(size, 7, start);
       const target = nameAt(start + 6);
       finish(target.next, end);
-      return { kind: "SRV", priority: bytes.readUInt16BE(start), weight: bytes.readUInt16BE(start + 2), port: bytes.readUInt16BE(start + 4), target: target.name };
+      return {
+        kind: "SRV",
+        priority: bytes.readUInt16BE(start),
+        weight: bytes.readUInt16BE(start + 2),
+        port: bytes.readUInt16BE(start + 4),
+        target: target.name,
+      };
     }
     case recordType.SOA: {
       const primary = nameAt(start);
       const mailbox = nameAt(primary.next);
       finish(mailbox.next + 20, end);
-      const [serial, refresh, retry, expire, minimum] = [0, 4, 8, 12, 16].map((o) => bytes.readUInt32BE(mailbox.next + o)) as [number, number, number, number, number];
+      const [serial, refresh, retry, expire, minimum] = [0, 4, 8, 12, 16].map((o) => bytes.readUInt32BE(mailbox.next + o)) as [
+        number,
+        number,
+        number,
+        number,
+        number,
+      ];
       return { kind: "SOA", primary: primary.name, mailbox: mailbox.name, serial, refresh, retry, expire, minimum };
     }
     case recordType.TXT:

@@ -55,7 +55,7 @@ function listenTcp(port: number): Promise<void> {
 
 function listenUdp(port: number): Promise<void> {
   const socket = createSocket({ type: "udp6" });
-  socket.on("message", (message, from: RemoteInfo) => {
+  socket.on("message", (_message, from: RemoteInfo) => {
     socket.send(JSON.stringify({ by: label, port, seen: plain(from.address), seenPort: from.port } satisfies Partial<Heard>), from.port, from.address);
   });
   return new Promise((resolve, reject) => socket.once("error", reject).bind({ address: "::", port }, resolve));

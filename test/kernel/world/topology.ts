@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import type { AttachmentSpec } from "../../../src/spec/node.ts";
+import type { z } from "zod";
+import type { attachmentSpec } from "../../../src/spec/node.ts";
 import type { NetworkSpecInput } from "../../../src/spec/network.ts";
 import type { GuestView, NetworkView } from "../../../src/spec/views.ts";
 import { Nexusd } from "./nexusd.ts";
@@ -23,8 +24,8 @@ export const networks: NetworkSpecInput[] = [
   { name: "old", subnets: [{ prefix: "10.10.7.0/24" }] },
 ];
 
-type Publishes = NonNullable<AttachmentSpecInput["publish"]>;
-type AttachmentSpecInput = { name: string; networks: { network: string }[]; publish?: (Omit<Partial<AttachmentSpec["publish"][number]>, "hostAddress"> & { hostAddress?: string; hostPort: number; guestPort: number })[] };
+type AttachmentInput = z.input<typeof attachmentSpec>;
+type Publishes = NonNullable<AttachmentInput["publish"]>;
 
 /** Ports that mean the same in both families. */
 export const published = {
@@ -60,9 +61,9 @@ const webPublishes: Publishes = [
   { hostPort: published.shifted, hostPortEnd: published.shifted + 2, guestPort: 9200 },
   { protocol: "udp", hostPort: published.rangeUdp, hostPortEnd: published.rangeUdp + 2, guestPort: published.rangeUdp },
   { protocol: "udp", hostPort: published.shiftedUdp, hostPortEnd: published.shiftedUdp + 2, guestPort: 9500 },
-] as Publishes;
+];
 
-export const guests: AttachmentSpecInput[] = [
+export const guests: AttachmentInput[] = [
   { name: "web", networks: [{ network: "lan" }], publish: webPublishes },
   { name: "app", networks: [{ network: "lan" }] },
   { name: "db", networks: [{ network: "back" }], publish: [{ hostPort: published.db, guestPort: 80 }] },
@@ -189,7 +190,6 @@ function surroundings(): void {
     `address add ${host[6]}/64 dev uplink nodad`,
     "link set uplink up",
     `route add default via ${outside[4]}`,
-    `-6 route add default via ${outside[6]}`,
     "link add br-foreign address 02:00:00:00:0f:01 type bridge",
     "address add 192.0.2.1/24 dev br-foreign",
     "link set br-foreign up",
@@ -198,8 +198,8 @@ function surroundings(): void {
     "link add foreign3 type veth peer name eth0 netns foreign3",
     "address add 203.0.113.1/24 dev foreign3",
     "link set foreign3 up",
-  ].filter((line) => !line.startsWith("-6")));
-  execFileSync("ip", ["-6", "route", "add", "default", "via", outside[6]]);
+    `route add default via ${outside[6]}`,
+  ]);
   const inside = (netns: string, addresses: string[], gateway?: string) =>
     ip(["link set lo up", "link set eth0 up", ...addresses.map((a) => `address add ${a} dev eth0${a.includes(":") ? " nodad" : ""}`), ...(gateway === undefined ? [] : [`route add default via ${gateway}`])], netns);
   inside("outside", [`${outside[4]}/24`, `${outside[6]}/64`]);
@@ -208,6 +208,8 @@ function surroundings(): void {
   inside("foreign2", [`${foreign.bridged2}/24`], "192.0.2.1");
   inside("foreign3", [`${foreign.routed}/24`], "203.0.113.1");
   writeFileSync("/proc/sys/net/ipv4/ip_forward", "1");
+  // A guest is refused once a second by ICMP, after a burst of six; here it asks a hundred things at once.
+  for (const limit of ["ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"]) writeFileSync(`/proc/sys/net/${limit}`, "0");
 }
 
 function place(places: ReadonlyMap<string, Place>, label: string): Place {

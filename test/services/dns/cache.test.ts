@@ -9,12 +9,26 @@ import { nameFromText } from "../../../src/wire/dns/name.ts";
 const still: Clock = { now: () => 0, monotonic: () => 0 };
 
 function message(ttls: number[], authority?: { ttl: number; minimum: number }, code = 0): Message {
-  const soa = { kind: "SOA", primary: "", mailbox: "", serial: 1, refresh: 1, retry: 1, expire: 1, minimum: authority?.minimum ?? 0 } as const;
+  const soa = {
+    kind: "SOA",
+    primary: "",
+    mailbox: "",
+    serial: 1,
+    refresh: 1,
+    retry: 1,
+    expire: 1,
+    minimum: authority?.minimum ?? 0,
+  } as const;
   return {
     id: 0,
     flags: 0x8180 | code,
     questions: [{ name: nameFromText("a.example"), type: 1, class: 1 }],
-    answers: ttls.map((ttl) => ({ name: nameFromText("a.example"), class: 1, ttl, data: { kind: "opaque", type: 1, bytes: new Uint8Array(4) } as const })),
+    answers: ttls.map((ttl) => ({
+      name: nameFromText("a.example"),
+      class: 1,
+      ttl,
+      data: { kind: "opaque", type: 1, bytes: new Uint8Array(4) } as const,
+    })),
     authorities: authority === undefined ? [] : [{ name: "", class: 1, ttl: authority.ttl, data: soa }],
     additionals: [],
   };
@@ -41,7 +55,10 @@ test("the least recently used reply goes when there are too many, or too many by
   few.set("b", reply, 60);
   few.get("a");
   few.set("c", reply, 60);
-  assert.deepEqual(["a", "b", "c"].map((key) => few.get(key) !== undefined), [true, false, true]);
+  assert.deepEqual(
+    ["a", "b", "c"].map((key) => few.get(key) !== undefined),
+    [true, false, true],
+  );
   const small = new ReplyCache(still, { entries: 100, bytes: 1000 });
   for (let i = 0; i < 50; i++) small.set(`key ${i}`, reply, 60);
   assert.ok(small.bytes <= 1000 && small.size < 5);

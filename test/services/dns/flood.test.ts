@@ -56,7 +56,11 @@ test("a client that comes back flooding is refused for twice as long, one that b
   fake.now += 2000 + 61_000;
   tick(fake, {});
   flood();
-  assert.deepEqual(fake.blocks, [["hog", 1000], ["hog", 2000], ["hog", 1000]]);
+  assert.deepEqual(fake.blocks, [
+    ["hog", 1000],
+    ["hog", 2000],
+    ["hog", 1000],
+  ]);
 });
 
 test("a fast client is no flood while the queue is read in time, nor is a crowd of which none stands out", () => {
@@ -69,7 +73,10 @@ test("a fast client is no flood while the queue is read in time, nor is a crowd 
 });
 
 test("the kernel drops packets from refused sources alone, and none once the list is empty", async () => {
-  for (const [address, refused, passing] of [["127.0.0.1", "127.0.0.9", "127.0.0.8"], ["::1", "::1", undefined]] as const) {
+  for (const [address, refused, passing] of [
+    ["127.0.0.1", "127.0.0.9", "127.0.0.8"],
+    ["::1", "::1", undefined],
+  ] as const) {
     await using at = await receiver(ip(address));
     refuseSources(at.fd, at.place, [ip("10.1.2.3"), ip("fd00::1"), ip(refused)]);
     await send(refused, at.place, "refused");
@@ -97,7 +104,15 @@ async function receiver(address: Ip) {
   socket.on("message", (bytes) => received.push(bytes.toString()));
   // With a descriptor the event comes within the call.
   await new Promise<void>((resolve) => socket.bind({ fd }, resolve));
-  return { place, fd, socket, received, async [Symbol.asyncDispose]() { socket.close(); } };
+  return {
+    place,
+    fd,
+    socket,
+    received,
+    async [Symbol.asyncDispose]() {
+      socket.close();
+    },
+  };
 }
 
 async function send(from: string, to: { address: string; port: number }, text: string): Promise<void> {

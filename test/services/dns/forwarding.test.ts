@@ -15,7 +15,10 @@ const dmz = network("dmz");
 const there = ip("192.0.2.1");
 const limits = { inFlight: 4096, inFlightPerClient: 256, staggerMs: 40, deadlineMs: 600 };
 
-async function forwarding(upstreams: readonly Upstream[], options: DnsServerOptions = {}): Promise<{ dns: DnsServer; at: Server & { port: Port } } & AsyncDisposable> {
+async function forwarding(
+  upstreams: readonly Upstream[],
+  options: DnsServerOptions = {},
+): Promise<{ dns: DnsServer; at: Server & { port: Port } } & AsyncDisposable> {
   const dns = new DnsServer({ resolvConf: "/dev/null", limits, ...options });
   dns.setNetwork({ network: lan, prefixes: [prefix("10.0.42.0/24")], gateways: [], visible: [], forward: true });
   dns.setRecords(lan, [guest("web", "10.0.42.5")]);
@@ -74,7 +77,9 @@ test("that a name does not exist is remembered as long as its SOA says", async (
   let now = 0;
   const clock: Clock = { now: () => now, monotonic: () => now };
   const soa = { kind: "SOA", primary: "", mailbox: "", serial: 1, refresh: 1, retry: 1, expire: 1, minimum: 5 } as const;
-  await using up = await FakeUpstream.start((query) => [{ ...replyTo(query, 3), authorities: [{ name: nameFromText("com"), class: 1, ttl: 900, data: soa }] }]);
+  await using up = await FakeUpstream.start((query) => [
+    { ...replyTo(query, 3), authorities: [{ name: nameFromText("com"), class: 1, ttl: 900, data: soa }] },
+  ]);
   await using s = await forwarding([up.upstream], { clock });
   for (const at of [0, 4999, 5000]) {
     now = at;
@@ -86,7 +91,14 @@ test("that a name does not exist is remembered as long as its SOA says", async (
 test("clients with the same question at the same time share one question upstream", async () => {
   const held: (() => void)[] = [];
   const exchange: DnsServerOptions["exchange"] = (_upstream, question, done) => {
-    const message = { id: 0, flags: 0x8180, questions: [{ name: question.name, type: 1, class: 1 }], answers: [], authorities: [], additionals: [] };
+    const message = {
+      id: 0,
+      flags: 0x8180,
+      questions: [{ name: question.name, type: 1, class: 1 }],
+      answers: [],
+      authorities: [],
+      additionals: [],
+    };
     held.push(() => done({ kind: "reply", message }));
     return { [Symbol.dispose]() {} };
   };
@@ -127,24 +139,37 @@ test("when no upstream answers the client hears SERVFAIL at the deadline", async
 });
 
 test("a truncated reply is fetched again over TCP", async () => {
-  await using up = await FakeUpstream.start((query, over) => [over === "udp" ? { ...replyTo(query, 0), flags: 0x8380 } : addressReply(query, there, 60)]);
+  await using up = await FakeUpstream.start((query, over) => [
+    over === "udp" ? { ...replyTo(query, 0), flags: 0x8380 } : addressReply(query, there, 60),
+  ]);
   await using s = await forwarding([up.upstream]);
   assert.deepEqual(addressesOf(await ask(s.at, "big.example")), ["192.0.2.1"]);
-  assert.deepEqual(up.queries.map((q) => q.over), ["udp", "tcp"]);
+  assert.deepEqual(
+    up.queries.map((q) => q.over),
+    ["udp", "tcp"],
+  );
 });
 
 test("forged replies, with another id or another question, are passed over", async () => {
   await using up = await FakeUpstream.start((query) => {
     const forged = addressReply(query, ip("203.0.113.66"), 60);
     const other = { ...forged, questions: [{ name: nameFromText("other.example"), type: 1, class: 1 }] };
-    return [{ ...forged, id: query.id ^ 1 }, other, Buffer.from("no message"), { ...forged, flags: 0x0100 }, addressReply(query, there, 60)];
+    return [
+      { ...forged, id: query.id ^ 1 },
+      other,
+      Buffer.from("no message"),
+      { ...forged, flags: 0x0100 },
+      addressReply(query, there, 60),
+    ];
   });
   await using s = await forwarding([up.upstream]);
   assert.deepEqual(addressesOf(await ask(s.at, "a.example")), ["192.0.2.1"]);
 });
 
 test("an upstream older than EDNS is asked again without it", async () => {
-  await using up = await FakeUpstream.start((query) => [query.additionals.length > 0 ? { ...replyTo(query, 1), questions: [] } : addressReply(query, there, 60)]);
+  await using up = await FakeUpstream.start((query) => [
+    query.additionals.length > 0 ? { ...replyTo(query, 1), questions: [] } : addressReply(query, there, 60),
+  ]);
   await using s = await forwarding([up.upstream]);
   assert.deepEqual(addressesOf(await ask(s.at, "a.example")), ["192.0.2.1"]);
 });
@@ -159,7 +184,13 @@ test("ids and ports of questions upstream are not to be guessed", async () => {
 });
 
 test("the upstream's OPT record is not passed on, and its records keep their order and data", async () => {
-  const opt = ednsRecord({ payloadBytes: 4096, extendedCode: 0, version: 0, dnssecOk: false, options: [{ code: 10, bytes: new Uint8Array(16) }] });
+  const opt = ednsRecord({
+    payloadBytes: 4096,
+    extendedCode: 0,
+    version: 0,
+    dnssecOk: false,
+    options: [{ code: 10, bytes: new Uint8Array(16) }],
+  });
   await using up = await FakeUpstream.start((query) => [{ ...addressReply(query, there, 60), additionals: [opt] }]);
   await using s = await forwarding([up.upstream]);
   assert.equal((await ask(s.at, "a.example")).additionals.length, 0);
@@ -218,7 +249,9 @@ test("a forwarded reply too large for the client is truncated over UDP and whole
 });
 
 test("one client's waiting questions are bounded, and another is answered all the while", async () => {
-  await using up = await FakeUpstream.start((query) => (query.questions[0]?.name === nameFromText("good.example") ? [addressReply(query, there, 0)] : []));
+  await using up = await FakeUpstream.start((query) =>
+    query.questions[0]?.name === nameFromText("good.example") ? [addressReply(query, there, 0)] : [],
+  );
   await using s = await forwarding([up.upstream], { limits: { ...limits, inFlightPerClient: 10, deadlineMs: 3000 } });
   const hostile = Array.from({ length: 50 }, (_, i) => ask(s.at, `h${i}.example`, { from: "127.0.0.9" }));
   await until(() => s.dns.metrics().busy === 40);

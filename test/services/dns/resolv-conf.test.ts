@@ -7,7 +7,8 @@ import { HostResolvers, parseResolvConf } from "../../../src/services/dns/resolv
 import { parseUpstream, upstreamText } from "../../../src/services/dns/upstream.ts";
 
 test("name servers are read in order, with zones, and everything else is passed over", () => {
-  const text = "# comment\nsearch example.com\nnameserver 127.0.0.53\nnameserver fe80::1%eth0\n nameserver 9.9.9.9\nnameserver not-an-address\nnameserver\t2606:4700::1111 trailing\noptions edns0";
+  const text =
+    "# comment\nsearch example.com\nnameserver 127.0.0.53\nnameserver fe80::1%eth0\n nameserver 9.9.9.9\nnameserver not-an-address\nnameserver\t2606:4700::1111 trailing\noptions edns0";
   assert.deepEqual(parseResolvConf(text).map(upstreamText), ["127.0.0.53#53", "fe80::1%eth0#53", "2606:4700::1111#53"]);
 });
 
@@ -16,11 +17,16 @@ test("a list without name servers means the one on this machine", () => {
 });
 
 test("upstreams may carry a port", () => {
-  for (const [text, meant] of [["1.1.1.1", "1.1.1.1#53"], ["1.1.1.1#5353", "1.1.1.1#5353"], ["[::1]:5353", "::1#5353"]] as const) {
+  for (const [text, meant] of [
+    ["1.1.1.1", "1.1.1.1#53"],
+    ["1.1.1.1#5353", "1.1.1.1#5353"],
+    ["[::1]:5353", "::1#5353"],
+  ] as const) {
     const upstream = parseUpstream(text);
     assert.equal(upstream === undefined ? undefined : upstreamText(upstream), meant);
   }
-  for (const text of ["", "one.one.one.one", "1.1.1.1#0", "1.1.1.1#70000", "[::1]", "1.1.1"]) assert.equal(parseUpstream(text), undefined, text);
+  for (const text of ["", "one.one.one.one", "1.1.1.1#0", "1.1.1.1#70000", "[::1]", "1.1.1"])
+    assert.equal(parseUpstream(text), undefined, text);
 });
 
 test("the list is followed when the file is rewritten, replaced, or a link to it leads elsewhere", async () => {
@@ -35,7 +41,9 @@ test("the list is followed when the file is rewritten, replaced, or a link to it
   using host = new HostResolvers({ path: join(etc, "resolv.conf"), onChange: () => changed() });
   const seen = async (change: () => void, address: string) => {
     const done = new Promise<void>((resolve, reject) => {
-      changed = () => { if (host.current[0]?.address === address) resolve(); };
+      changed = () => {
+        if (host.current[0]?.address === address) resolve();
+      };
       setTimeout(() => reject(new Error(`${address} was not seen`)), 2000).unref();
     });
     change();

@@ -39,7 +39,10 @@ export async function freePort(address: string): Promise<Port> {
     const port = parsePort((server.address() as { port: number }).port) as Port;
     const socket = createSocket(address.includes(":") ? "udp6" : "udp4");
     socket.bind({ port, address, exclusive: true });
-    const free = await once(socket, "listening").then(() => true, () => false);
+    const free = await once(socket, "listening").then(
+      () => true,
+      () => false,
+    );
     socket.close();
     await new Promise((done) => server.close(done));
     if (free) return port;

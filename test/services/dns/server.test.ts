@@ -12,7 +12,13 @@ const lan = network("lan");
 
 async function serving(options: DnsServerOptions = {}): Promise<{ dns: DnsServer; at: Server & { port: Port } } & AsyncDisposable> {
   const dns = new DnsServer({ resolvConf: "/dev/null", ...options });
-  dns.setNetwork({ network: lan, prefixes: [prefix("10.0.42.0/24"), prefix("fd00:42::/64")], gateways: [ip("10.0.42.1")], visible: [], forward: false });
+  dns.setNetwork({
+    network: lan,
+    prefixes: [prefix("10.0.42.0/24"), prefix("fd00:42::/64")],
+    gateways: [ip("10.0.42.1")],
+    visible: [],
+    forward: false,
+  });
   dns.setRecords(lan, [guest("web", "10.0.42.5", "fd00:42::5"), guest("only4", "10.0.42.6")]);
   const at = { address: "127.0.0.1", port: await freePort("127.0.0.1") };
   await dns.listen({ address: ip(at.address), network: lan, port: at.port });
@@ -24,7 +30,10 @@ test("dig finds a guest by both its names, both families, and by its address", a
   assert.deepEqual((await dig(s.at, "web.lan.nexus", "A")).answers, ["web.lan.nexus. 0 IN A 10.0.42.5"]);
   assert.deepEqual((await dig(s.at, "WEB", "AAAA")).answers, ["WEB. 0 IN AAAA fd00:42::5"]);
   assert.deepEqual((await dig(s.at, "-x", "10.0.42.5")).answers, ["5.42.0.10.in-addr.arpa. 0 IN PTR web.lan.nexus."]);
-  assert.deepEqual((await dig(s.at, "-x", "fd00:42::5")).answers.map((line) => line.split(" ").at(-1)), ["web.lan.nexus."]);
+  assert.deepEqual(
+    (await dig(s.at, "-x", "fd00:42::5")).answers.map((line) => line.split(" ").at(-1)),
+    ["web.lan.nexus."],
+  );
   assert.equal((await dig(s.at, "web.lan.nexus", "A")).flags, "qr aa rd");
 });
 
@@ -82,7 +91,10 @@ test("an unknown operation is not implemented, an unknown EDNS version BADVERS",
 
 test("a reply larger than the client takes is truncated, and whole over TCP", async () => {
   await using s = await serving();
-  s.dns.setRecords(lan, Array.from({ length: 60 }, (_, i) => ({ ...guest(`w${i}`, `10.0.42.${i + 10}`), aliases: [network("pool")] })));
+  s.dns.setRecords(
+    lan,
+    Array.from({ length: 60 }, (_, i) => ({ ...guest(`w${i}`, `10.0.42.${i + 10}`), aliases: [network("pool")] })),
+  );
   const cut = await dig(s.at, "+noedns", "+ignore", "pool.lan.nexus", "A");
   assert.match(cut.flags, /tc/);
   assert.equal(cut.answers.length, 0);
@@ -150,5 +162,8 @@ test("replies are counted by their code", async () => {
   await dig(s.at, "nobody.lan.nexus", "A");
   await dig(s.at, "example.com", "A");
   const { queries, local, refused, codes } = s.dns.metrics();
-  assert.deepEqual({ queries, local, refused, noError: codes[0], absent: codes[3] }, { queries: 3, local: 3, refused: 1, noError: 1, absent: 1 });
+  assert.deepEqual(
+    { queries, local, refused, noError: codes[0], absent: codes[3] },
+    { queries: 3, local: 3, refused: 1, noError: 1, absent: 1 },
+  );
 });

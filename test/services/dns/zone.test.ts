@@ -14,7 +14,12 @@ const far = network("far");
 /** lan sees dmz, dmz sees lan, far is alone. `db` is in dmz and far, `web` in lan and dmz. */
 function sample(): Zones {
   const zones = new Zones({ domain: "nexus" });
-  zones.setNetwork({ network: lan, prefixes: [prefix("10.0.42.0/24"), prefix("fd00:42::/64")], gateways: [ip("10.0.42.1"), ip("fd00:42::1")], visible: [dmz] });
+  zones.setNetwork({
+    network: lan,
+    prefixes: [prefix("10.0.42.0/24"), prefix("fd00:42::/64")],
+    gateways: [ip("10.0.42.1"), ip("fd00:42::1")],
+    visible: [dmz],
+  });
   zones.setNetwork({ network: dmz, prefixes: [prefix("10.0.16.0/20")], gateways: [ip("10.0.16.1")], visible: [lan] });
   zones.setNetwork({ network: far, prefixes: [prefix("192.168.7.128/25")], gateways: [ip("192.168.7.129")], visible: [] });
   zones.setRecords(lan, [guest("web", "10.0.42.5", "fd00:42::5"), guest("only4", "10.0.42.6")]);
@@ -161,7 +166,12 @@ test("the domain may have several labels, but must leave room for names", () => 
 
 test("a prefix off the label boundary is as many reverse zones as it needs", () => {
   assert.deepEqual(reverseZones(prefix("10.0.42.0/24")).map(nameToText), ["42.0.10.in-addr.arpa"]);
-  assert.deepEqual(reverseZones(prefix("10.0.16.0/22")).map(nameToText), ["16.0.10.in-addr.arpa", "17.0.10.in-addr.arpa", "18.0.10.in-addr.arpa", "19.0.10.in-addr.arpa"]);
+  assert.deepEqual(reverseZones(prefix("10.0.16.0/22")).map(nameToText), [
+    "16.0.10.in-addr.arpa",
+    "17.0.10.in-addr.arpa",
+    "18.0.10.in-addr.arpa",
+    "19.0.10.in-addr.arpa",
+  ]);
   assert.equal(reverseZones(prefix("192.168.7.128/25")).length, 128);
   assert.deepEqual(reverseZones(prefix("fc00::/7")).map(nameToText), ["c.f.ip6.arpa", "d.f.ip6.arpa"]);
 });

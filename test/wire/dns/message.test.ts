@@ -24,34 +24,60 @@ test("replies of dnsmasq read as what it was told to say", () => {
   assert.deepEqual(decodeMessage(repliedPtr).answers[0]?.data, { kind: "PTR", target: web });
   const srv = decodeMessage(repliedSrv);
   assert.deepEqual(srv.answers[0]?.data, { kind: "SRV", priority: 1, weight: 2, port: 8080, target: web });
-  assert.deepEqual(srv.additionals.map((record) => nameToText(record.name)), ["web.lan.nexus", "web.lan.nexus"]);
+  assert.deepEqual(
+    srv.additionals.map((record) => nameToText(record.name)),
+    ["web.lan.nexus", "web.lan.nexus"],
+  );
   const txt = decodeMessage(repliedTxt).answers[0]?.data;
   assert.ok(txt?.kind === "TXT");
-  assert.deepEqual(txt.strings.map((s) => Buffer.from(s).toString()), ["hello world", "second"]);
+  assert.deepEqual(
+    txt.strings.map((s) => Buffer.from(s).toString()),
+    ["hello world", "second"],
+  );
 });
 
 test("dig's EDNS options are read, and its cookie is kept as it came", () => {
   const opt = decodeMessage(digEdns).additionals[0];
   assert.ok(opt !== undefined && isEdns(opt));
   assert.deepEqual(readEdns(opt), {
-    payloadBytes: 4096, extendedCode: 0, version: 0, dnssecOk: true,
+    payloadBytes: 4096,
+    extendedCode: 0,
+    version: 0,
+    dnssecOk: true,
     options: [{ code: 10, bytes: Uint8Array.from(Buffer.from("0011223344556677", "hex")) }],
   });
   assert.deepEqual(ednsRecord(readEdns(opt)), opt);
 });
 
 test("what dig and dnsmasq wrote without spare compression is written the same", () => {
-  for (const bytes of [digEdns, repliedAaaa, repliedTxt, repliedEdns]) assert.equal(encodeMessage(decodeMessage(bytes)).bytes.toString("hex"), bytes.toString("hex"));
+  for (const bytes of [digEdns, repliedAaaa, repliedTxt, repliedEdns])
+    assert.equal(encodeMessage(decodeMessage(bytes)).bytes.toString("hex"), bytes.toString("hex"));
 });
 
 test("names inside data of old types are expanded, so the data means the same in another message", () => {
-  const bytes = Buffer.concat([Buffer.from("000084000000000100000000", "hex"), Buffer.from("\x03web\x00", "latin1"), Buffer.from("001500010000000000040005c00c", "hex")]);
-  assert.deepEqual(decodeMessage(bytes).answers[0]?.data, { kind: "opaque", type: 21, bytes: Uint8Array.from(Buffer.from("\x00\x05\x03web\x00", "latin1")) });
+  const bytes = Buffer.concat([
+    Buffer.from("000084000000000100000000", "hex"),
+    Buffer.from("\x03web\x00", "latin1"),
+    Buffer.from("001500010000000000040005c00c", "hex"),
+  ]);
+  assert.deepEqual(decodeMessage(bytes).answers[0]?.data, {
+    kind: "opaque",
+    type: 21,
+    bytes: Uint8Array.from(Buffer.from("\x00\x05\x03web\x00", "latin1")),
+  });
 });
 
 test("data that is shorter or longer than its type is refused", () => {
   const record = (type: string, data: string) => Buffer.from(`000084000000000100000000` + `00${type}0001000000000${data}`, "hex");
-  for (const [type, data] of [["0001", "0030a0000"], ["0001", "0050a00000001"], ["001c", "00400000000"], ["0005", "0020000"], ["000f", "0020001"], ["0010", "00205aa"], ["0006", "003000000"]] as const) {
+  for (const [type, data] of [
+    ["0001", "0030a0000"],
+    ["0001", "0050a00000001"],
+    ["001c", "00400000000"],
+    ["0005", "0020000"],
+    ["000f", "0020001"],
+    ["0010", "00205aa"],
+    ["0006", "003000000"],
+  ] as const) {
     assert.throws(() => decodeMessage(record(type, data)), WireError, type);
   }
 });
@@ -88,7 +114,10 @@ test("every message reads back as it was written, with its times to live where t
       const encoded = encodeMessage(m);
       assert.deepEqual(decodeMessage(encoded.bytes), m);
       const all = [...m.answers, ...m.authorities, ...m.additionals];
-      assert.deepEqual(encoded.ttlOffsets.map((at) => encoded.bytes.readUInt32BE(at)), all.map((record) => record.ttl));
+      assert.deepEqual(
+        encoded.ttlOffsets.map((at) => encoded.bytes.readUInt32BE(at)),
+        all.map((record) => record.ttl),
+      );
     }),
   );
 });
@@ -115,6 +144,11 @@ test("any bytes give a message or a WireError", () => {
 });
 
 test("a message that does not fit 65,535 bytes is refused", () => {
-  const answers = Array.from({ length: 300 }, () => ({ name: "", class: 1, ttl: 0, data: { kind: "opaque", type: 4711, bytes: new Uint8Array(250) } as RecordData }));
+  const answers = Array.from({ length: 300 }, () => ({
+    name: "",
+    class: 1,
+    ttl: 0,
+    data: { kind: "opaque", type: 4711, bytes: new Uint8Array(250) } as RecordData,
+  }));
   assert.throws(() => encodeMessage({ id: 0, flags: 0, questions: [], answers, authorities: [], additionals: [] }), WireError);
 });

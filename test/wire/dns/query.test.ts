@@ -10,8 +10,15 @@ import { digEdns, digPlain, repliedEdns } from "./golden.ts";
 
 test("dig's queries are read in place", () => {
   assert.deepEqual(readQuery(digPlain), {
-    id: 0x1f34, flags: 0x0120, name: nameFromText("web.lan.nexus"), type: 1, class: 1,
-    questionEnd: digPlain.length, payloadBytes: 512, ednsVersion: undefined, dnssecOk: false,
+    id: 0x1f34,
+    flags: 0x0120,
+    name: nameFromText("web.lan.nexus"),
+    type: 1,
+    class: 1,
+    questionEnd: digPlain.length,
+    payloadBytes: 512,
+    ednsVersion: undefined,
+    dnssecOk: false,
   });
   const edns = readQuery(digEdns);
   assert.ok(typeof edns !== "string");
@@ -67,7 +74,10 @@ test("reading in place agrees with the full decoder on every input both take", (
     if (typeof query === "string") return;
     const message = attempt(() => decodeMessage(bytes));
     if (message === undefined) return;
-    assert.deepEqual([message.id, message.flags, foldName(message.questions[0]?.name ?? "?"), message.questions[0]?.type], [query.id, query.flags, query.name, query.type]);
+    assert.deepEqual(
+      [message.id, message.flags, foldName(message.questions[0]?.name ?? "?"), message.questions[0]?.type],
+      [query.id, query.flags, query.name, query.type],
+    );
   };
   fc.assert(
     fc.property(spoiled, ({ base, at, to, cut }) => {

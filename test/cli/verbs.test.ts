@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { text } from "node:stream/consumers";
+import { NexusError } from "../../src/base/errors.ts";
+import type { GuestView, NetworkView } from "../../src/spec/views.ts";
+import { fakeDaemon, fakeSession } from "../api/fake-daemon.ts";
+import { nexus } from "./command-line.ts";
+
+const web = {
+  name: "web",
+  kind: "container",
+  state: "running",
+  image: "mini",
+  createdAt: "2026-01-01T00:00:00Z",
+  restarts: 0,
+  attachments: [{ network: "lan", nic: "eth0", hostInterface: "nx1", mac: "02:00:00:00:00:01", addresses: ["10.0.0.5/24"], gateways: ["10.0.0.1"], mtuBytes: 1500 }],
+  publish: [{ protocol: "tcp", hostPort: 8080, guestPort: 80 }],
+} as unknown as GuestView;
+
+describe("the command line", { timeout: 30_000 }, () => {
+  it("sends what node create is told, shows progress on stderr and the node on stdout", async () => {
+    let asked: unknown;
+    await using daemon = await fakeDaemon({
+      "node.create": async (input, context) => {
+        asked = input;
+        context.progress("preparing the root file system");
+        return web;
+      },
+    });
+    const line = "node create web --mem 1G --cpu 512 --cpus 0.5 --pids 10 --image mini --network lan:10.0.0.5 --publish 127.0.0.1:8080:80 --env A=b --restart always --no-run -- httpd -f";
+    const ran = await nexus(daemon.socketPath, line.split(" "));
+    assert.deepEqual(ran, { code: 0, stdout: "web  running  10.0.0.5  8080->80/tcp\n", stderr: "preparing the root file system\n" });
+    assert.deepEqual(asked, {
+      params: {},
+      query: { start: false },
+      body: {
+        name: "web",
+        image: "mini",
+        command: ["httpd", "-f"],
+        env: { A: "b" },
+        mem: 1024,
+        cpu: 512,
+        cpus: 0.5,
+        pids: 10,
+        networks: [{ network: "lan", address: "10.0.0.5" }],
+        publish: [{ protocol: "tcp", hostAddress: "127.0.0.1", hostPort: 8080, guestPort: 80 }],
+        restart: "always",
+      },
+    });
+    const json = await nexus(daemon.socketPath, ["node", "create", "--name", "web", "--json"]);
+    assert.deepEqual([json.code, JSON.parse(json.stdout), json.stderr], [0, web, ""]);
+  });
+
+  it("prints lists as tables, and with --json as one array", async () => {
+    await using daemon = await fakeDaemon({ "node.list": async () => [web] });
+    assert.equal(
+      (await nexus(daemon.socketPath, ["node", "ls"])).stdout,
+      "NAME  STATE    IMAGE  NETWORKS  ADDRESSES  PUBLISHED\nweb   running  mini   lan       10.0.0.5   8080->80/tcp\n",
+    );
+    assert.deepEqual(JSON.parse((await nexus(daemon.socketPath, ["node", "ls", "--json"])).stdout), [web]);
+  });
+
+  it("ends with the exit code of the error and says it in words or in JSON", async () => {
+    await using daemon = await fakeDaemon({
+      "node.get": async () => {
+        throw new NexusError("not-found", "no node web", { hint: "nexus node ls lists them" });
+      },
+      "node.remove": async ({ params }) => {
+        if (params.name === "b") throw new NexusError("in-use", "b runs", { hint: "--force" });
+        return { removed: [params.name] };
+      },
+    });
+    assert.deepEqual(await nexus(daemon.socketPath, ["node", "inspect", "web"]), { code: 4, stdout: "", stderr: "nexus: no node web\n  nexus node ls lists them\n" });
+    const json = await nexus(daemon.socketPath, ["--json", "node", "inspect", "web"]);
+    assert.deepEqual([json.code, JSON.parse(json.stdout), json.stderr], [4, { error: { code: "not-found", message: "no node web", hint: "nexus node ls lists them" } }, ""]);
+    assert.deepEqual(await nexus(daemon.socketPath, ["node", "rm", "a", "b", "c"]), { code: 5, stdout: "a\nc\n", stderr: "nexus: b runs\n  --force\n" });
+    assert.equal((await nexus("/nonexistent/socket", ["node", "ls"])).code, 3);
+    assert.equal((await nexus(daemon.socketPath, ["node", "lss"])).code, 2);
+    assert.equal((await nexus(daemon.socketPath, ["node", "create", "web", "--publish", "x"])).code, 2);
+    assert.equal((await nexus(daemon.socketPath, ["node", "create", "BAD"])).code, 2);
+    assert.equal((await nexus(daemon.socketPath, ["node"])).code, 2);
+    assert.equal((await nexus(daemon.socketPath, ["--help"])).code, 0);
+  });
+
+  it("gives the command's output, input and exit code through exec", async () => {
+    await using daemon = await fakeDaemon({
+      "node.exec": async ({ body }) =>
+        fakeSession(async ({ stdin, stdout, stderr }) => {
+          stderr.write(`${body.command.join(" ")} in ${body.cwd}`);
+          stdout.write(`<${await text(stdin)}>`);
+          return 7;
+        }),
+    });
+    assert.deepEqual(await nexus(daemon.socketPath, ["node", "exec", "-i", "-w", "/tmp", "web", "cat", "-n"], "hello"), { code: 7, stdout: "<hello>", stderr: "cat -n in /tmp" });
+    assert.equal((await nexus(daemon.socketPath, ["node", "exec", "web", "cat"], "not passed on")).stdout, "<>");
+    assert.equal((await nexus(daemon.socketPath, ["node", "exec", "web"])).code, 2);
+    assert.equal((await nexus(daemon.socketPath, ["node", "exec", "-t", "web", "sh"])).code, 2);
+  });
+
+  it("passes bytes of logs through as they are", async () => {
+    await using daemon = await fakeDaemon({
+      "node.logs": async ({ query }) =>
+        (async function* () {
+          yield Buffer.from(`tail ${query.tail} `);
+          yield Buffer.from("ü\n");
+        })(),
+    });
+    assert.equal((await nexus(daemon.socketPath, ["node", "logs", "web", "-n", "3"])).stdout, "tail 3 ü\n");
+  });
+
+  it("creates and changes networks with what the flags say, gateways with the subnet they lie in", async () => {
+    const asked: unknown[] = [];
+    const answer = { name: "lan", subnets: [], leases: [], dns: [], peers: [], bridge: "nx-lan" } as unknown as NetworkView;
+    await using daemon = await fakeDaemon({
+      "network.create": async ({ body }) => (asked.push(body.subnets, body.nat, body.peers), answer),
+      "network.change": async ({ body }) => (asked.push(body), answer),
+    });
+    const create = "network create lan --subnet 10.1.0.0/24 --subnet fd00:1::/64 --gateway fd00:1::9 --no-nat --peer b";
+    assert.equal((await nexus(daemon.socketPath, create.split(" "))).code, 0);
+    assert.equal((await nexus(daemon.socketPath, "network set lan --nat off --mtu 1400 --no-peers".split(" "))).code, 0);
+    assert.equal((await nexus(daemon.socketPath, "network set lan --nat maybe".split(" "))).code, 2);
+    assert.equal((await nexus(daemon.socketPath, "network set lan".split(" "))).code, 2);
+    assert.equal((await nexus(daemon.socketPath, "network create lan --subnet 10.1.0.0/24 --gateway 10.2.0.1".split(" "))).code, 2);
+    assert.deepEqual(asked, [[{ prefix: "10.1.0.0/24" }, { prefix: "fd00:1::/64", gateway: "fd00:1::9" }], false, ["b"], { mtu: 1400, nat: false, peers: [] }]);
+  });
+
+  it("answers why with the verdict as exit code", async () => {
+    await using daemon = await fakeDaemon({
+      why: async ({ query }) => ({ verdict: query.to.port === 80 ? "allow" : "deny", reason: `to ${query.to.host}`, rule: "r", path: [{ step: "a", result: "b" }] }),
+    });
+    assert.equal((await nexus(daemon.socketPath, ["network", "why", "web", "db:80"])).code, 0);
+    assert.deepEqual(await nexus(daemon.socketPath, ["network", "why", "web", "[fd00::5]:81"]), { code: 1, stdout: "deny: to fd00::5\nrule:  r\n  a  b\n", stderr: "" });
+  });
+
+  it("completes words, flags, values and names", async () => {
+    await using daemon = await fakeDaemon({ "node.list": async () => [web, { ...web, name: "worker" as never }] });
+    const offered = async (...words: string[]) => (await nexus(daemon.socketPath, ["__complete", "--", ...words])).stdout.trim().split("\n");
+    assert.deepEqual(await offered("no"), ["node"]);
+    assert.deepEqual(await offered("node", "st"), ["start", "stop"]);
+    assert.deepEqual(await offered("node", "exec", "w"), ["web", "worker"]);
+    assert.deepEqual(await offered("node", "rm", "web", "wo"), ["worker"]);
+    assert.deepEqual(await offered("node", "create", "x", "--restart", "on"), ["on-failure"]);
+    assert.deepEqual(await offered("node", "logs", "--fo"), ["--follow"]);
+    assert.deepEqual((await nexus("/nonexistent", ["__complete", "--", "node", "exec", ""])).stdout, "");
+    for (const shell of ["bash", "zsh", "fish"]) assert.match((await nexus(daemon.socketPath, ["completion", shell])).stdout, /__complete/);
+  });
+});

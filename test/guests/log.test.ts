@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+import fc from "fast-check";
+import { lastLines, readLog, rotateLog } from "../../src/guests/guest-log.ts";
+
+function logIn(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), "nexus-log-"));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  return join(directory, "log");
+}
+
+test("the last lines are those tail(1) would give, whatever the text", (t) => {
+  const path = logIn(t);
+  fc.assert(
+    fc.property(fc.array(fc.string({ maxLength: 12 }).map((line) => line.replaceAll("\n", "")), { maxLength: 30 }), fc.boolean(), fc.integer({ min: 0, max: 35 }), (lines, ended, count) => {
+      writeFileSync(path, lines.join("\n") + (ended && lines.length > 0 ? "\n" : ""));
+      const whole = lines.join("\n") + (ended && lines.length > 0 ? "\n" : "");
+      const expected = whole === "" ? [] : whole.replace(/\n$/, "").split("\n");
+      assert.deepEqual(lastLines(path, count), count === 0 ? [] : expected.slice(-count));
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("a full log is put aside, the oldest part goes, and a writer that appends goes on at the start", (t) => {
+  const path = logIn(t);
+  for (let n = 0; n < 5; n++) {
+    appendFileSync(path, `part ${n}\n`);
+    assert.equal(rotateLog(path, { maxBytes: 1, keep: 3 }), true);
+  }
+  assert.equal(rotateLog(path, { maxBytes: 1, keep: 3 }), false);
+  assert.deepEqual([1, 2, 3].map((n) => readFileSync(`${path}.${n}`, "utf8")), ["part 4\n", "part 3\n", "part 2\n"]);
+  assert.equal(existsSync(`${path}.4`), false);
+  assert.deepEqual(lastLines(path, 2), ["part 3", "part 4"]);
+});
+
+test("following ends when its signal fires, and a log that is not there yet is waited for", async (t) => {
+  const path = logIn(t);
+  const stop = new AbortController();
+  const seen: string[] = [];
+  const reading = (async () => {
+    for await (const piece of readLog(path, { follow: true, signal: stop.signal })) {
+      seen.push(Buffer.from(piece).toString());
+      stop.abort();
+    }
+  })();
+  appendFileSync(path, "first\n");
+  await reading;
+  assert.deepEqual(seen, ["first\n"]);
+});
