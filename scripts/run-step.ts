@@ -22,10 +22,13 @@ export async function runStep(
       for (const line of lines) options.onLine?.(line);
     });
   }
-  const late = setTimeout(() => {
-    output += `\n${name}: ended after ${options.deadlineMs} ms\n`;
-    if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
-  }, options.deadlineMs ?? 2 ** 31 - 1);
+  const late = setTimeout(
+    () => {
+      output += `\n${name}: ended after ${options.deadlineMs} ms\n`;
+      if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+    },
+    options.deadlineMs ?? 2 ** 31 - 1,
+  );
   const { promise, resolve } = Promise.withResolvers<boolean>();
   child.on("error", (error) => {
     output += `${error.message}\n`;

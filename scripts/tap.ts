@@ -22,7 +22,13 @@ export function readTap(text: string): TapResult {
     if (directive !== undefined) skipped.push({ test: unescape(name), reason: directive === "TODO" ? "marked as to do" : reason });
     else if (not !== undefined && !isSummaryOfChildren(lines, i)) failures.push([line.trim(), ...diagnosis(lines, i + 1)].join("\n"));
   });
-  return { passed: counted("pass"), failed: counted("fail") + counted("cancelled"), skipped, failures, complete: /^# pass \d+$/m.test(text) };
+  return {
+    passed: counted("pass"),
+    failed: counted("fail") + counted("cancelled"),
+    skipped,
+    failures,
+    complete: /^# pass \d+$/m.test(text),
+  };
 }
 
 /** A suite or file that failed only because a test within did. */

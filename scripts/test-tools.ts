@@ -33,7 +33,10 @@ export async function installTools(say: (line: string) => void): Promise<void> {
   say(`set-up: installing ${missing.join(", ")}`);
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   await runStep("apt-get update", ["apt-get", "update", "-q"], { env, deadlineMs: 300_000 });
-  const result = await runStep("apt-get install", ["apt-get", "install", "-y", "-q", "--no-install-recommends", ...missing], { env, deadlineMs: 600_000 });
+  const result = await runStep("apt-get install", ["apt-get", "install", "-y", "-q", "--no-install-recommends", ...missing], {
+    env,
+    deadlineMs: 600_000,
+  });
   if (!result.ok) say(`set-up: apt-get failed\n${result.output.trimEnd()}`);
 }
 

@@ -42,10 +42,14 @@ async function runTier(tier: Tier): Promise<void> {
   // Unit tests share nothing and may run beside each other; the others share the kernel's cgroups and the clock.
   const lanes = tier === "unit" ? availableParallelism() : 1;
   const queue = [...files];
-  await Promise.all(Array.from({ length: lanes }, async () => {
-    for (let file = queue.shift(); file !== undefined; file = queue.shift()) await runFile(tier, file);
-  }));
-  console.log(`   ${tier}: ${total.passed - before.passed} passed, ${total.failed - before.failed} failed, ${total.skipped - before.skipped} skipped in ${files.length} files`);
+  await Promise.all(
+    Array.from({ length: lanes }, async () => {
+      for (let file = queue.shift(); file !== undefined; file = queue.shift()) await runFile(tier, file);
+    }),
+  );
+  console.log(
+    `   ${tier}: ${total.passed - before.passed} passed, ${total.failed - before.failed} failed, ${total.skipped - before.skipped} skipped in ${files.length} files`,
+  );
 }
 
 async function runChecks(): Promise<void> {
@@ -67,7 +71,8 @@ async function runChecks(): Promise<void> {
 
 async function runFile(tier: Tier, file: string): Promise<void> {
   const test: [string, ...string[]] = [process.execPath, "--test", "--test-reporter=tap", file];
-  const command: [string, ...string[]] = tier === "unit" ? test : ["unshare", "-n", "-m", "--propagation", "private", "sh", "-c", freshNamespaces, "sh", ...test];
+  const command: [string, ...string[]] =
+    tier === "unit" ? test : ["unshare", "-n", "-m", "--propagation", "private", "sh", "-c", freshNamespaces, "sh", ...test];
   const { output, ok, seconds } = await runStep(file, command, { deadlineMs: 600_000 });
   const tap = readTap(output);
   const skips = tap.skipped.map((skip) => ({ ...skip, allowed: allowedSkips.find((a) => a.file === file && a.test === skip.test) }));
@@ -77,10 +82,15 @@ async function runFile(tier: Tier, file: string): Promise<void> {
   total.skipped += skips.length - unlisted.length;
   total.failed += broken;
   console.log(`${broken === 0 ? "ok    " : "FAILED"} ${file}  ${tap.passed} passed  ${seconds.toFixed(1)} s`);
-  for (const { test: name, allowed, reason } of skips) console.log(`       skipped: ${name}: ${allowed?.feature ?? `not on test/allowed-skips.json (${reason})`}`);
+  for (const { test: name, allowed, reason } of skips)
+    console.log(`       skipped: ${name}: ${allowed?.feature ?? `not on test/allowed-skips.json (${reason})`}`);
   if (tap.failed > 0 || !ok || !tap.complete) console.log(wordsOf(tap, output));
 }
 
 function wordsOf(tap: TapResult, output: string): string {
-  return (tap.failures.length > 0 ? tap.failures.join("\n") : output).trimEnd().split("\n").map((line) => `       ${line}`).join("\n");
+  return (tap.failures.length > 0 ? tap.failures.join("\n") : output)
+    .trimEnd()
+    .split("\n")
+    .map((line) => `       ${line}`)
+    .join("\n");
 }

@@ -9,13 +9,14 @@ function answerOf<View>() {
   return <Schema extends z.ZodType>(name: string, schema: Schema & Describes<View, Schema>): AnswerShape<View> => ({ name, schema });
 }
 
-type Describes<View, Schema extends z.ZodType> = View extends z.output<Schema>
-  ? [keyof View] extends [keyof z.output<Schema>]
-    ? [keyof z.output<Schema>] extends [keyof View]
-      ? unknown
+type Describes<View, Schema extends z.ZodType> =
+  View extends z.output<Schema>
+    ? [keyof View] extends [keyof z.output<Schema>]
+      ? [keyof z.output<Schema>] extends [keyof View]
+        ? unknown
+        : never
       : never
-    : never
-  : never;
+    : never;
 
 /** An answer whose type is inferred from its schema. */
 function answer<Schema extends z.ZodType>(name: string, schema: Schema): AnswerShape<z.output<Schema>> {
@@ -72,8 +73,19 @@ const publishSchema = z.strictObject({
   guestPort: count,
 });
 
-const exitSchema = z.strictObject({ code: z.number().int(), signal: text.optional(), oomKilled: z.boolean(), at: text, lastLines: z.array(text) });
-const limitsSchema = z.strictObject({ memoryBytes: count.optional(), cpuShares: count.optional(), cpus: z.number().optional(), pids: count.optional() });
+const exitSchema = z.strictObject({
+  code: z.number().int(),
+  signal: text.optional(),
+  oomKilled: z.boolean(),
+  at: text,
+  lastLines: z.array(text),
+});
+const limitsSchema = z.strictObject({
+  memoryBytes: count.optional(),
+  cpuShares: count.optional(),
+  cpus: z.number().optional(),
+  pids: count.optional(),
+});
 
 export const guest = answerOf<GuestView>()(
   "Guest",
@@ -105,7 +117,12 @@ export const event = answerOf<EventView>()(
 
 export const why = answerOf<WhyView>()(
   "Why",
-  z.strictObject({ verdict: z.enum(["allow", "deny"]), reason: text, rule: text, path: z.array(z.strictObject({ step: text, result: text })) }),
+  z.strictObject({
+    verdict: z.enum(["allow", "deny"]),
+    reason: text,
+    rule: text,
+    path: z.array(z.strictObject({ step: text, result: text })),
+  }),
 );
 
 export const health = answer("Health", z.strictObject({ status: z.literal("ok") }));
@@ -151,9 +168,18 @@ export const setting = answer(
   }),
 );
 
-export const settings = answer("Settings", z.strictObject({ file: text.optional(), settings: z.array(setting.schema as z.ZodType<Setting>) }));
+export const settings = answer(
+  "Settings",
+  z.strictObject({ file: text.optional(), settings: z.array(setting.schema as z.ZodType<Setting>) }),
+);
 
-export type Setting = { key: string; value: unknown; source: "default" | "file" | "flag" | "environment"; summary?: string; restartNeeded?: boolean };
+export type Setting = {
+  key: string;
+  value: unknown;
+  source: "default" | "file" | "flag" | "environment";
+  summary?: string;
+  restartNeeded?: boolean;
+};
 
 const outcome = z.enum(["ok", "warn", "fail", "skip"]);
 
@@ -162,7 +188,9 @@ export const diagnosis = answer(
   z.strictObject({
     /** False when something needed is broken. */
     ok: z.boolean(),
-    checks: z.array(z.strictObject({ name: text, ok: outcome, needed: z.boolean(), detail: text, remedy: text.optional(), fixed: text.optional() })),
+    checks: z.array(
+      z.strictObject({ name: text, ok: outcome, needed: z.boolean(), detail: text, remedy: text.optional(), fixed: text.optional() }),
+    ),
   }),
 );
 

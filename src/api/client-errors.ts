@@ -14,14 +14,22 @@ export function unreachableError(cause: unknown, socketPath: string): NexusError
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : undefined;
   switch (code) {
     case "ENOENT":
-      return failed(`no daemon: ${socketPath} does not exist`, "start it with `sudo nexus daemon start`, or name its socket with --socket or NEXUS_SOCKET", cause);
+      return failed(
+        `no daemon: ${socketPath} does not exist`,
+        "start it with `sudo nexus daemon start`, or name its socket with --socket or NEXUS_SOCKET",
+        cause,
+      );
     case "ECONNREFUSED":
       return failed(`no daemon: nothing listens on ${socketPath}`, "start it with `sudo nexus daemon start`", cause);
     case "EACCES":
     case "EPERM":
       return failed(`${socketPath} may not be opened by this user`, "use sudo, or join the group that owns the socket", cause);
     default:
-      return failed(`the daemon on ${socketPath} did not answer: ${cause instanceof Error ? cause.message : String(cause)}`, "see its log, or `nexus daemon status`", cause);
+      return failed(
+        `the daemon on ${socketPath} did not answer: ${cause instanceof Error ? cause.message : String(cause)}`,
+        "see its log, or `nexus daemon status`",
+        cause,
+      );
   }
 }
 

@@ -10,7 +10,8 @@ import { NexusError } from "../base/errors.ts";
 /** What a caller may give with every call. `timeoutMs` is until the answer is complete; streams have none. */
 export type CallOptions = { signal?: AbortSignal; timeoutMs?: number };
 
-type Given<Id extends OperationId> = Record<string, never> extends Asked<Id> ? [asked?: Asked<Id>, options?: CallOptions] : [asked: Asked<Id>, options?: CallOptions];
+type Given<Id extends OperationId> =
+  Record<string, never> extends Asked<Id> ? [asked?: Asked<Id>, options?: CallOptions] : [asked: Asked<Id>, options?: CallOptions];
 
 export type Client = {
   /** @throws NexusError as the daemon raised it, or daemon-unreachable */
@@ -32,14 +33,22 @@ export function openClient(socketPath: string): Client {
   const http = process.getBuiltinModule("node:http");
   const agent: Agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
 
-  function send(id: OperationId, asked: AnyAsked, extra: { headers?: Record<string, string>; signal?: AbortSignal | undefined }): Promise<IncomingMessage> {
+  function send(
+    id: OperationId,
+    asked: AnyAsked,
+    extra: { headers?: Record<string, string>; signal?: AbortSignal | undefined },
+  ): Promise<IncomingMessage> {
     const body = asked?.body === undefined ? undefined : JSON.stringify(asked.body);
     const request: ClientRequest = http.request({
       socketPath,
       agent,
       method: operationOf(id).method,
       path: pathOf(id, asked),
-      headers: { host: "nexus", ...(body === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(body) }), ...extra.headers },
+      headers: {
+        host: "nexus",
+        ...(body === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(body) }),
+        ...extra.headers,
+      },
       ...(extra.signal === undefined ? {} : { signal: extra.signal }),
     });
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
@@ -49,7 +58,11 @@ export function openClient(socketPath: string): Client {
     return promise;
   }
 
-  async function open(id: OperationId, asked: AnyAsked, extra: { headers?: Record<string, string>; signal?: AbortSignal | undefined }): Promise<IncomingMessage> {
+  async function open(
+    id: OperationId,
+    asked: AnyAsked,
+    extra: { headers?: Record<string, string>; signal?: AbortSignal | undefined },
+  ): Promise<IncomingMessage> {
     const response = await send(id, asked, extra);
     if ((response.statusCode ?? 500) >= 400) throw errorFromBody(await json(response), response.statusCode ?? 500);
     return response;
@@ -93,7 +106,9 @@ async function* eventsOf(response: IncomingMessage): AsyncGenerator<unknown> {
 }
 
 function pathOf(id: OperationId, asked: AnyAsked): string {
-  const path = operationOf(id).path.replace(/\{(\w+)\}/g, (_whole, name: string) => encodeURIComponent(String(asked?.params?.[name] ?? "")));
+  const path = operationOf(id).path.replace(/\{(\w+)\}/g, (_whole, name: string) =>
+    encodeURIComponent(String(asked?.params?.[name] ?? "")),
+  );
   const query = new URLSearchParams();
   for (const [key, value] of Object.entries(asked?.query ?? {})) if (value !== undefined) query.set(key, String(value));
   return query.size === 0 ? path : `${path}?${query.toString()}`;
@@ -105,7 +120,9 @@ async function json(response: IncomingMessage): Promise<unknown> {
   try {
     return JSON.parse(Buffer.concat(chunks).toString("utf8")) as unknown;
   } catch {
-    throw new NexusError("internal", `the daemon answered ${response.statusCode} without JSON`, { hint: "is another program serving this socket?" });
+    throw new NexusError("internal", `the daemon answered ${response.statusCode} without JSON`, {
+      hint: "is another program serving this socket?",
+    });
   }
 }
 

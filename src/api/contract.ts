@@ -43,7 +43,9 @@ type Optional<Key extends string, Value> = [Value] extends [undefined]
 export type Answer<Id extends OperationId> = Routes[Id]["answer"] extends AnswerShape<infer View> ? View : never;
 
 /** Ids by how they answer, so that the client offers each call only for operations it fits. */
-export type IdsAnswering<Kind extends string> = { [Id in OperationId]: (typeof operations)[Id]["answers"] extends Kind ? Id : never }[OperationId];
+export type IdsAnswering<Kind extends string> = {
+  [Id in OperationId]: (typeof operations)[Id]["answers"] extends Kind ? Id : never;
+}[OperationId];
 
 /** A command running inside a guest, as the guest's driver gives it. With a terminal, everything comes on stdout. */
 export type ExecSession = {

@@ -28,7 +28,9 @@ export async function execOver(to: { http: typeof Http; socketPath: string; path
     socket.on("error", () => {});
     resolve({ ...frameSocket(socket, head), destroy: () => socket.destroy() });
   });
-  call.on("response", (response) => reject(new NexusError("internal", `the daemon answered ${response.statusCode} instead of upgrading the connection`)));
+  call.on("response", (response) =>
+    reject(new NexusError("internal", `the daemon answered ${response.statusCode} instead of upgrading the connection`)),
+  );
   call.on("error", (error) => reject(unreachableError(error, to.socketPath)));
   call.end();
   const wire = await promise;
@@ -36,7 +38,11 @@ export async function execOver(to: { http: typeof Http; socketPath: string; path
   return { send: (frame) => wire.send(frame), finish: (write) => finish(wire, write, to.socketPath), close: () => wire.destroy() };
 }
 
-async function finish(wire: FrameSocket & { destroy(): void }, write: (stream: "stdout" | "stderr", bytes: Uint8Array) => Promise<void> | void, socketPath: string): Promise<number> {
+async function finish(
+  wire: FrameSocket & { destroy(): void },
+  write: (stream: "stdout" | "stderr", bytes: Uint8Array) => Promise<void> | void,
+  socketPath: string,
+): Promise<number> {
   try {
     for await (const frame of wire.frames()) {
       switch (frame.kind) {

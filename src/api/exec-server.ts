@@ -40,12 +40,17 @@ async function firstRequest(frames: AsyncIterator<Frame>): Promise<unknown> {
   const late = AbortSignal.timeout(requestDeadlineMs);
   const first = await Promise.race([frames.next(), once(late, "abort")]);
   if (Array.isArray(first)) throw new NexusError("timeout", "no request frame came on the exec connection");
-  if (first.done === true || first.value.kind !== "request") throw new NexusError("usage", "an exec connection starts with a request frame");
+  if (first.done === true || first.value.kind !== "request")
+    throw new NexusError("usage", "an exec connection starts with a request frame");
   return first.value.json;
 }
 
 /** What the caller sends. When it hangs up, the command gets what a closed terminal sends: SIGHUP. */
-async function takeInput(frames: AsyncIterator<Frame>, session: ExecSession, { log, ended }: { log: Log; ended: AbortSignal }): Promise<void> {
+async function takeInput(
+  frames: AsyncIterator<Frame>,
+  session: ExecSession,
+  { log, ended }: { log: Log; ended: AbortSignal },
+): Promise<void> {
   session.stdin.on("error", () => {});
   try {
     for (;;) {

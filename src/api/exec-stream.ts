@@ -23,12 +23,23 @@ export const execProtocol = "nexus-exec";
 /** The most one payload may have; longer writes are split. */
 export const framePayloadLimit = 1024 * 1024;
 
-const kinds = ["request", "stdin", "stdout", "stderr", "stdin-end", "resize", "signal", "exit", "error"] as const satisfies readonly FrameKind[];
+const kinds = [
+  "request",
+  "stdin",
+  "stdout",
+  "stderr",
+  "stdin-end",
+  "resize",
+  "signal",
+  "exit",
+  "error",
+] as const satisfies readonly FrameKind[];
 const headerBytes = 5;
 
 export function encodeFrame(frame: Frame): Uint8Array {
   const payload = encodePayload(frame);
-  if (payload.length > framePayloadLimit) throw new NexusError("too-large", `a frame of ${payload.length} bytes; at most ${framePayloadLimit}`);
+  if (payload.length > framePayloadLimit)
+    throw new NexusError("too-large", `a frame of ${payload.length} bytes; at most ${framePayloadLimit}`);
   const out = Buffer.allocUnsafe(headerBytes + payload.length);
   out.writeUInt8(kinds.indexOf(frame.kind), 0);
   out.writeUInt32BE(payload.length, 1);
@@ -49,7 +60,8 @@ export class FrameDecoder {
       const kind = kinds[this.#rest.readUInt8(at)];
       const length = this.#rest.readUInt32BE(at + 1);
       if (kind === undefined) throw new WireError("exec frame", `unknown type ${this.#rest[at]}`, at);
-      if (length > framePayloadLimit) throw new WireError("exec frame", `${length} bytes in one ${kind}; at most ${framePayloadLimit}`, at + 1);
+      if (length > framePayloadLimit)
+        throw new WireError("exec frame", `${length} bytes in one ${kind}; at most ${framePayloadLimit}`, at + 1);
       if (this.#rest.length - at - headerBytes < length) break;
       frames.push(decodePayload(kind, this.#rest.subarray(at + headerBytes, at + headerBytes + length)));
       at += headerBytes + length;

@@ -39,9 +39,12 @@ export function groupId(name: string, file = "/etc/group"): number | undefined {
 async function removeStale(path: string): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return;
-  if (!found.isSocket()) throw new NexusError("daemon-running", `${path} exists and is no socket`, { hint: "move it away or choose another --socket" });
+  if (!found.isSocket())
+    throw new NexusError("daemon-running", `${path} exists and is no socket`, { hint: "move it away or choose another --socket" });
   if (await answers(path)) {
-    throw new NexusError("daemon-running", `a daemon serves ${path} already`, { hint: "stop it with `nexus daemon stop`, or choose another --socket" });
+    throw new NexusError("daemon-running", `a daemon serves ${path} already`, {
+      hint: "stop it with `nexus daemon stop`, or choose another --socket",
+    });
   }
   // The name may have passed to a new daemon meanwhile; only the socket that was found dead may go.
   const now = lstatSync(path, { throwIfNoEntry: false });

@@ -17,7 +17,11 @@ export function openapiDocument(version: string): Json {
   }
   return {
     openapi: "3.1.0",
-    info: { title: "Nexus", version, description: "Served on the daemon's unix socket. The caller is known by its user id; there is no other login." },
+    info: {
+      title: "Nexus",
+      version,
+      description: "Served on the daemon's unix socket. The caller is known by its user id; there is no other login.",
+    },
     servers: [{ url: "http://localhost", description: "over the unix socket" }],
     paths,
     components: { schemas },
@@ -35,7 +39,10 @@ function describe(id: OperationId, operation: Operation, schemas: Record<string,
     ...(route.body === undefined ? {} : { requestBody: bodyOf(route.body, operation) }),
     responses: {
       ...successOf(route, operation, schemas),
-      default: { description: "An error", content: { "application/json": { schema: { type: "object", required: ["error"], properties: { error: ref("Error") } } } } },
+      default: {
+        description: "An error",
+        content: { "application/json": { schema: { type: "object", required: ["error"], properties: { error: ref("Error") } } } },
+      },
     },
   };
 }
@@ -43,7 +50,12 @@ function describe(id: OperationId, operation: Operation, schemas: Record<string,
 function parametersOf(place: "path" | "query", schema: z.ZodObject | undefined): Json[] {
   if (schema === undefined) return [];
   const { properties = {}, required = [] } = z.toJSONSchema(schema, { io: "input" });
-  return Object.entries(properties).map(([name, property]) => ({ name, in: place, required: place === "path" || required.includes(name), schema: property }));
+  return Object.entries(properties).map(([name, property]) => ({
+    name,
+    in: place,
+    required: place === "path" || required.includes(name),
+    schema: property,
+  }));
 }
 
 function bodyOf(schema: z.ZodType, operation: Operation): Json {
@@ -58,7 +70,9 @@ function successOf(route: Route, operation: Operation, schemas: Record<string, J
       return { [status]: { description: "Done", content: { "application/json": { schema: named(route.answer, schemas) } } } };
     case "progress": {
       const json = { schema: named(route.answer, schemas) };
-      const lines = { description: `Done. With Accept: ${ndjson}, status 200 and lines {"progress": …}, then {"result": …} or {"error": …}` };
+      const lines = {
+        description: `Done. With Accept: ${ndjson}, status 200 and lines {"progress": …}, then {"result": …} or {"error": …}`,
+      };
       return { [status]: { ...lines, content: { "application/json": json, [ndjson]: {} } } };
     }
     case "events":

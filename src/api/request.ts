@@ -48,7 +48,9 @@ export async function readBody(request: IncomingMessage): Promise<unknown> {
   if (size === 0) return undefined;
   const type = request.headers["content-type"] ?? "";
   if (!/^application\/json\s*(;|$)/i.test(type)) {
-    throw new NexusError("usage", `the body must be application/json, not ${type === "" ? "untyped" : type}`, { hint: "send Content-Type: application/json" });
+    throw new NexusError("usage", `the body must be application/json, not ${type === "" ? "untyped" : type}`, {
+      hint: "send Content-Type: application/json",
+    });
   }
   return parseJson(Buffer.concat(chunks));
 }

@@ -31,7 +31,12 @@ export function errorBodyOf(error: unknown, log: Log): ErrorBody {
     return { ...known.toBody(), message: [error.message, ...all].filter((line) => line !== "").join("\n") };
   }
   log.error({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) }, "a request met a defect");
-  return { code: "internal", message: `a defect in Nexus; the daemon's log has it as ${id}`, hint: "see the log of nexusd", details: { id } };
+  return {
+    code: "internal",
+    message: `a defect in Nexus; the daemon's log has it as ${id}`,
+    hint: "see the log of nexusd",
+    details: { id },
+  };
 }
 
 /** Sends what comes as it comes, no faster than the caller reads. An error after the first byte cuts the connection. */
@@ -45,7 +50,11 @@ export async function sendBytes(response: ServerResponse, chunks: AsyncIterable<
 }
 
 /** One JSON object per line; an error becomes the last line, `{"error": …}`. */
-export async function sendLines(response: ServerResponse, values: AsyncIterable<unknown>, { signal, log }: { signal: AbortSignal; log: Log }): Promise<void> {
+export async function sendLines(
+  response: ServerResponse,
+  values: AsyncIterable<unknown>,
+  { signal, log }: { signal: AbortSignal; log: Log },
+): Promise<void> {
   response.writeHead(200, { "content-type": ndjson });
   response.flushHeaders();
   try {

@@ -75,7 +75,11 @@ export const routes = {
 
   "config.show": { answer: answers.settings },
   "config.get": { params: z.strictObject({ key: z.string().min(1).max(128) }), answer: answers.setting },
-  "config.set": { params: z.strictObject({ key: z.string().min(1).max(128) }), body: z.strictObject({ value: z.unknown() }), answer: answers.setting },
+  "config.set": {
+    params: z.strictObject({ key: z.string().min(1).max(128) }),
+    body: z.strictObject({ value: z.unknown() }),
+    answer: answers.setting,
+  },
 
   "event.list": {
     query: z.strictObject({ since: z.number().int().min(0).default(0), follow: z.boolean().default(false) }),

@@ -32,7 +32,13 @@ export type ApiServer = {
   close(graceMs?: number): Promise<void>;
 };
 
-type Door = { options: ServerOptions; readers: Map<OperationId, RequestReader>; peers: WeakMap<Duplex, Peer>; closing: AbortController; upgraded: Set<Duplex> };
+type Door = {
+  options: ServerOptions;
+  readers: Map<OperationId, RequestReader>;
+  peers: WeakMap<Duplex, Peer>;
+  closing: AbortController;
+  upgraded: Set<Duplex>;
+};
 type AnyHandler = (input: unknown, context: Context) => Promise<unknown>;
 type Found = Extract<Match, { kind: "found" }>;
 
@@ -86,7 +92,8 @@ async function answer(door: Door, match: (method: string, path: string) => Match
       case "bytes":
         return await sendBytes(response, (await handler(input, context)) as AsyncIterable<Uint8Array>, context.signal);
       case "progress":
-        if (request.headers.accept?.includes(ndjson) === true) return await sendLines(response, withProgress(handler, input, context), context);
+        if (request.headers.accept?.includes(ndjson) === true)
+          return await sendLines(response, withProgress(handler, input, context), context);
         break;
       case "json":
         break;
@@ -98,7 +105,11 @@ async function answer(door: Door, match: (method: string, path: string) => Match
   }
 }
 
-async function upgrade(door: Door, match: (method: string, path: string) => Match, call: { request: IncomingMessage; socket: Duplex; head: Buffer }): Promise<void> {
+async function upgrade(
+  door: Door,
+  match: (method: string, path: string) => Match,
+  call: { request: IncomingMessage; socket: Duplex; head: Buffer },
+): Promise<void> {
   const { request, socket, head } = call;
   const { log } = door.options;
   try {
@@ -124,7 +135,12 @@ async function upgrade(door: Door, match: (method: string, path: string) => Matc
 }
 
 function refuse(response: ServerResponse, found: Exclude<Match, Found>, asked: string): void {
-  if (found.kind === "no-path") return sendError(response, { code: "not-found", message: `${asked} is no operation of this API`, hint: "GET /v1/openapi.json lists them" });
+  if (found.kind === "no-path")
+    return sendError(response, {
+      code: "not-found",
+      message: `${asked} is no operation of this API`,
+      hint: "GET /v1/openapi.json lists them",
+    });
   const allow = found.allow.join(", ");
   sendJson(response, 405, { error: { code: "usage", message: `${asked} is not possible; ${allow} is` } }, { allow });
 }

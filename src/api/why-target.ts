@@ -15,7 +15,11 @@ export const target = z
   .transform((text, context): WhyTarget => {
     const read = readTarget(text);
     if (read !== undefined) return read;
-    context.issues.push({ code: "custom", message: `"${text}" is not NAME:PORT or ADDRESS:PORT like web:80, 10.0.0.5:53 or [fd00::5]:80`, input: text });
+    context.issues.push({
+      code: "custom",
+      message: `"${text}" is not NAME:PORT or ADDRESS:PORT like web:80, 10.0.0.5:53 or [fd00::5]:80`,
+      input: text,
+    });
     return z.NEVER;
   });
 

@@ -12,7 +12,7 @@ export function bytesText(bytes: number): string {
 
 /** How long ago an ISO time was: 5s, 3m, 2h, 4d. */
 export function since(iso: string, now = Date.now()): string {
-  const seconds = Math.max(0, Math.round((now - Date.parse(iso)) / 1000));
+  const seconds = Math.max(0, Math.floor((now - Date.parse(iso)) / 1000));
   if (Number.isNaN(seconds)) return iso;
   if (seconds < 60) return `${seconds}s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)}m`;

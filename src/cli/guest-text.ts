@@ -33,7 +33,13 @@ export function guestFacts(g: GuestView): string {
     ["restarts", g.restarts === 0 ? undefined : `${g.restarts} (policy ${g.spec?.restart ?? "no"})`],
     ["limits", g.limits === undefined ? undefined : limitsText(g.limits)],
     ["namespace", g.netns],
-    ...g.attachments.map((a) => [`network ${a.network}`, `${a.addresses.join(", ")}  via ${a.gateways.join(", ") || "-"}  ${a.nic} ${a.mac}, mtu ${a.mtuBytes}, host side ${a.hostInterface}`] as const),
+    ...g.attachments.map(
+      (a) =>
+        [
+          `network ${a.network}`,
+          `${a.addresses.join(", ")}  via ${a.gateways.join(", ") || "-"}  ${a.nic} ${a.mac}, mtu ${a.mtuBytes}, host side ${a.hostInterface}`,
+        ] as const,
+    ),
     ["published", publishText(g.publish)],
     ["created", g.createdAt],
     ...(g.exit?.lastLines ?? []).map((line) => ["last words", line] as const),

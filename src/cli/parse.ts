@@ -132,14 +132,22 @@ function usage(command: Command, problem: string): NexusError {
 }
 
 function unknownFlag(written: string, place: FlagPlace): NexusError {
-  const meant = nearest(written, place.known.map((f) => `--${f.name}`));
+  const meant = nearest(
+    written,
+    place.known.map((f) => `--${f.name}`),
+  );
   const hint = meant === undefined ? `\`${place.where} --help\` lists its flags` : `did you mean ${meant}?`;
   return new NexusError("usage", `${place.where}: unknown flag ${written}`, { hint });
 }
 
 function unknownWord(path: string[], word: string, commands: readonly Command[]): NexusError {
   const siblings = commands.filter((c) => c.hidden !== true && c.path.split(" ").slice(0, path.length).join(" ") === path.join(" "));
-  const meant = nearest(word, siblings.map((c) => c.path.split(" ")[path.length] ?? ""));
+  const meant = nearest(
+    word,
+    siblings.map((c) => c.path.split(" ")[path.length] ?? ""),
+  );
   const where = ["nexus", ...path].join(" ");
-  return new NexusError("usage", `${where}: unknown command "${word}"`, { hint: meant === undefined ? `\`${where} --help\` lists them` : `did you mean \`${where} ${meant}\`?` });
+  return new NexusError("usage", `${where}: unknown command "${word}"`, {
+    hint: meant === undefined ? `\`${where} --help\` lists them` : `did you mean \`${where} ${meant}\`?`,
+  });
 }

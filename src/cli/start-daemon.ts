@@ -40,7 +40,9 @@ export async function startDaemon(start: DaemonStart): Promise<void> {
   child.unref();
   const how = ended ?? `did not open ${start.socketPath} in time`;
   const last = lastLines(logPath, 5);
-  throw new NexusError("daemon-unreachable", [`nexusd ${how}`, ...last].join("\n"), { hint: `its log is ${logPath}; \`nexusd\` in the foreground shows it as it happens` });
+  throw new NexusError("daemon-unreachable", [`nexusd ${how}`, ...last].join("\n"), {
+    hint: `its log is ${logPath}; \`nexusd\` in the foreground shows it as it happens`,
+  });
 }
 
 /** Whether something accepts connections on a unix socket. */
@@ -61,7 +63,11 @@ function launch(start: DaemonStart, logPath: string) {
   const log = openSync(logPath, "a", 0o640);
   try {
     const [program, ...fixed] = start.command ?? [join(import.meta.dirname, "../../nexusd")];
-    return spawn(program, [...fixed, "--socket", start.socketPath, ...start.args], { detached: true, cwd: "/", stdio: ["ignore", log, log] });
+    return spawn(program, [...fixed, "--socket", start.socketPath, ...start.args], {
+      detached: true,
+      cwd: "/",
+      stdio: ["ignore", log, log],
+    });
   } finally {
     closeSync(log);
   }

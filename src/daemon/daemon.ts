@@ -80,7 +80,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown }: Dae
   const guestsDirectory = join(places.stateDir, "guests");
   const driver = createOciDriver({ directory: join(places.stateDir, "runtime"), images, guestsDirectory });
   const guestPlan = (guest: Container): GuestPlan => planOf(guest, { world, domain: settings.config.dns.domain, guestsDirectory, netns: namespacePath(netnsName(guest.name)) });
-  const nodes: Nodes = stack.use(new Nodes({ guests, driver, chronicle, log, planOf: guestPlan, runtimeName: () => "oci" }));
+  const nodes: Nodes = stack.use(new Nodes({ guests, driver, chronicle, log, planOf: guestPlan, runtimeOf: (plan) => driver.runtimeOf(plan) }));
   const alongside = async () => {
     names.retry();
     await finishLeaving({ world, state, driver, guestPlan });

@@ -99,7 +99,7 @@ export function makeHandlers(r: Rooms): Handlers {
 
     "event.list": async ({ query }, { signal }) => r.chronicle.read({ ...query, signal }),
     "plan.preview": async ({ body }) => ({ steps: preview(body, r) }),
-    "plan.pending": async () => ({ steps: r.wiring.pending() }),
+    "plan.pending": async () => ({ steps: await r.wiring.pending() }),
     reconcile: async () => ({ steps: await r.reconciler.run("a request") }),
     doctor: async () => r.doctor(),
     shutdown: async () => {

@@ -22,7 +22,8 @@ export type NodesOptions = {
   chronicle: Chronicle;
   log: Log;
   planOf: (guest: Container) => GuestPlan;
-  runtimeName: () => string;
+  /** The program that runs a started node. */
+  runtimeOf: (plan: GuestPlan) => string | undefined;
 };
 
 /** The life of container nodes: one thing at a time for each, and state that says what is. */
@@ -151,7 +152,7 @@ export class Nodes implements AsyncDisposable {
     try {
       const status = await driver.start(planOf(guest));
       const startedAt = status.kind === "running" ? Date.parse(status.startedAt) : Date.now();
-      const running = guests.update(guest, { state: "running", startedAt, exit: undefined, problem: undefined, runtime: this.#o.runtimeName() }) as Container;
+      const running = guests.update(guest, { state: "running", startedAt, exit: undefined, problem: undefined, runtime: this.#o.runtimeOf(planOf(guest)) }) as Container;
       if (status.kind === "exited") {
         this.#ended(running, status.exit);
         return this.get(guest.name);

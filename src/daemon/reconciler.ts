@@ -72,7 +72,7 @@ export class Reconciler implements AsyncDisposable {
 
   async #reconcile(reason: string): Promise<string[]> {
     try {
-      const { done, leftovers } = this.#o.wiring.settle();
+      const { done, leftovers } = this.#o.wiring.settle(await this.#o.wiring.inspect());
       const swept = await this.#o.wiring.sweep(leftovers);
       await this.#o.alongside();
       const all = [...done, ...swept];

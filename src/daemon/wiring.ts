@@ -4,7 +4,7 @@ import type { IfName } from "../base/names.ts";
 import type { Cidr } from "../base/prefix.ts";
 import type { Host } from "../apply/host.ts";
 import { executeAll, executeEach, type Perform, performOn } from "../apply/execute.ts";
-import { nothingObserved, observe, readLinks, routedPrefixes, uplinkMtu } from "../apply/observe.ts";
+import { nothingObserved, observe, observeGuestSide, readLinks, routedPrefixes, uplinkMtu } from "../apply/observe.ts";
 import { writeSysctl, type SysctlPath } from "../kernel/sysctl.ts";
 import { listAddresses } from "../kernel/addresses.ts";
 import { getLink } from "../kernel/links.ts";
@@ -16,6 +16,7 @@ import { addElements, deleteElements, elementDelta } from "../plan/firewall/delt
 import { attachmentElements, networkElements, peersOf, publishElements, type SetElement } from "../plan/firewall/elements.ts";
 import { counterName } from "../plan/firewall/inet-table.ts";
 import { foreignBridge, isPrimary, plan, type Plan } from "../plan/plan.ts";
+import type { Observed } from "../plan/observed.ts";
 import type { NetworkRecord, PublishRecord } from "../plan/records.ts";
 import type { Step } from "../plan/steps.ts";
 import type { TakenPrefix } from "../plan/subnets.ts";
@@ -35,6 +36,9 @@ export type WiringOptions = {
   /** Pids of running guests by the name of their namespace. */
   residents: () => ReadonlyMap<string, number>;
 };
+
+/** Guests looked into before others get their turn: some two milliseconds. */
+const inspectedAtOnce = 16;
 
 /** The kernel's side of networks and attachments: small changes are planned for one object, everything else for the whole host. */
 export class Wiring {
@@ -94,7 +98,7 @@ export class Wiring {
 
   /** What making a network takes, in a world that has it already. */
   networkSteps(network: NetworkRow, world: World): Step[] {
-    const observed = observe(this.#o.host, { networks: [network], inspect: [], residents: new Map() });
+    const observed = observe(this.#o.host, { networks: [network], attachments: [], guestSides: new Map(), residents: new Map() });
     const alone = plan({ instance: world.instance, networks: [network], attachments: [], publishes: [], dormant: [] }, { ...observed, provenNamespaces: new Set() });
     const all = [...world.networks.values()];
     const others = all.filter((n) => n.name !== network.name);
@@ -139,14 +143,24 @@ export class Wiring {
   }
 
   /** What a reconcile would do now, as commands. */
-  pending(): string[] {
-    const { steps } = this.#compare();
+  async pending(): Promise<string[]> {
+    const { steps } = this.#compare(await this.inspect());
     return [...steps.networks, ...this.#keeper.plan(this.#o.world.desired()), ...steps.attachments, ...steps.leftovers].flatMap(explain);
   }
 
+  /** Looks inside every live guest's namespace, a few at a time: others get their turn in between. */
+  async inspect(): Promise<Observed["guestSides"]> {
+    const sides: Observed["guestSides"] = new Map();
+    for (const attachment of this.#o.world.desired().attachments) {
+      if (sides.size % inspectedAtOnce === inspectedAtOnce - 1) await new Promise((resolve) => setImmediate(resolve));
+      if (this.#o.world.live.has(attachment.guest)) sides.set(attachment.hostInterface, observeGuestSide(attachment));
+    }
+    return sides;
+  }
+
   /** Makes everything as it should be, at once; gives what was done. Links to delete are left to `sweep`. */
-  settle(): { done: string[]; leftovers: IfName[] } {
-    const { steps } = this.#compare();
+  settle(guestSides: Observed["guestSides"] = new Map()): { done: string[]; leftovers: IfName[] } {
+    const { steps } = this.#compare(guestSides);
     const firewall = this.#keeper.plan(this.#o.world.desired());
     const deletions = steps.leftovers.filter((s) => s.kind === "delete-link");
     const now = [...steps.networks, ...firewall, ...steps.attachments, ...steps.leftovers.filter((s) => s.kind !== "delete-link")];
@@ -213,10 +227,10 @@ export class Wiring {
       .map((chain) => `${chain.products.join(", ") || "another program"} (chain ${chain.family} ${chain.table} ${chain.name}, ${chain.end === undefined ? "policy drop" : `ends in ${chain.end}`})`);
   }
 
-  #compare(): { steps: Plan } {
+  #compare(guestSides: Observed["guestSides"]): { steps: Plan } {
     const { world, host } = this.#o;
     const desired = world.desired();
-    const observed = observe(host, { networks: desired.networks, inspect: desired.attachments, residents: this.#o.residents() });
+    const observed = observe(host, { networks: desired.networks, attachments: desired.attachments, guestSides, residents: this.#o.residents() });
     this.#uplinkMtuBytes = observed.uplinkMtuBytes;
     const steps = plan(desired, observed);
     this.problems.clear();

@@ -60,4 +60,3 @@ export type GuestDriver = {
   /** Ids this driver finds on the host that carry our mark, whether or not state knows them: for finding leftovers. */
   list(): Promise<string[]>;
 };
-

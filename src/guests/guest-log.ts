@@ -1,4 +1,16 @@
-import { closeSync, constants, copyFileSync, existsSync, fstatSync, openSync, readSync, renameSync, statSync, truncateSync, watch } from "node:fs";
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readSync,
+  renameSync,
+  statSync,
+  truncateSync,
+  watch,
+} from "node:fs";
 import { basename, dirname } from "node:path";
 
 /** A guest's output on disk: `log`, and older parts `log.1`, `log.2`, … after rotation. */
@@ -37,7 +49,9 @@ export async function* readLog(
   const changes = options.follow ? changesOf(path) : undefined;
   using _ = { [Symbol.dispose]: () => changes?.close() };
   let offset = sizeOf(path) ?? 0;
-  yield* options.tailLines === undefined ? pieces(path, 0, offset) : [tailBytes(path, options.tailLines, offset)].filter((bytes) => bytes.length > 0);
+  yield* options.tailLines === undefined
+    ? pieces(path, 0, offset)
+    : [tailBytes(path, options.tailLines, offset)].filter((bytes) => bytes.length > 0);
   while (changes !== undefined && !options.signal.aborted) {
     const over = options.ended?.() ?? false;
     const size = sizeOf(path) ?? 0;
@@ -84,7 +98,7 @@ function tailBytes(path: string, count: number, end = sizeOf(path) ?? 0): Buffer
 }
 
 function* pieces(path: string, from: number, to: number): Generator<Uint8Array> {
-  for (let at = from; at < to; ) {
+  for (let at = from; at < to;) {
     const piece = readRange(path, at, Math.min(to, at + pieceBytes));
     if (piece.length === 0) return;
     at += piece.length;

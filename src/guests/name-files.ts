@@ -30,7 +30,13 @@ function hostsText(plan: Pick<GuestPlan, "hosts">): string {
 /** resolv.conf(5): the C library reads three name servers and no more. */
 function resolvText(plan: { nameservers: readonly Ip[]; searchDomains: readonly string[] }): string {
   const search = plan.searchDomains.length === 0 ? "" : `search ${plan.searchDomains.join(" ")}\n`;
-  return search + plan.nameservers.slice(0, 3).map((address) => `nameserver ${address}\n`).join("");
+  return (
+    search +
+    plan.nameservers
+      .slice(0, 3)
+      .map((address) => `nameserver ${address}\n`)
+      .join("")
+  );
 }
 
 function writeInPlace(path: string, text: string): void {

@@ -37,7 +37,14 @@ export function writeOciConfig(input: OciInput): void {
     mounts: [...kernelMounts(input.cgroupVersion), ...nameFiles.map((name) => boundFile(join(layout.etc, name), `/etc/${name}`))],
     annotations: { [guestAnnotation]: plan.id },
     linux: {
-      namespaces: [{ type: "pid" }, { type: "mount" }, { type: "ipc" }, { type: "uts" }, { type: "cgroup" }, input.netns === undefined ? { type: "network" } : { type: "network", path: input.netns }],
+      namespaces: [
+        { type: "pid" },
+        { type: "mount" },
+        { type: "ipc" },
+        { type: "uts" },
+        { type: "cgroup" },
+        input.netns === undefined ? { type: "network" } : { type: "network", path: input.netns },
+      ],
       cgroupsPath: input.cgroupPath,
       resources: { devices: deviceRules },
       // Users other than root may ping and serve low ports as well.
@@ -57,7 +64,10 @@ export function execProcess(input: OciInput, request: ExecRequest): Record<strin
   return {
     ...own,
     args: request.command,
-    env: mergeEnv(own.env, Object.entries(request.env).map(([name, value]) => `${name}=${value}`)),
+    env: mergeEnv(
+      own.env,
+      Object.entries(request.env).map(([name, value]) => `${name}=${value}`),
+    ),
     cwd: request.cwd ?? own.cwd,
     terminal: size !== undefined,
     ...(size === undefined ? {} : { consoleSize: { width: size.columns, height: size.rows } }),
@@ -72,19 +82,34 @@ export function commandOf(image: ImageConfig, command: readonly string[]): strin
 function processOf({ plan, layout, image, sharedRoot }: OciInput) {
   const args = commandOf(image, plan.spec.command);
   if (args.length === 0) {
-    throw new NexusError("runtime-failed", `image ${plan.spec.image} has no command of its own and none was given`, { hint: `nexus node create ${plan.name} … -- COMMAND` });
+    throw new NexusError("runtime-failed", `image ${plan.spec.image} has no command of its own and none was given`, {
+      hint: `nexus node create ${plan.name} … -- COMMAND`,
+    });
   }
   const user = resolveUser(sharedRoot ?? layout.rootfs, image.user);
-  const base = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", `HOME=${user.home}`, "TERM=xterm", "container=nexus", `HOSTNAME=${plan.hostname}`];
+  const base = [
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    `HOME=${user.home}`,
+    "TERM=xterm",
+    "container=nexus",
+    `HOSTNAME=${plan.hostname}`,
+  ];
   const capabilities = guestCapabilities;
   return {
     user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
     args,
-    env: mergeEnv(base, image.env, Object.entries(plan.spec.env).map(([name, value]) => `${name}=${value}`)),
+    env: mergeEnv(
+      base,
+      image.env,
+      Object.entries(plan.spec.env).map(([name, value]) => `${name}=${value}`),
+    ),
     cwd: image.workingDirectory === "" ? "/" : image.workingDirectory,
     capabilities: { bounding: capabilities, permitted: capabilities, effective: capabilities, inheritable: [], ambient: [] },
     noNewPrivileges: true,
-    rlimits: [{ type: "RLIMIT_NOFILE", ...openFiles() }, { type: "RLIMIT_CORE", soft: 0, hard: 0 }],
+    rlimits: [
+      { type: "RLIMIT_NOFILE", ...openFiles() },
+      { type: "RLIMIT_CORE", soft: 0, hard: 0 },
+    ],
     oomScoreAdj: oomScore(),
   };
 }

@@ -19,9 +19,24 @@ export async function execIn(input: OciInput, runtime: RuntimeCommand, request: 
   const own = join(layout.directory, `exec-${randomUUID()}`);
   const files = { process: `${own}.json`, pid: `${own}.pid`, log: `${own}.log` };
   writeFileSync(files.process, JSON.stringify(execProcess(input, request)), { mode: 0o600 });
-  const call: Call = { files, command: (extra) => runtimeCall(runtime, [...runtimeArguments(layout, files.log), "exec", "--process", files.process, "--pid-file", files.pid, ...extra, plan.id]) };
+  const call: Call = {
+    files,
+    command: (extra) =>
+      runtimeCall(runtime, [
+        ...runtimeArguments(layout, files.log),
+        "exec",
+        "--process",
+        files.process,
+        "--pid-file",
+        files.pid,
+        ...extra,
+        plan.id,
+      ]),
+  };
   if (request.terminal === undefined) return withPipes(call);
-  return runtime.program === "runc" ? withForegroundTerminal(call, request.terminal) : withHandedTerminal(call, layout.directory, request.terminal);
+  return runtime.program === "runc"
+    ? withForegroundTerminal(call, request.terminal)
+    : withHandedTerminal(call, layout.directory, request.terminal);
 }
 
 type Size = { columns: number; rows: number };
@@ -71,7 +86,12 @@ function withForegroundTerminal(call: Call, size: Size): ExecSession {
   terminal.setRaw();
   terminal.resize(size.columns, size.rows);
   using peer = pty.peer;
-  const child = spawn(program, args, { stdio: [peer.number, peer.number, peer.number], cwd: "/", env: runtimeEnvironment(), detached: true });
+  const child = spawn(program, args, {
+    stdio: [peer.number, peer.number, peer.number],
+    cwd: "/",
+    env: runtimeEnvironment(),
+    detached: true,
+  });
   const exitCode = ended(child, call).then(({ code, said }) => {
     if (said !== "" && !terminal.stdout.writableEnded) terminal.stdout.write(`${said}\r\n`);
     return code;

@@ -5,7 +5,7 @@ import type { GuestExit } from "../spec/views.ts";
 import { watchDirectory } from "./directory-changes.ts";
 import { lastLines } from "./guest-log.ts";
 import { handOverMs, type Launch } from "./oci-launch.ts";
-import { findInit } from "./oci-process.ts";
+import { findInit, readPid } from "./oci-process.ts";
 import { readExit, supervisorPid } from "./supervisor.ts";
 
 type Ended = Pick<Launch, "layout" | "cgroups" | "cgroup">;
@@ -13,7 +13,7 @@ type Ended = Pick<Launch, "layout" | "cgroups" | "cgroup">;
 /**
  * How a guest ended that no longer runs. Waits, up to five seconds, for the runtime to hand over the exit status; 255 when
  * nobody is left who could (runtime and supervisor were killed). Seen once, it is kept: the same answer after a reboot.
- * Undefined when, against expectation, the guest runs.
+ * Undefined when it has not ended: it runs, or is still being started.
  */
 export async function exitOf(run: Ended): Promise<GuestExit | undefined> {
   const known = recall(run.layout.ended);
@@ -24,9 +24,18 @@ export async function exitOf(run: Ended): Promise<GuestExit | undefined> {
     if (findInit(run.layout.pid, run.cgroup) !== undefined) return undefined;
     await changes.next(20);
   }
+  // A start that takes its time has no process yet and no status: it has not ended.
+  if (readExit(run.layout) === undefined && supervisorPid(run.layout) !== undefined && readPid(run.layout.pid) === undefined)
+    return undefined;
   const { code, at } = readExit(run.layout) ?? { code: lostStatus, at: new Date().toISOString() };
   const signal = signalOf(code);
-  const exit: GuestExit = { code, ...(signal === undefined ? {} : { signal }), oomKilled: wasOomKilled(run, code), at, lastLines: lastLines(run.layout.log, 50) };
+  const exit: GuestExit = {
+    code,
+    ...(signal === undefined ? {} : { signal }),
+    oomKilled: wasOomKilled(run, code),
+    at,
+    lastLines: lastLines(run.layout.log, 50),
+  };
   writeFileSync(`${run.layout.ended}.new`, JSON.stringify(exit), { mode: 0o600 });
   renameSync(`${run.layout.ended}.new`, run.layout.ended);
   return exit;

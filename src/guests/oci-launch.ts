@@ -53,7 +53,9 @@ export async function launch(run: Launch): Promise<Launched> {
     const faults = await faultsOf(run, init.pid, changes);
     if (faults === "ended") return { kind: "ended", limits };
     if (faults.length === 0) return { kind: "running", init, limits };
-    throw new NexusError("runtime-failed", `container ${run.id} is not confined as asked: ${faults.join("; ")}`, { details: { runtime: run.runtime } });
+    throw new NexusError("runtime-failed", `container ${run.id} is not confined as asked: ${faults.join("; ")}`, {
+      details: { runtime: run.runtime },
+    });
   } catch (error) {
     await endRun(run);
     removeCgroup(run.cgroups, run.cgroup);
@@ -78,14 +80,16 @@ export async function endRun(run: Pick<Launch, "layout" | "cgroups" | "cgroup">)
 
 /** The words of the runtime about what went wrong, oldest first. */
 export function runtimeErrors(layout: OciLayout): string[] {
-  return textOf(layout.runtimeLog).split("\n").flatMap((line) => {
-    try {
-      const entry = JSON.parse(line) as { level?: unknown; msg?: unknown };
-      return (entry.level === "error" || entry.level === "fatal") && typeof entry.msg === "string" ? [entry.msg] : [];
-    } catch {
-      return [];
-    }
-  });
+  return textOf(layout.runtimeLog)
+    .split("\n")
+    .flatMap((line) => {
+      try {
+        const entry = JSON.parse(line) as { level?: unknown; msg?: unknown };
+        return (entry.level === "error" || entry.level === "fatal") && typeof entry.msg === "string" ? [entry.msg] : [];
+      } catch {
+        return [];
+      }
+    });
 }
 
 /** Arguments every call of the runtime for this container begins with. */
@@ -98,7 +102,8 @@ function runArguments({ id, layout }: Launch): string[] {
 }
 
 function clearRun({ layout }: Launch): void {
-  for (const path of [layout.exit, layout.pid, layout.supervisor, layout.runtimeLog, layout.ended, layout.killed]) rmSync(path, { force: true });
+  for (const path of [layout.exit, layout.pid, layout.supervisor, layout.runtimeLog, layout.ended, layout.killed])
+    rmSync(path, { force: true });
   rmSync(layout.runtimeState, { recursive: true, force: true });
   writeFileSync(layout.runtimeLog, "", { mode: 0o600 });
 }
@@ -119,7 +124,9 @@ async function untilUp(run: Launch, changes: DirectoryChanges): Promise<InitProc
       if (init !== undefined) return init;
     }
     if (performance.now() > end) {
-      throw new NexusError("timeout", `container ${run.id} was not up within ${run.deadlineMs} ms`, { details: { runtime: run.runtime, said: runtimeErrors(run.layout), output: lastLines(run.layout.log, 10) } });
+      throw new NexusError("timeout", `container ${run.id} was not up within ${run.deadlineMs} ms`, {
+        details: { runtime: run.runtime, said: runtimeErrors(run.layout), output: lastLines(run.layout.log, 10) },
+      });
     }
     // Between the pid file and the program's execve lie a millisecond or two, and nothing to wait on.
     await changes.next(pid === undefined ? 100 : 1);
@@ -130,10 +137,16 @@ function refusal(run: Launch, errors: string[]): NexusError {
   const words = errors.length > 0 ? errors.join("; ") : lastLines(run.layout.log, 5).join("; ") || "it said nothing";
   const details = { runtime: run.runtime, said: words };
   if (run.limits.memoryBytes !== undefined && memoryEvents(run.cgroups, run.cgroup).limitReached) {
-    return new NexusError("limit-refused", `a container cannot start within ${run.limits.memoryBytes} bytes of memory: ${words}`, { details, hint: "give it more memory" });
+    return new NexusError("limit-refused", `a container cannot start within ${run.limits.memoryBytes} bytes of memory: ${words}`, {
+      details,
+      hint: "give it more memory",
+    });
   }
   if (run.limits.pids !== undefined && pidsRefused(run.cgroups, run.cgroup) > 0) {
-    return new NexusError("limit-refused", `a container cannot start within ${run.limits.pids} processes: ${words}`, { details, hint: "allow it more processes" });
+    return new NexusError("limit-refused", `a container cannot start within ${run.limits.pids} processes: ${words}`, {
+      details,
+      hint: "allow it more processes",
+    });
   }
   return new NexusError("runtime-failed", `${run.runtime.program} refused container ${run.id}: ${words}`, { details });
 }
@@ -156,7 +169,9 @@ function limitFaults(run: Launch, pid: number): string[] {
     ...(run.limits.pids === undefined ? [] : (["pids"] as const)),
     ...(run.limits.cpuShares === undefined && run.limits.cpus === undefined ? [] : (["cpu"] as const)),
   ];
-  return controllers.filter((controller) => !isLimitedBy(run.cgroups, pid, { controller, path: run.cgroup })).map((controller) => `its ${controller} cgroup is not below ${run.cgroup}`);
+  return controllers
+    .filter((controller) => !isLimitedBy(run.cgroups, pid, { controller, path: run.cgroup }))
+    .map((controller) => `its ${controller} cgroup is not below ${run.cgroup}`);
 }
 
 function killSession(pid: number): void {

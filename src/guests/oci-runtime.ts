@@ -1,7 +1,19 @@
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { NexusError } from "../base/errors.ts";
+import { unreachable } from "../base/exhaustive.ts";
 import type { Name } from "../base/names.ts";
 import { type CgroupHost, controllerDirectory, removeCgroup } from "../kernel/cgroups.ts";
 import { watchDirectory } from "./directory-changes.ts";
@@ -71,7 +83,10 @@ export async function chooseRuntime(place: TrialPlace): Promise<RuntimeCommand> 
     }
     probes.push(probe);
   }
-  throw new NexusError("runtime-missing", `no OCI runtime works here: ${probes.map(probeSentence).join("; ")}`, { hint: "install crun or runc", details: { probes } });
+  throw new NexusError("runtime-missing", `no OCI runtime works here: ${probes.map(probeSentence).join("; ")}`, {
+    hint: "install crun or runc",
+    details: { probes },
+  });
 }
 
 /** Makes the next choice try again: to be called when a start failed for a reason that is the runtime's. */
@@ -88,23 +103,43 @@ export function probeSentence({ runtime, result }: RuntimeProbe): string {
       return `${name}: ${result.problem}`;
     case "absent":
       return `${name} is not installed`;
+    default:
+      return unreachable(result);
   }
 }
 
 async function tryRuntime(runtime: RuntimeCommand, place: TrialPlace): Promise<RuntimeProbe> {
   const program = programPath(runtime.program);
   if (program === undefined) return { runtime, result: { kind: "absent" } };
-  const version = spawnSync(program, ["--version"], { encoding: "utf8", env: runtimeEnvironment(), timeout: 5000 }).stdout?.split("\n", 1)[0] ?? "";
+  const version =
+    spawnSync(program, ["--version"], { encoding: "utf8", env: runtimeEnvironment(), timeout: 5000 }).stdout?.split("\n", 1)[0] ?? "";
   mkdirSync(place.directory, { recursive: true });
   const layout = layoutOf(mkdtempSync(join(place.directory, "trial-")));
   const id = `trial-${layout.directory.slice(-6)}`;
   const cgroup = `${place.cgroupParent}/${id}`;
-  const run = { id, layout, runtime, cgroups: place.cgroups, cgroup, limits: trialLimits(place.cgroups), netns: undefined, deadlineMs: 10_000 };
+  const run = {
+    id,
+    layout,
+    runtime,
+    cgroups: place.cgroups,
+    cgroup,
+    limits: trialLimits(place.cgroups),
+    netns: undefined,
+    deadlineMs: 10_000,
+  };
   const began = performance.now();
   try {
     const plan = trialPlan(id, layout.directory);
     writeNameFiles(layout.etc, plan);
-    writeOciConfig({ plan, layout, image: place.image.config, cgroupPath: containerCgroup(cgroup), cgroupVersion: cgroupVersion(place.cgroups), netns: undefined, sharedRoot: place.image.lower });
+    writeOciConfig({
+      plan,
+      layout,
+      image: place.image.config,
+      cgroupPath: containerCgroup(cgroup),
+      cgroupVersion: cgroupVersion(place.cgroups),
+      netns: undefined,
+      sharedRoot: place.image.lower,
+    });
     await launch(run);
     const milliseconds = performance.now() - began;
     const exit = await untilExit(layout);

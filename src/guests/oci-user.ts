@@ -20,7 +20,8 @@ export function resolveUser(root: string, text: string): ProcessUser {
   if (uid === undefined) throw noSuch("user", wanted, "/etc/passwd");
   const gid = groupPart === undefined ? (numberOf(account?.[3] ?? "") ?? 0) : groupNumber(groups, groupPart);
   // A group named explicitly replaces the whole set, as it does for login programs.
-  const additionalGids = groupPart !== undefined || account === undefined ? [] : membershipOf(groups, account[0] ?? "").filter((id) => id !== gid);
+  const additionalGids =
+    groupPart !== undefined || account === undefined ? [] : membershipOf(groups, account[0] ?? "").filter((id) => id !== gid);
   const home = account?.[5];
   return { uid, gid, additionalGids, home: home === undefined || home === "" ? "/" : home };
 }
@@ -51,12 +52,18 @@ function table(root: string, path: string): string[][] {
   try {
     const buffer = Buffer.alloc(Math.min(found.stat.size, 1 << 20));
     const length = readSync(fd, buffer, 0, buffer.length, 0);
-    return buffer.toString("utf8", 0, length).split("\n").filter((line) => line !== "" && !line.startsWith("#")).map((line) => line.split(":"));
+    return buffer
+      .toString("utf8", 0, length)
+      .split("\n")
+      .filter((line) => line !== "" && !line.startsWith("#"))
+      .map((line) => line.split(":"));
   } finally {
     closeSync(fd);
   }
 }
 
 function noSuch(kind: string, name: string, file: string): NexusError {
-  return new NexusError("runtime-failed", `the image has no ${kind} "${name}" in ${file}`, { hint: `use a number, or an image with that ${kind}` });
+  return new NexusError("runtime-failed", `the image has no ${kind} "${name}" in ${file}`, {
+    hint: `use a number, or an image with that ${kind}`,
+  });
 }

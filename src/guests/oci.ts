@@ -1,9 +1,9 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import type { Ip } from "../base/ip.ts";
 import { type ResourceLimits, readLimits } from "../kernel/cgroup-limits.ts";
-import { type CgroupHost, findCgroups, killCgroup, listCgroups, removeCgroup } from "../kernel/cgroups.ts";
+import { type CgroupHost, findCgroups, killCgroup, listCgroups, removeCgroup, removeEmptyCgroup } from "../kernel/cgroups.ts";
 import { isMounted, mountOverlay } from "../kernel/mounts.ts";
 import { Pidfd, waitForExit } from "../kernel/processes.ts";
 import type { NodeSpec } from "../spec/node.ts";
@@ -16,7 +16,15 @@ import { exitOf } from "./oci-exit.ts";
 import { containerCgroup, endRun, type Launch, launch } from "./oci-launch.ts";
 import { layoutOf, type OciLayout } from "./oci-layout.ts";
 import { findInit } from "./oci-process.ts";
-import { cgroupVersion, chooseRuntime, forgetRuntime, probeRuntimes, runtimeCandidates, type RuntimeProbe, type TrialPlace } from "./oci-runtime.ts";
+import {
+  cgroupVersion,
+  chooseRuntime,
+  forgetRuntime,
+  probeRuntimes,
+  runtimeCandidates,
+  type RuntimeProbe,
+  type TrialPlace,
+} from "./oci-runtime.ts";
 import { removeTree } from "./remove-tree.ts";
 import type { ImageSource, RootImage } from "./rootfs.ts";
 import type { RuntimeCommand } from "./supervisor.ts";
@@ -38,6 +46,8 @@ export type OciOptions = {
 export type OciDriver = GuestDriver & {
   /** Every runtime this host could use, tried. */
   probeRuntimes(): Promise<RuntimeProbe[]>;
+  /** The program that runs a started guest. */
+  runtimeOf(plan: GuestPlan): string | undefined;
   /** Changes the resolvers of a guest, also while it runs. */
   updateNameservers(plan: GuestPlan, nameservers: readonly Ip[], searchDomains: readonly string[]): void;
   /** To be called now and then; true when the guest's log was full and put aside. */
@@ -50,7 +60,13 @@ export function createOciDriver(options: OciOptions): OciDriver {
   const parent = options.cgroupParent ?? "/nexus";
   let chosen: Promise<RuntimeCommand> | undefined;
 
-  const trialPlace = async (): Promise<TrialPlace> => ({ directory: options.directory, cgroups, cgroupParent: parent, candidates: options.runtimes ?? runtimeCandidates(cgroups), image: await options.images.resolve("mini", () => undefined) });
+  const trialPlace = async (): Promise<TrialPlace> => ({
+    directory: options.directory,
+    cgroups,
+    cgroupParent: parent,
+    candidates: options.runtimes ?? runtimeCandidates(cgroups),
+    image: await options.images.resolve("mini", () => undefined),
+  });
   const runtime = (): Promise<RuntimeCommand> => {
     chosen ??= trialPlace().then(chooseRuntime);
     chosen.catch(() => (chosen = undefined));
@@ -59,7 +75,14 @@ export function createOciDriver(options: OciOptions): OciDriver {
   const place = (plan: GuestPlan) => ({ layout: layoutOf(plan.directory), cgroups, cgroup: `${parent}/${plan.id}` });
   const inputOf = (plan: GuestPlan, image: RootImage): OciInput => {
     const { layout, cgroup } = place(plan);
-    return { plan, layout, image: image.config, cgroupPath: containerCgroup(cgroup), cgroupVersion: cgroupVersion(cgroups), netns: plan.netns };
+    return {
+      plan,
+      layout,
+      image: image.config,
+      cgroupPath: containerCgroup(cgroup),
+      cgroupVersion: cgroupVersion(cgroups),
+      netns: plan.netns,
+    };
   };
   const observe: OciDriver["observe"] = async (plan) => {
     const run = place(plan);
@@ -93,7 +116,14 @@ export function createOciDriver(options: OciOptions): OciDriver {
       writeNameFiles(run.layout.etc, plan);
       writeOciConfig(inputOf(plan, image));
       const command = await runtime();
-      const launched = await launchOrForget({ ...run, id: plan.id, runtime: command, limits: limitsOf(plan.spec), netns: plan.netns, deadlineMs: options.startDeadlineMs ?? 15_000 });
+      const launched = await launchOrForget({
+        ...run,
+        id: plan.id,
+        runtime: command,
+        limits: limitsOf(plan.spec),
+        netns: plan.netns,
+        deadlineMs: options.startDeadlineMs ?? 15_000,
+      });
       if (launched.kind === "running") return { kind: "running", ...launched.init, limits: launched.limits };
       const exit = await exitOf(run);
       if (exit === undefined) throw new NexusError("internal", `container ${plan.id} both ended and runs`);
@@ -118,7 +148,8 @@ export function createOciDriver(options: OciOptions): OciDriver {
       const run = place(plan);
       const init = findInit(run.layout.pid, run.cgroup);
       using process = init === undefined ? undefined : Pidfd.open(init.pid);
-      if (process !== undefined && findInit(run.layout.pid, run.cgroup)?.pid === process.pid && process.signal(sigterm)) await endedWithin(process, graceMs);
+      if (process !== undefined && findInit(run.layout.pid, run.cgroup)?.pid === process.pid && process.signal(sigterm))
+        await endedWithin(process, graceMs);
       if (findInit(run.layout.pid, run.cgroup) !== undefined) writeFileSync(run.layout.killed, "");
       await endRun(run);
       await observe(plan);
@@ -129,6 +160,7 @@ export function createOciDriver(options: OciOptions): OciDriver {
       await endRun(run);
       await killCgroup(cgroups, run.cgroup);
       removeCgroup(cgroups, run.cgroup);
+      removeEmptyCgroup(cgroups, parent);
       await removeTree(plan.directory);
       options.images.release(plan.id);
     },
@@ -146,13 +178,16 @@ export function createOciDriver(options: OciOptions): OciDriver {
 
     async list() {
       const here = options.guestsDirectory;
-      const prepared = here === undefined || !existsSync(here) ? [] : readdirSync(here).filter((id) => existsSync(layoutOf(join(here, id)).image));
+      const prepared =
+        here === undefined || !existsSync(here) ? [] : readdirSync(here).filter((id) => existsSync(layoutOf(join(here, id)).image));
       return [...new Set([...listCgroups(cgroups, parent), ...prepared])].filter((id) => !id.startsWith("trial-")).toSorted();
     },
 
     async probeRuntimes() {
       return probeRuntimes(await trialPlace());
     },
+
+    runtimeOf: (plan) => startedWith(place(plan).layout)?.program,
 
     updateNameservers(plan, nameservers, searchDomains) {
       writeNameservers(place(plan).layout.etc, { nameservers, searchDomains });
@@ -166,9 +201,12 @@ export function createOciDriver(options: OciOptions): OciDriver {
     try {
       return await launch(run);
     } catch (error) {
+      rmSync(run.layout.started, { force: true });
       // Perhaps the host changed below a remembered choice: the next start tries the candidates again.
-      forgetRuntime(options.directory);
-      chosen = undefined;
+      if (!(error instanceof NexusError && error.code === "limit-refused")) {
+        forgetRuntime(options.directory);
+        chosen = undefined;
+      }
       throw error;
     }
   }

@@ -28,7 +28,9 @@ export async function removeTree(directory: string): Promise<void> {
 }
 
 function mountsBelow(directory: string): string[] {
-  return listMounts().map((mount) => mount.target).filter((target) => target === directory || target.startsWith(`${directory}/`));
+  return listMounts()
+    .map((mount) => mount.target)
+    .filter((target) => target === directory || target.startsWith(`${directory}/`));
 }
 
 function runRm(directory: string): Promise<void> {
@@ -37,6 +39,8 @@ function runRm(directory: string): Promise<void> {
     let said = "";
     child.stderr.on("data", (bytes: Buffer) => (said = (said + bytes.toString()).slice(0, 2000)));
     child.on("error", reject);
-    child.on("close", (code) => (code === 0 ? resolve() : reject(new NexusError("internal", `cannot remove ${directory}: ${said.trim()}`))));
+    child.on("close", (code) =>
+      code === 0 ? resolve() : reject(new NexusError("internal", `cannot remove ${directory}: ${said.trim()}`)),
+    );
   });
 }

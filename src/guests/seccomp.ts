@@ -99,7 +99,11 @@ const refused = `
 const conditional: SeccompRule[] = [
   // The flags of clone3 lie behind a pointer a filter cannot read; ENOSYS makes C libraries use clone, whose flags it can.
   { names: ["clone3"], action: "SCMP_ACT_ERRNO", errnoRet: enosys },
-  { names: ["clone", "unshare"], action: "SCMP_ACT_ALLOW", args: [{ index: 0, value: anyNamespace, valueTwo: 0, op: "SCMP_CMP_MASKED_EQ" }] },
+  {
+    names: ["clone", "unshare"],
+    action: "SCMP_ACT_ALLOW",
+    args: [{ index: 0, value: anyNamespace, valueTwo: 0, op: "SCMP_CMP_MASKED_EQ" }],
+  },
   ...namespaceFlags.map((flag): SeccompRule => ({
     names: ["clone", "unshare"],
     action: "SCMP_ACT_ERRNO",
@@ -107,9 +111,17 @@ const conditional: SeccompRule[] = [
     args: [{ index: 0, value: flag, valueTwo: flag, op: "SCMP_CMP_MASKED_EQ" }],
   })),
   // Only what programs talk with: packet sockets would forge frames, AF_VSOCK reaches the hypervisor, AF_ALG old kernel code.
-  ...socketFamilies.map((value): SeccompRule => ({ names: ["socket"], action: "SCMP_ACT_ALLOW", args: [{ index: 0, value, op: "SCMP_CMP_EQ" }] })),
+  ...socketFamilies.map((value): SeccompRule => ({
+    names: ["socket"],
+    action: "SCMP_ACT_ALLOW",
+    args: [{ index: 0, value, op: "SCMP_CMP_EQ" }],
+  })),
   // personality(2): Linux, 32-bit Linux, both without address randomisation, and asking what it is.
-  ...[0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff].map((value): SeccompRule => ({ names: ["personality"], action: "SCMP_ACT_ALLOW", args: [{ index: 0, value, op: "SCMP_CMP_EQ" }] })),
+  ...[0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff].map((value): SeccompRule => ({
+    names: ["personality"],
+    action: "SCMP_ACT_ALLOW",
+    args: [{ index: 0, value, op: "SCMP_CMP_EQ" }],
+  })),
 ];
 
 /** Only the machine's own instruction set: programs of another one (32-bit ones, too) are killed at their first call. */

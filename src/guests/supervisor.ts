@@ -13,7 +13,16 @@ export type RuntimeCommand = { program: string; cover?: string };
 export function supervise(layout: OciLayout, runtime: RuntimeCommand, args: readonly string[]): void {
   const log = openSync(layout.log, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW, 0o600);
   try {
-    const [program, ...words] = inView(runtime, ["/bin/sh", "-c", supervisorScript, "nexus-guest", layout.directory, runtime.cover ?? "", runtime.program, ...args]);
+    const [program, ...words] = inView(runtime, [
+      "/bin/sh",
+      "-c",
+      supervisorScript,
+      "nexus-guest",
+      layout.directory,
+      runtime.cover ?? "",
+      runtime.program,
+      ...args,
+    ]);
     const child = spawn(program, words, { detached: true, stdio: ["ignore", log, log], cwd: "/", env: runtimeEnvironment() });
     // A failed spawn shows as a supervisor that never wrote its number; the caller's deadline or exit file tells.
     child.on("error", () => undefined);

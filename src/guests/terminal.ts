@@ -43,7 +43,7 @@ export function terminalOf(fd: Fd): Terminal {
   // The last close of the other end reads as EIO here: that is how a terminal says "end".
   for (const event of ["error", "end", "close"]) stream.on(event, () => stdout.end());
   return {
-    stdin: stream as unknown as NodeJS.WritableStream,
+    stdin: stream,
     stdout,
     setRaw: () => void stream.setRawMode(true),
     resize(columns, rows) {

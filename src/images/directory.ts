@@ -13,12 +13,20 @@ export function directoryImage(path: string): RootImage {
     throw new NexusError("image-missing", `directory ${path} cannot be used: ${(error as NodeJS.ErrnoException).code}`, { cause: error });
   }
   if (!statSync(lower).isDirectory()) throw new NexusError("image-missing", `${path} is not a directory`);
-  if (lower === "/") throw new NexusError("image-missing", "the host's own root directory cannot be an image", { hint: "give a directory made for guests" });
+  if (lower === "/")
+    throw new NexusError("image-missing", "the host's own root directory cannot be an image", { hint: "give a directory made for guests" });
   if (!holdsPrograms(lower)) {
-    throw new NexusError("image-missing", `directory ${path} has nothing to run in bin, usr/bin, sbin or usr/sbin, nor at its top`, { hint: "unpack a root file system into it, for example with debootstrap" });
+    throw new NexusError("image-missing", `directory ${path} has nothing to run in bin, usr/bin, sbin or usr/sbin, nor at its top`, {
+      hint: "unpack a root file system into it, for example with debootstrap",
+    });
   }
   const key = createHash("sha256").update(lower).digest("hex").slice(0, 32);
-  return { reference: path, key: `directory:${key}`, lower, config: { entrypoint: [], command: idleCommand, env: [], workingDirectory: "/", user: "" } };
+  return {
+    reference: path,
+    key: `directory:${key}`,
+    lower,
+    config: { entrypoint: [], command: idleCommand, env: [], workingDirectory: "/", user: "" },
+  };
 }
 
 function holdsPrograms(root: string): boolean {

@@ -1,13 +1,30 @@
 import { createHash, type Hash } from "node:crypto";
 import { once } from "node:events";
 import {
-  chmodSync, closeSync, constants, createReadStream, lchownSync, linkSync, lstatSync, lutimesSync, mkdirSync, openSync, readdirSync, readlinkSync, rmSync, type Stats, symlinkSync, unlinkSync, writeSync,
+  chmodSync,
+  closeSync,
+  constants,
+  createReadStream,
+  lchownSync,
+  linkSync,
+  lstatSync,
+  lutimesSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  type Stats,
+  symlinkSync,
+  unlinkSync,
+  writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import { pipeline, type Readable } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { type Extract, extract, type Header } from "tar-stream";
 import { NexusError } from "../base/errors.ts";
+import { unreachable } from "../base/exhaustive.ts";
 
 export type Layer = { path: string; compression: "none" | "gzip" | "zstd"; /** Digest of the uncompressed archive. */ diffId: string };
 
@@ -44,7 +61,9 @@ export async function unpackLayer(layer: Layer, root: string, limits: LayerLimit
     stop.abort();
     tar.destroy();
     await feeding.catch(() => undefined);
-    throw error instanceof NexusError ? error : refused(`a layer cannot be unpacked: ${error instanceof Error ? error.message : String(error)}`, error);
+    throw error instanceof NexusError
+      ? error
+      : refused(`a layer cannot be unpacked: ${error instanceof Error ? error.message : String(error)}`, error);
   }
   const digest = `sha256:${hash.digest("hex")}`;
   if (digest !== layer.diffId) throw refused(`a layer unpacked to ${digest}, not ${layer.diffId}`);
@@ -117,7 +136,7 @@ class LayerTarget {
   #directory(parts: readonly string[], name: string): string {
     const done: string[] = [];
     const waiting = [...parts].reverse();
-    for (let links = 0; ; ) {
+    for (let links = 0; ;) {
       const part = waiting.pop();
       if (part === undefined) return join(this.#root, ...done);
       if (part === "..") {
@@ -128,8 +147,14 @@ class LayerTarget {
       const stat = statOf(path);
       if (stat?.isSymbolicLink() === true) {
         const target = readlinkSync(path);
-        if (target.startsWith("/") || ++links > 40) throw refused(`"${name}" leads through the link ${part} -> ${target}, which could point anywhere`);
-        waiting.push(...target.split("/").filter((piece) => piece !== "" && piece !== ".").reverse());
+        if (target.startsWith("/") || ++links > 40)
+          throw refused(`"${name}" leads through the link ${part} -> ${target}, which could point anywhere`);
+        waiting.push(
+          ...target
+            .split("/")
+            .filter((piece) => piece !== "" && piece !== ".")
+            .reverse(),
+        );
         continue;
       }
       if (stat !== undefined && !stat.isDirectory()) this.#makeRoom(path);
@@ -147,7 +172,7 @@ class LayerTarget {
     if (!stat.isDirectory()) return unlinkSync(path);
     rmSync(path, { recursive: true });
     // What was noted below it may soon lie behind a link that points elsewhere.
-    for (const known of [...this.#directoryTimes.keys()]) if (known === path || known.startsWith(`${path}/`)) this.#directoryTimes.delete(known);
+    for (const known of this.#directoryTimes.keys()) if (known === path || known.startsWith(`${path}/`)) this.#directoryTimes.delete(known);
   }
 
   #whiteout(parent: string, name: string, full: string): void {
@@ -169,7 +194,8 @@ class LayerTarget {
     const name = parts.pop();
     const source = name === undefined ? undefined : join(this.#directory(parts, header.name), name);
     const stat = source === undefined ? undefined : statOf(source);
-    if (source === undefined || stat === undefined || stat.isDirectory()) throw refused(`"${header.name}" is a hard link to ${header.linkname}, which is not there`);
+    if (source === undefined || stat === undefined || stat.isDirectory())
+      throw refused(`"${header.name}" is a hard link to ${header.linkname}, which is not there`);
     linkSync(source, path);
   }
 
@@ -187,7 +213,7 @@ class LayerTarget {
 async function writeContent(path: string, content: AsyncIterable<Buffer>): Promise<void> {
   const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
   try {
-    for await (const piece of content) for (let at = 0; at < piece.length; ) at += writeSync(fd, piece, at);
+    for await (const piece of content) for (let at = 0; at < piece.length;) at += writeSync(fd, piece, at);
   } finally {
     closeSync(fd);
   }
@@ -207,6 +233,8 @@ function unpacked(file: Readable, compression: Layer["compression"]): AsyncItera
       return pipeline(file, createGunzip(), ignoreHere);
     case "zstd":
       return pipeline(file, createZstdDecompress(), ignoreHere);
+    default:
+      return unreachable(compression);
   }
 }
 

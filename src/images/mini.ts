@@ -1,6 +1,17 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import { type ImageConfig, idleCommand } from "./image-config.ts";
@@ -36,8 +47,20 @@ export function buildMini(directory: string, busybox?: string): Mini {
 const layoutVersion = "1";
 
 const directories: [path: string, mode: number][] = [
-  ["bin", 0o755], ["dev", 0o755], ["etc", 0o755], ["home", 0o755], ["proc", 0o555], ["root", 0o700], ["run", 0o755], ["sys", 0o555],
-  ["tmp", 0o1777], ["usr", 0o755], ["usr/bin", 0o755], ["var", 0o755], ["var/log", 0o755], ["var/tmp", 0o1777],
+  ["bin", 0o755],
+  ["dev", 0o755],
+  ["etc", 0o755],
+  ["home", 0o755],
+  ["proc", 0o555],
+  ["root", 0o700],
+  ["run", 0o755],
+  ["sys", 0o555],
+  ["tmp", 0o1777],
+  ["usr", 0o755],
+  ["usr/bin", 0o755],
+  ["var", 0o755],
+  ["var/log", 0o755],
+  ["var/tmp", 0o1777],
 ];
 
 const files: Record<string, string> = {

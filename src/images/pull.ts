@@ -3,7 +3,16 @@ import { join } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import type { ImageConfig } from "./image-config.ts";
 import { unpackLayer } from "./layer.ts";
-import { choosePlatform, compressionOf, type Descriptor, type ImageConfigDocument, type ImageManifest, parseImageConfig, parseManifest, platformsOf } from "./manifest.ts";
+import {
+  choosePlatform,
+  compressionOf,
+  type Descriptor,
+  type ImageConfigDocument,
+  type ImageManifest,
+  parseImageConfig,
+  parseManifest,
+  platformsOf,
+} from "./manifest.ts";
 import { formatReference, type ImageReference } from "./reference.ts";
 import { Registry } from "./registry.ts";
 
@@ -24,15 +33,23 @@ const maxImageBytes = 16 * 2 ** 30;
 
 /** Fetches an image and unpacks it, or finds that its digest is here already. Call it under the store's lock. @throws NexusError `image-missing` */
 export async function pullImage(reference: ImageReference, options: PullOptions): Promise<PulledImage> {
-  const registry = new Registry(reference, { signal: options.signal, ...(options.credentialsFile === undefined ? {} : { credentialsFile: options.credentialsFile }) });
+  const registry = new Registry(reference, {
+    signal: options.signal,
+    ...(options.credentialsFile === undefined ? {} : { credentialsFile: options.credentialsFile }),
+  });
   options.progress(`looking up ${formatReference(reference)}`);
   const { digest, manifest } = await manifestFor(registry, reference);
   const bytes = manifest.layers.reduce((sum, layer) => sum + layer.size, 0);
-  if (bytes > maxImageBytes) throw new NexusError("too-large", `image ${formatReference(reference)} has ${bytes} bytes; at most ${maxImageBytes} are fetched`);
+  if (bytes > maxImageBytes)
+    throw new NexusError("too-large", `image ${formatReference(reference)} has ${bytes} bytes; at most ${maxImageBytes} are fetched`);
   const document = parseImageConfig(await registry.blob(manifest.config));
   const lower = join(options.directory, "unpacked", digest.replace(":", "-"));
   if (!existsSync(lower)) {
-    if (document.rootfs.diff_ids.length !== manifest.layers.length) throw new NexusError("image-missing", `image ${formatReference(reference)}: ${manifest.layers.length} layers, but ${document.rootfs.diff_ids.length} digests for them`);
+    if (document.rootfs.diff_ids.length !== manifest.layers.length)
+      throw new NexusError(
+        "image-missing",
+        `image ${formatReference(reference)}: ${manifest.layers.length} layers, but ${document.rootfs.diff_ids.length} digests for them`,
+      );
     await unpackAll({ registry, manifest, document, lower, total: bytes, name: formatReference(reference) }, options);
   }
   return { digest, lower, bytes, config: configOf(document) };
@@ -44,7 +61,10 @@ async function manifestFor(registry: Registry, reference: ImageReference): Promi
   if (parsed.kind === "manifest") return { digest: top.digest, manifest: parsed.manifest };
   const entry = choosePlatform(parsed.index, process.arch);
   if (entry === undefined) {
-    throw new NexusError("image-missing", `image ${formatReference(reference)} is not made for linux/${process.arch}, only for ${platformsOf(parsed.index).join(", ") || "nothing that is named"}`);
+    throw new NexusError(
+      "image-missing",
+      `image ${formatReference(reference)} is not made for linux/${process.arch}, only for ${platformsOf(parsed.index).join(", ") || "nothing that is named"}`,
+    );
   }
   const below = await registry.manifest(entry.digest);
   const inner = parseManifest(below.bytes);
@@ -75,7 +95,10 @@ async function unpackAll(image: Unpacking, options: PullOptions): Promise<void> 
         }
         options.onProgress?.({ reference: image.name, receivedBytes: received, totalBytes: image.total });
       });
-      const notes = await unpackLayer({ path, compression: compressionOf(layer.mediaType), diffId: image.document.rootfs.diff_ids[n] ?? "" }, root);
+      const notes = await unpackLayer(
+        { path, compression: compressionOf(layer.mediaType), diffId: image.document.rootfs.diff_ids[n] ?? "" },
+        root,
+      );
       for (const note of notes.slice(0, 20)) options.progress(note);
     }
     renameSync(root, image.lower);

@@ -20,7 +20,9 @@ const digestText = /^sha256:[0-9a-f]{64}$/;
  */
 export function parseReference(text: string): ImageReference {
   const fault = (problem: string): never => {
-    throw new NexusError("image-missing", `"${text}" is no image reference: ${problem}`, { hint: "like alpine:3.20, registry.example.org/team/app:1.0, or the path of a directory" });
+    throw new NexusError("image-missing", `"${text}" is no image reference: ${problem}`, {
+      hint: "like alpine:3.20, registry.example.org/team/app:1.0, or the path of a directory",
+    });
   };
   const [beforeDigest = "", digest, ...more] = text.split("@");
   if (more.length > 0) fault("it has more than one @");
@@ -53,7 +55,9 @@ function splitHost(name: string): { registry: string; path: string } {
   const slash = name.indexOf("/");
   const first = slash === -1 ? "" : name.slice(0, slash);
   if (first.includes(".") || first.includes(":") || first === "localhost") {
-    return first === "index.docker.io" ? { registry: "docker.io", path: name.slice(slash + 1) } : { registry: first, path: name.slice(slash + 1) };
+    return first === "index.docker.io"
+      ? { registry: "docker.io", path: name.slice(slash + 1) }
+      : { registry: first, path: name.slice(slash + 1) };
   }
   return { registry: "docker.io", path: slash === -1 ? `library/${name}` : name };
 }

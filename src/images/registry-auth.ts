@@ -22,7 +22,10 @@ export function parseChallenge(header: string): Challenge | undefined {
 }
 
 /** `user:password` in base64 for a registry, from the file other container tools log in to; undefined when it has none. */
-export function storedCredentials(registry: string, file: string = join(process.env.DOCKER_CONFIG ?? join(homedir(), ".docker"), "config.json")): string | undefined {
+export function storedCredentials(
+  registry: string,
+  file: string = join(process.env.DOCKER_CONFIG ?? join(homedir(), ".docker"), "config.json"),
+): string | undefined {
   let text: string;
   try {
     text = readFileSync(file, "utf8");
@@ -33,9 +36,15 @@ export function storedCredentials(registry: string, file: string = join(process.
   try {
     parsed = loginFile.parse(JSON.parse(text));
   } catch (error) {
-    throw new NexusError("image-missing", `${file} is not understood`, { cause: error, hint: "log in again with your container tool, or move the file away" });
+    throw new NexusError("image-missing", `${file} is not understood`, {
+      cause: error,
+      hint: "log in again with your container tool, or move the file away",
+    });
   }
-  const names = registry === "docker.io" ? ["https://index.docker.io/v1/", "docker.io", "index.docker.io", "registry-1.docker.io"] : [registry, `https://${registry}`, `https://${registry}/v1/`, `https://${registry}/v2/`];
+  const names =
+    registry === "docker.io"
+      ? ["https://index.docker.io/v1/", "docker.io", "index.docker.io", "registry-1.docker.io"]
+      : [registry, `https://${registry}`, `https://${registry}/v1/`, `https://${registry}/v2/`];
   for (const name of names) {
     const entry = parsed.auths?.[name];
     if (entry?.auth !== undefined && entry.auth !== "") return entry.auth;
@@ -45,13 +54,23 @@ export function storedCredentials(registry: string, file: string = join(process.
 }
 
 /** Fetches a token for pulling. @throws NexusError `image-missing` with the server's answer */
-export async function fetchToken(challenge: Extract<Challenge, { scheme: "bearer" }>, request: { scope: string; credentials: string | undefined; signal: AbortSignal }): Promise<string> {
+export async function fetchToken(
+  challenge: Extract<Challenge, { scheme: "bearer" }>,
+  request: { scope: string; credentials: string | undefined; signal: AbortSignal },
+): Promise<string> {
   const url = new URL(challenge.realm);
-  if (url.protocol !== "https:" && !isLoopbackHost(url.hostname)) throw new NexusError("image-missing", `the registry asks for a token from ${url.origin}, which is not encrypted`);
+  if (url.protocol !== "https:" && !isLoopbackHost(url.hostname))
+    throw new NexusError("image-missing", `the registry asks for a token from ${url.origin}, which is not encrypted`);
   if (challenge.service !== undefined) url.searchParams.set("service", challenge.service);
   url.searchParams.set("scope", challenge.scope ?? request.scope);
-  const response = await fetch(url, { signal: request.signal, headers: request.credentials === undefined ? {} : { authorization: `Basic ${request.credentials}` } });
-  if (!response.ok) throw new NexusError("image-missing", `${url.origin} refused a token: ${response.status}`, { hint: "log in to the registry, or check the image's name" });
+  const response = await fetch(url, {
+    signal: request.signal,
+    headers: request.credentials === undefined ? {} : { authorization: `Basic ${request.credentials}` },
+  });
+  if (!response.ok)
+    throw new NexusError("image-missing", `${url.origin} refused a token: ${response.status}`, {
+      hint: "log in to the registry, or check the image's name",
+    });
   const body = tokenAnswer.safeParse(await response.json().catch(() => undefined));
   const token = body.data?.token ?? body.data?.access_token;
   if (token === undefined) throw new NexusError("image-missing", `${url.origin} answered without a token`);
@@ -63,5 +82,9 @@ export function isLoopbackHost(host: string): boolean {
   return host === "localhost" || host === "::1" || host === "[::1]" || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
 }
 
-const loginFile = z.object({ auths: z.record(z.string(), z.object({ auth: z.string().optional(), username: z.string().optional(), password: z.string().optional() })).optional() });
+const loginFile = z.object({
+  auths: z
+    .record(z.string(), z.object({ auth: z.string().optional(), username: z.string().optional(), password: z.string().optional() }))
+    .optional(),
+});
 const tokenAnswer = z.object({ token: z.string().optional(), access_token: z.string().optional() });

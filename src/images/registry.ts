@@ -49,7 +49,8 @@ export class Registry {
     try {
       for await (const piece of response.body ?? []) {
         size += piece.length;
-        if (size > descriptor.size) throw this.#failed(`blob ${descriptor.digest} is longer than the ${descriptor.size} bytes it should have`);
+        if (size > descriptor.size)
+          throw this.#failed(`blob ${descriptor.digest} is longer than the ${descriptor.size} bytes it should have`);
         hash.update(piece);
         onBytes(piece.length);
         if (!file.write(piece)) await once(file, "drain", { signal: this.#signal });
@@ -59,7 +60,8 @@ export class Registry {
       await once(file, "close");
     }
     const digest = `sha256:${hash.digest("hex")}`;
-    if (digest !== descriptor.digest) throw this.#failed(`blob ${descriptor.digest} arrived as ${digest} (${size} of ${descriptor.size} bytes)`);
+    if (digest !== descriptor.digest)
+      throw this.#failed(`blob ${descriptor.digest} arrived as ${digest} (${size} of ${descriptor.size} bytes)`);
   }
 
   async #get(path: string, headers: Record<string, string>): Promise<Response> {
@@ -72,15 +74,20 @@ export class Registry {
     }
     if (response.ok) return response;
     const said = (await response.text().catch(() => "")).slice(0, 300);
-    if (response.status === 404) throw this.#failed(`the registry has no ${path.split("/", 1)[0]?.slice(0, -1)} ${path.slice(path.indexOf("/") + 1)}`);
-    if (response.status === 401 || response.status === 403) throw this.#failed(`the registry refused access (${response.status}): ${said}`, "log in to the registry, or check the image's name");
+    if (response.status === 404)
+      throw this.#failed(`the registry has no ${path.split("/", 1)[0]?.slice(0, -1)} ${path.slice(path.indexOf("/") + 1)}`);
+    if (response.status === 401 || response.status === 403)
+      throw this.#failed(`the registry refused access (${response.status}): ${said}`, "log in to the registry, or check the image's name");
     throw this.#failed(`${url.host} answered ${response.status}: ${said}`);
   }
 
   async #fetch(url: URL, headers: Record<string, string>): Promise<Response> {
     try {
       // Redirects go to storage hosts; fetch drops the authorization when it leaves the origin.
-      return await fetch(url, { signal: this.#signal, headers: { ...headers, ...(this.#authorization === undefined ? {} : { authorization: this.#authorization }) } });
+      return await fetch(url, {
+        signal: this.#signal,
+        headers: { ...headers, ...(this.#authorization === undefined ? {} : { authorization: this.#authorization }) },
+      });
     } catch (error) {
       this.#signal.throwIfAborted();
       const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
@@ -96,7 +103,10 @@ export class Registry {
       return `Bearer ${await fetchToken(challenge, { scope, credentials, signal: this.#signal })}`;
     }
     if (challenge?.scheme === "basic" && credentials !== undefined) return `Basic ${credentials}`;
-    throw this.#failed(challenge === undefined ? `the registry asks for an unknown kind of login: ${header}` : "the registry wants a login", "log in with a container tool: its stored login is used");
+    throw this.#failed(
+      challenge === undefined ? `the registry asks for an unknown kind of login: ${header}` : "the registry wants a login",
+      "log in with a container tool: its stored login is used",
+    );
   }
 
   async #small(response: Response, limit: number): Promise<Uint8Array> {

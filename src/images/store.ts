@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { NexusError } from "../base/errors.ts";
+import { waitForFileLock } from "../kernel/file-lock.ts";
 import { directoryImage } from "./directory.ts";
 import type { ImageConfig, RootImage } from "./image-config.ts";
-import { takeImageLock } from "./lock.ts";
 import { buildMini } from "./mini.ts";
 import { pullImage, type PullProgress } from "./pull.ts";
 import { formatReference, isDirectoryReference, parseReference } from "./reference.ts";
@@ -53,7 +53,11 @@ export class ImageStore {
   }
 
   /** Fetches an image anew; callers asking for the same one at the same time share one download. */
-  async pull(reference: string, progress: (line: string) => void = () => undefined, signal: AbortSignal = new AbortController().signal): Promise<RootImage> {
+  async pull(
+    reference: string,
+    progress: (line: string) => void = () => undefined,
+    signal: AbortSignal = new AbortController().signal,
+  ): Promise<RootImage> {
     const name = formatReference(parseReference(reference));
     const running = this.#pulls.get(name);
     if (running !== undefined) {
@@ -78,7 +82,8 @@ export class ImageStore {
     if (known === undefined) throw new NexusError("not-found", `image ${name} is not on this host`);
     const others = this.#tags().filter((tag) => tag.image.key === known.image.key && tag.name !== name);
     const users = this.#usersOf(known.image.key);
-    if (others.length === 0 && users.length > 0) throw new NexusError("in-use", `image ${name} is used by ${users.join(", ")}`, { details: { users } });
+    if (others.length === 0 && users.length > 0)
+      throw new NexusError("in-use", `image ${name} is used by ${users.join(", ")}`, { details: { users } });
     rmSync(this.#tagFile(name), { force: true });
     if (others.length > 0) return;
     // Renamed first, so that a crash half-way leaves rubbish but never half an image.
@@ -102,9 +107,18 @@ export class ImageStore {
   async #pull(reference: string, progress: (line: string) => void, signal: AbortSignal): Promise<RootImage> {
     const parsed = parseReference(reference);
     mkdirSync(this.#options.directory, { recursive: true, mode: 0o711 });
-    using _ = await takeImageLock(join(this.#options.directory, "lock"), { signal, onWait: () => progress("waiting for another process that fetches images") });
+    using _ = await waitForFileLock(join(this.#options.directory, "lock"), {
+      signal,
+      onWait: () => progress("waiting for another process that fetches images"),
+    });
     const { credentialsFile, onProgress } = this.#options;
-    const pulled = await pullImage(parsed, { directory: this.#options.directory, progress, signal, ...(credentialsFile === undefined ? {} : { credentialsFile }), ...(onProgress === undefined ? {} : { onProgress }) });
+    const pulled = await pullImage(parsed, {
+      directory: this.#options.directory,
+      progress,
+      signal,
+      ...(credentialsFile === undefined ? {} : { credentialsFile }),
+      ...(onProgress === undefined ? {} : { onProgress }),
+    });
     const image: RootImage = { reference: formatReference(parsed), key: pulled.digest, lower: pulled.lower, config: pulled.config };
     const tag: Tag = { name: image.reference, image, bytes: pulled.bytes, at: new Date().toISOString() };
     mkdirSync(this.#sub("tags"), { recursive: true });
@@ -126,7 +140,9 @@ export class ImageStore {
   }
 
   #usersOf(key: string): string[] {
-    return namesIn(this.#sub("holds")).filter((guest) => !guest.endsWith(".new") && readFileSync(join(this.#sub("holds"), guest), "utf8") === key);
+    return namesIn(this.#sub("holds")).filter(
+      (guest) => !guest.endsWith(".new") && readFileSync(join(this.#sub("holds"), guest), "utf8") === key,
+    );
   }
 
   #tagFile(name: string): string {

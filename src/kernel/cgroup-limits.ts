@@ -24,7 +24,11 @@ export function setLimits(host: CgroupHost, path: string, limits: ResourceLimits
   const kept = readLimits(host, path, limits);
   for (const key of Object.keys(limits) as (keyof ResourceLimits)[]) {
     if (!same(key, limits[key], kept[key])) {
-      throw new NexusError("limit-refused", `the kernel kept ${key} ${kept[key] ?? "unlimited"} instead of ${limits[key]} for cgroup ${path}`, { details: { asked: limits, kept } });
+      throw new NexusError(
+        "limit-refused",
+        `the kernel kept ${key} ${kept[key] ?? "unlimited"} instead of ${limits[key]} for cgroup ${path}`,
+        { details: { asked: limits, kept } },
+      );
     }
   }
   return kept;
@@ -95,7 +99,8 @@ function settingsOf(host: CgroupHost, path: string, limits: ResourceLimits): Set
     // Kernels without swap accounting lack these files; then swap cannot be limited, and mostly there is none.
     put("memory", "memory.memsw.limit_in_bytes", bytes, "memory.swap.max", "0", true);
   }
-  if (limits.cpuShares !== undefined) put("cpu", "cpu.shares", String(limits.cpuShares), "cpu.weight", String(weightOfShares(limits.cpuShares)));
+  if (limits.cpuShares !== undefined)
+    put("cpu", "cpu.shares", String(limits.cpuShares), "cpu.weight", String(weightOfShares(limits.cpuShares)));
   if (limits.cpus !== undefined) {
     const quota = quotaOf(limits.cpus);
     put("cpu", "cpu.cfs_period_us", String(periodMicroseconds), "cpu.max", `${quota} ${periodMicroseconds}`);
@@ -111,7 +116,10 @@ function apply(setting: Setting): void {
     writeFileSync(setting.file, setting.value, { flag: "r+" });
   } catch (error) {
     const errno = (error as NodeJS.ErrnoException).code ?? String(error);
-    throw new NexusError("limit-refused", `write ${setting.value} to ${setting.file}: ${errno}`, { cause: error, details: { ...setting, errno } });
+    throw new NexusError("limit-refused", `write ${setting.value} to ${setting.file}: ${errno}`, {
+      cause: error,
+      details: { ...setting, errno },
+    });
   }
 }
 
@@ -127,7 +135,10 @@ function readCpu(host: CgroupHost, path: string, asked: number | undefined): { s
   if (place.version === 1) {
     const quota = readNumber(place.directory, "cpu.cfs_quota_us");
     const period = readNumber(place.directory, "cpu.cfs_period_us") ?? periodMicroseconds;
-    return { shares: readNumber(place.directory, "cpu.shares"), cpus: quota === undefined || quota < 0 ? undefined : cpusOf(quota, period) };
+    return {
+      shares: readNumber(place.directory, "cpu.shares"),
+      cpus: quota === undefined || quota < 0 ? undefined : cpusOf(quota, period),
+    };
   }
   const weight = readNumber(place.directory, "cpu.weight");
   const [quota, period] = (readLine(place.directory, "cpu.max") ?? "max").split(" ");

@@ -35,11 +35,20 @@ export function findCgroups(mounts: readonly Mount[] = listMounts()): CgroupHost
     throw new NexusError("unsupported", "no cgroup tree is mounted", { hint: "mount cgroup2 on /sys/fs/cgroup" });
   }
   const mode = legacy.size === 0 ? "v2" : unified === undefined ? "v1" : "hybrid";
-  return { mode, unified, unifiedControllers: new Set(unified === undefined ? [] : words(readIfThere(join(unified, "cgroup.controllers")) ?? "")), legacy };
+  return {
+    mode,
+    unified,
+    unifiedControllers: new Set(unified === undefined ? [] : words(readIfThere(join(unified, "cgroup.controllers")) ?? "")),
+    legacy,
+  };
 }
 
 /** The directory in which a controller's files of a group are, and which version they speak; undefined when the host lacks the controller. */
-export function controllerDirectory(host: CgroupHost, controller: Controller, path: string): { version: 1 | 2; directory: string } | undefined {
+export function controllerDirectory(
+  host: CgroupHost,
+  controller: Controller,
+  path: string,
+): { version: 1 | 2; directory: string } | undefined {
   const legacy = host.legacy.get(controller);
   if (legacy !== undefined) return { version: 1, directory: join(legacy, path) };
   if (host.unified === undefined) return undefined;
@@ -109,8 +118,22 @@ export function removeCgroup(host: CgroupHost, path: string): void {
       } catch (error) {
         const code = (error as NodeJS.ErrnoException).code;
         if (code === "ENOENT") continue;
-        throw new NexusError("in-use", `cgroup ${directory} cannot be removed: ${code}`, { cause: error, details: { processes: cgroupProcesses(host, path) } });
+        throw new NexusError("in-use", `cgroup ${directory} cannot be removed: ${code}`, {
+          cause: error,
+          details: { processes: cgroupProcesses(host, path) },
+        });
       }
+    }
+  }
+}
+
+/** Removes the group from every tree in which nothing is left below it or in it. */
+export function removeEmptyCgroup(host: CgroupHost, path: string): void {
+  for (const tree of cgroupTrees(host)) {
+    try {
+      rmdirSync(join(tree, path));
+    } catch {
+      // In use, or not there: both are fine.
     }
   }
 }
@@ -127,7 +150,10 @@ export function createCgroup(host: CgroupHost, path: string, controllers: readon
   const onUnified: Controller[] = [];
   for (const controller of controllers) {
     const place = controllerDirectory(host, controller, path);
-    if (place === undefined) throw new NexusError("limit-refused", `this host has no ${controller} cgroup controller`, { hint: `boot with the ${controller} controller switched on` });
+    if (place === undefined)
+      throw new NexusError("limit-refused", `this host has no ${controller} cgroup controller`, {
+        hint: `boot with the ${controller} controller switched on`,
+      });
     if (place.version === 2) onUnified.push(controller);
     attempt(`make cgroup ${place.directory}`, () => mkdirSync(place.directory, { recursive: true }));
   }
@@ -145,7 +171,10 @@ export function memoryEvents(host: CgroupHost, path: string): { limitReached: bo
   const value = (name: string): string => readIfThere(join(place.directory, name)) ?? "";
   if (place.version === 1) {
     const limit = Number(value("memory.limit_in_bytes"));
-    return { limitReached: Number(value("memory.max_usage_in_bytes")) >= limit - 256 * 1024 && limit > 0, oomKills: numberAfter("oom_kill", value("memory.oom_control")) };
+    return {
+      limitReached: Number(value("memory.max_usage_in_bytes")) >= limit - 256 * 1024 && limit > 0,
+      oomKills: numberAfter("oom_kill", value("memory.oom_control")),
+    };
   }
   const events = value("memory.events");
   return { limitReached: numberAfter("max", events) > 0, oomKills: numberAfter("oom_kill", events) };
@@ -164,7 +193,8 @@ function enableBelow(root: string, path: string, controllers: readonly Controlle
     const file = join(directory, "cgroup.subtree_control");
     const there = new Set(words(readIfThere(file) ?? ""));
     const missing = controllers.filter((name) => !there.has(name));
-    if (missing.length > 0) attempt(`switch on ${missing.join(", ")} in ${file}`, () => writeFileSync(file, missing.map((name) => `+${name}`).join(" ")));
+    if (missing.length > 0)
+      attempt(`switch on ${missing.join(", ")} in ${file}`, () => writeFileSync(file, missing.map((name) => `+${name}`).join(" ")));
     directory = join(directory, part);
   }
 }
@@ -185,7 +215,9 @@ function subtree(directory: string): string[] {
 
 function childNames(directory: string): string[] {
   try {
-    return readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+    return readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name);
   } catch {
     return [];
   }
@@ -196,7 +228,25 @@ function isWithin(own: string, path: string): boolean {
 }
 
 function isTreeName(option: string): boolean {
-  return option.startsWith("name=") || ["cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "net_cls", "net_prio", "perf_event", "hugetlb", "rdma", "misc"].includes(option);
+  return (
+    option.startsWith("name=") ||
+    [
+      "cpu",
+      "cpuacct",
+      "cpuset",
+      "memory",
+      "devices",
+      "freezer",
+      "blkio",
+      "pids",
+      "net_cls",
+      "net_prio",
+      "perf_event",
+      "hugetlb",
+      "rdma",
+      "misc",
+    ].includes(option)
+  );
 }
 
 function numberAfter(key: string, text: string): number {

@@ -13,7 +13,7 @@ export type Inside = { path: string; stat: Stats | undefined };
 export function resolveInside(root: string, path: string, options: { lastLink?: "follow" | "keep" } = {}): Inside | undefined {
   const waiting = split(path).reverse();
   const done: string[] = [];
-  for (let links = 0; ; ) {
+  for (let links = 0; ;) {
     const part = waiting.pop();
     if (part === undefined) return { path: join(root, ...done), stat: statOf(join(root, ...done)) };
     if (part === "..") {

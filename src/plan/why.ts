@@ -48,11 +48,23 @@ class World {
   guestHolding(address: Ip): string | undefined {
     return this.desired.attachments.find((a) => a.addresses.includes(address))?.guest;
   }
+  /** A publish that a packet to this address of the host meets; any address when none is named. */
   published(q: WhyQuestion, address: Ip | undefined): PublishRecord | undefined {
     const { port } = q;
     if (port === undefined) return undefined;
-    const matches = (p: PublishRecord) => p.protocol === q.protocol && port >= p.hostPort && port <= (p.hostPortEnd ?? p.hostPort);
-    return this.desired.publishes.find((p) => matches(p) && (p.hostAddress === undefined || address === undefined || p.hostAddress === address));
+    const met = this.desired.publishes.filter((p) => p.protocol === q.protocol && port >= p.hostPort && port <= (p.hostPortEnd ?? p.hostPort) && leadsFrom(p, address));
+    return met.find((p) => !isLoopback(p.hostAddress)) ?? met[0];
+  }
+  /** The NIC by which a guest sends to an address: that of its network, else that of its default route. */
+  nicTowards(address: Ip, nics: readonly AttachmentRecord[]): AttachmentRecord | undefined {
+    const connected = nics.find((nic) => this.network(nic)?.subnets.some((s) => prefixContains(s.prefix, address)) === true);
+    return connected ?? nics.find((nic) => this.gatewayOf(nic, address) !== undefined);
+  }
+  /** The default gateway of that NIC for packets to an address. */
+  gatewayOf(attachment: AttachmentRecord, address: Ip): Ip | undefined {
+    const network = this.network(attachment);
+    if (network === undefined) return undefined;
+    return attachmentGateways({ attachment, network, primary: isPrimary(attachment, this.desired) }).find((g) => ipFamily(g) === ipFamily(address));
   }
   peered(a: NetworkRecord, b: NetworkRecord): boolean {
     return peersOf(a, this.desired.networks).includes(b);
@@ -66,56 +78,62 @@ function fromGuest(q: WhyQuestion, world: World): WhyView {
   path.push({ step: `guest ${q.from}`, result: nics.map((a) => `${a.addresses.join(", ")} on ${a.network}`).join("; ") });
   const address = targetAddress(q, world, nics);
   if (address === undefined) return deny(path, `${q.to} is no running guest and no address`, "no address");
-  if (address === "host") return guestToHost(q, world, { nics, path, address: q.hostAddresses.find((a) => ipFamily(a) === 4) });
+  if (isLoopback(address)) return deny(path, `${address} is the guest's own loopback: such a packet does not leave it`, "loopback address");
   path.push({ step: "destination", result: `${address}${describeHolder(address, world)}` });
-  if (q.hostAddresses.includes(address)) return guestToHost(q, world, { nics, path, address });
+  const nic = world.nicTowards(address, nics);
+  const source = nic && world.network(nic);
+  if (nic === undefined || source === undefined) return noRoute(world, { nics, path, address });
+  const at = { nic, source, path, address };
+  if (q.hostAddresses.includes(address)) return guestToHost(q, world, at);
   const target = world.networkHolding(address);
-  if (target === undefined) return guestToOutside(q, world, { nics, path, address });
-  const sameNetwork = nics.find((a) => a.network === target.name);
-  if (sameNetwork !== undefined) {
+  return target === undefined ? guestToOutside(q, world, at) : guestToGuest(world, { ...at, target });
+}
+
+type Sending = { nic: AttachmentRecord; source: NetworkRecord; path: Path; address: Ip };
+
+function noRoute(world: World, { nics, path, address }: { nics: AttachmentRecord[]; path: Path; address: Ip }): WhyView {
+  const internal = nics.every((a) => world.network(a)?.spec.internal === true);
+  return deny(path, internal ? "all its networks are internal, so it has no default route" : `it has no IPv${ipFamily(address)} default route`, `no route to ${address}`);
+}
+
+function guestToGuest(world: World, { nic, source, path, address, target }: Sending & { target: NetworkRecord }): WhyView {
+  if (source === target) {
+    if (nic.addresses.includes(address)) return allow(path, "it is the guest's own address", "does not leave the guest");
     if (target.spec.isolation === "guests") return deny(path, `network ${target.name} isolates its guests from each other`, "bridge port isolated");
     return holder(address, world) === undefined ? deny(path, `no running guest holds ${address}`, "no answer on the bridge") : allow(path, `both are on network ${target.name}`, "bridged");
   }
-  const source = nics.map((a) => world.network(a)).find((n) => n !== undefined);
-  const allowedBy = nics.map((a) => world.network(a)).find((n) => n !== undefined && world.peered(n, target));
-  if (allowedBy !== undefined) return allow(path, `networks ${allowedBy.name} and ${target.name} are peers`, "inet nexus forward peers");
-  if (source?.spec.internal === true) return deny(path, `network ${source.name} is internal`, "inet nexus forward from-internal");
+  path.push({ step: "route", result: `by the gateway of ${source.name}` });
+  if (world.peered(source, target)) {
+    if (target.spec.internal) return deny(path, `network ${target.name} is internal: its guests have no route back to ${source.name}`, "no default route");
+    return holder(address, world) === undefined ? deny(path, `no running guest holds ${address}`, "no answer on the bridge") : allow(path, `networks ${source.name} and ${target.name} are peers`, "inet nexus forward peers");
+  }
   if (target.spec.internal) return deny(path, `network ${target.name} is internal`, "inet nexus forward to-internal");
-  return deny(path, `networks ${source?.name} and ${target.name} are isolated; to allow it: nexus network set ${source?.name} --peer ${target.name}`, "inet nexus forward isolation");
+  return deny(path, `networks ${source.name} and ${target.name} are isolated; to allow it: nexus network set ${source.name} --peer ${target.name}`, "inet nexus forward isolation");
 }
 
-function guestToOutside(q: WhyQuestion, world: World, at: { nics: AttachmentRecord[]; path: Path; address: Ip }): WhyView {
-  for (const attachment of at.nics) {
-    const network = world.network(attachment);
-    if (network === undefined) continue;
-    const gateway = attachmentGateways({ attachment, network, primary: isPrimary(attachment, world.desired) }).find((g) => ipFamily(g) === ipFamily(at.address));
-    if (gateway === undefined) continue;
-    at.path.push({ step: "route", result: `default via ${gateway} on ${network.name}` });
-    addForeign(q, at.path);
-    if (!network.spec.nat) return allow(at.path, `routed without translation; ${at.address} needs a route back to ${network.subnets[0]?.prefix}`, "inet nexus forward (policy accept)");
-    return allow(at.path, `leaves as the host's address`, `inet nexus postrouting masquerade-${ipFamily(at.address)}`);
-  }
-  const internal = at.nics.every((a) => world.network(a)?.spec.internal === true);
-  return deny(at.path, internal ? `all its networks are internal, so it has no default route` : `it has no IPv${ipFamily(at.address)} default route`, `no route to ${at.address}`);
+function guestToOutside(q: WhyQuestion, world: World, { nic, source, path, address }: Sending): WhyView {
+  path.push({ step: "route", result: `default via ${world.gatewayOf(nic, address)} on ${source.name}` });
+  addForeign(q, path);
+  if (source.spec.nat) return allow(path, "leaves as the host's address", `inet nexus postrouting masquerade-${ipFamily(address)}`);
+  return allow(path, `routed without translation; ${address} needs a route back to ${source.subnets[0]?.prefix}`, "inet nexus forward (policy accept)");
 }
 
-function guestToHost(q: WhyQuestion, world: World, at: { nics: AttachmentRecord[]; path: Path; address: Ip | undefined }): WhyView {
-  const networks = at.nics.flatMap((a) => world.network(a) ?? []);
-  const publish = world.published(q, at.address);
+function guestToHost(q: WhyQuestion, world: World, { source, path, address }: Sending): WhyView {
+  const publish = world.published(q, address);
   if (publish !== undefined) {
-    const internal = networks.every((n) => n.spec.internal);
-    at.path.push({ step: "publish", result: `${q.protocol} port ${q.port} leads to guest ${publish.guest}, ${publish.targets.join(", ")}` });
-    if (internal) return deny(at.path, "its network is internal", "inet nexus forward from-internal");
-    return allow(at.path, "published ports are open to guests", "inet nexus forward published");
+    const target = publish.targets.map((t) => world.networkHolding(t)).find((n) => n !== undefined);
+    path.push({ step: "publish", result: `${q.protocol} port ${q.port} leads to guest ${publish.guest}, ${publish.targets.join(", ")}` });
+    if (source.spec.internal) return deny(path, "its network is internal", "inet nexus forward from-internal");
+    if (target === source && source.spec.isolation === "guests") return deny(path, `network ${source.name} isolates its guests from each other, published ports included`, "inet nexus forward apart");
+    return allow(path, "published ports are open to guests", "inet nexus forward published");
   }
-  const gatewayOf = world.desired.networks.find((n) => at.address !== undefined && n.subnets.some((s) => s.gateway === at.address));
-  if (gatewayOf !== undefined) {
-    const open = networks.find((n) => n === gatewayOf || world.peered(n, gatewayOf));
-    if (open === undefined) return deny(at.path, `${at.address} is the gateway of network ${gatewayOf.name}`, `inet nexus input other-gateway-${ipFamily(gatewayOf.subnets[0]?.gateway ?? at.nics[0]!.addresses[0]!)}`);
-    return allow(at.path, "it is a gateway the guest may use", "inet nexus input own-gateway");
+  const owner = world.desired.networks.find((n) => n.subnets.some((s) => s.gateway === address));
+  if (owner !== undefined) {
+    if (owner === source || world.peered(owner, source)) return allow(path, "it is a gateway the guest may use", `inet nexus input own-gateway-${ipFamily(address)}`);
+    return deny(path, `${address} is the gateway of network ${owner.name}`, `inet nexus input other-gateway-${ipFamily(address)}`);
   }
-  if (networks.every((n) => n.spec.internal)) return deny(at.path, "an internal network reaches only its own gateway", "inet nexus input internal");
-  return allow(at.path, "nexus does not filter guests' access to the host", "inet nexus input (policy accept)");
+  if (source.spec.internal) return deny(path, "an internal network reaches only its own gateway", "inet nexus input internal");
+  return allow(path, "nexus does not filter guests' access to the host", "inet nexus input (policy accept)");
 }
 
 function fromOutside(q: WhyQuestion, world: World): WhyView {
@@ -147,14 +165,26 @@ function toPublished(q: WhyQuestion, world: World, at: { path: Path; address: Ip
   const publish = world.published(q, at.address);
   if (publish === undefined) return deny(at.path, q.port === undefined ? "it is the host itself that answers" : `${q.protocol} port ${q.port} is not published; a process of the host may still answer`, "no element in inet nexus publish");
   at.path.push({ step: "publish", result: `to guest ${publish.guest}, ${publish.targets.join(", ")} port ${publish.guestPort + (q.port ?? 0) - publish.hostPort}` });
-  const loopback = publish.hostAddress?.startsWith("127.") === true || publish.hostAddress === "::1";
-  if (loopback && !at.local) return deny(at.path, `published on ${publish.hostAddress} only, which is not reachable from outside`, "loopback address");
+  if (isLoopback(publish.hostAddress) && !at.local) return deny(at.path, `published on ${publish.hostAddress} only, which is not reachable from outside`, "loopback address");
   if (!at.local) addForeign(q, at.path);
+  if (publish.hostAddress === "::1") return allow(at.path, "the port is published", "nexusd carries ::1 itself");
   return allow(at.path, "the port is published", `inet nexus publish (${publish.protocol} ${publish.hostPort})`);
 }
 
-function targetAddress(q: WhyQuestion, world: World, nics: AttachmentRecord[]): Ip | "host" | undefined {
-  if (q.to === "host") return "host";
+/** ::1 cannot be translated, so only what is published there by name is carried from it, and to either family. */
+function leadsFrom(publish: PublishRecord, address: Ip | undefined): boolean {
+  if (address === undefined) return true;
+  if (address === "::1") return publish.hostAddress === address;
+  return (publish.hostAddress ?? address) === address && publish.targets.some((t) => ipFamily(t) === ipFamily(address));
+}
+
+function isLoopback(address: Ip | undefined): boolean {
+  return address?.startsWith("127.") === true || address === "::1";
+}
+
+/** A guest knows the host by its gateway. */
+function targetAddress(q: WhyQuestion, world: World, nics: AttachmentRecord[]): Ip | undefined {
+  if (q.to === "host") return nics.flatMap((nic) => world.network(nic)?.subnets ?? [])[0]?.gateway;
   const literal = parseIp(q.to);
   if (literal !== undefined) return literal;
   const theirs = world.attachmentsOf(q.to);

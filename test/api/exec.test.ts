@@ -28,7 +28,7 @@ describe("exec frames", () => {
         const stream = Buffer.concat(frames.map(encodeFrame));
         const decoder = new FrameDecoder();
         const out: Frame[] = [];
-        for (let at = 0; at < stream.length; ) {
+        for (let at = 0; at < stream.length;) {
           const size = cuts.next().value ?? 1;
           out.push(...decoder.push(stream.subarray(at, at + size)));
           at += size;
@@ -150,7 +150,10 @@ describe("exec", { timeout: 20_000 }, () => {
 
   it("refuses other upgrades, and exec without one", async () => {
     await using daemon = await fakeDaemon();
-    for (const head of ["GET /v1/health HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: nexus-exec\r\n\r\n", "POST /v1/nodes/web/exec HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"]) {
+    for (const head of [
+      "GET /v1/health HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: nexus-exec\r\n\r\n",
+      "POST /v1/nodes/web/exec HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    ]) {
       const socket = connect(daemon.socketPath);
       socket.write(head);
       assert.match(await text(socket), /^HTTP\/1\.1 400 /);

@@ -8,7 +8,12 @@ import { NexusError } from "../../src/base/errors.ts";
 import { type Log, type LogFields, silentLog } from "../../src/base/log.ts";
 
 /** A door with nothing behind it: every handler refuses unless a test gives one. */
-export type FakeDaemon = AsyncDisposable & { socketPath: string; directory: string; logged: { fields: LogFields; message: string }[]; server: ApiServer };
+export type FakeDaemon = AsyncDisposable & {
+  socketPath: string;
+  directory: string;
+  logged: { fields: LogFields; message: string }[];
+  server: ApiServer;
+};
 
 export async function fakeDaemon(handlers: Partial<Handlers> = {}, peer: Peer = { uid: 0, gid: 0, pid: 1 }): Promise<FakeDaemon> {
   const directory = mkdtempSync(join(tmpdir(), "nexus-api-"));
@@ -38,7 +43,14 @@ function withRefusals(handlers: Partial<Handlers>): Handlers {
 
 /** A command that is a function from its streams to an exit code. */
 export function fakeSession(
-  run: (io: { stdin: PassThrough; stdout: PassThrough; stderr: PassThrough; signals: string[]; sizes: string[]; signalled: Promise<string> }) => Promise<number>,
+  run: (io: {
+    stdin: PassThrough;
+    stdout: PassThrough;
+    stderr: PassThrough;
+    signals: string[];
+    sizes: string[];
+    signalled: Promise<string>;
+  }) => Promise<number>,
 ): ExecSession & { signals: string[]; sizes: string[] } {
   const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
   const signals: string[] = [];

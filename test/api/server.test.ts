@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { tmpdir } from "node:os";
 import { once } from "node:events";
-import { describe, it } from "node:test";
+import { after, describe, it } from "node:test";
 import { text } from "node:stream/consumers";
 import { openClient } from "../../src/api/client.ts";
 import { openapiDocument } from "../../src/api/openapi.ts";
@@ -15,10 +15,18 @@ import { errorCatalogue, NexusError, SpecError } from "../../src/base/errors.ts"
 import { silentLog } from "../../src/base/log.ts";
 import { fakeDaemon } from "./fake-daemon.ts";
 
+const scratch = mkdtempSync(join(tmpdir(), "nexus-door-"));
+after(() => rmSync(scratch, { recursive: true, force: true }));
+
 type Raw = { status: number; headers: Record<string, string | string[] | undefined>; body: unknown };
 
 async function raw(socketPath: string, method: string, path: string, body?: string, headers: Record<string, string> = {}): Promise<Raw> {
-  const call = request({ socketPath, method, path, headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers } });
+  const call = request({
+    socketPath,
+    method,
+    path,
+    headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
+  });
   call.end(body);
   const [response] = await once(call, "response");
   const answer = await text(response);
@@ -37,7 +45,10 @@ describe("the door", () => {
       },
     });
     const client = openClient(daemon.socketPath);
-    await assert.rejects(client.call("node.stop", { params: { name: "web" }, query: { grace: 3 } }), (error: NexusError) => error.code === "wrong-state" && error.hint === "start it");
+    await assert.rejects(
+      client.call("node.stop", { params: { name: "web" }, query: { grace: 3 } }),
+      (error: NexusError) => error.code === "wrong-state" && error.hint === "start it",
+    );
     await assert.rejects(client.call("node.stop", { params: { name: "web" } }), codeOf("wrong-state"));
     assert.deepEqual(seen, [
       { params: { name: "web" }, query: { grace: 3 }, body: undefined },
@@ -52,9 +63,15 @@ describe("the door", () => {
     assert.equal(answer.status, 400);
     const { error } = answer.body as { error: { code: string; details: { problems: { path: string }[] } } };
     assert.equal(error.code, "spec-invalid");
-    assert.deepEqual(error.details.problems.map((p) => p.path).toSorted((a, b) => a.localeCompare(b)), ["colour", "mem", "name", "query.start", "query.x"]);
+    assert.deepEqual(
+      error.details.problems.map((p) => p.path).toSorted((a, b) => a.localeCompare(b)),
+      ["colour", "mem", "name", "query.start", "query.x"],
+    );
     const client = openClient(daemon.socketPath);
-    await assert.rejects(client.call("network.create", { body: { name: "A_" } }), (error) => error instanceof SpecError && error.problems.length === 1);
+    await assert.rejects(
+      client.call("network.create", { body: { name: "A_" } }),
+      (error) => error instanceof SpecError && error.problems.length === 1,
+    );
     client.close();
   });
 
@@ -91,7 +108,10 @@ describe("the door", () => {
     const client = openClient(daemon.socketPath);
     for (code of Object.keys(errorCatalogue) as (keyof typeof errorCatalogue)[]) {
       assert.equal((await raw(daemon.socketPath, "POST", "/v1/reconcile")).status, errorCatalogue[code].http);
-      await assert.rejects(client.call("reconcile"), (error: NexusError) => error.code === code && error.message === "said" && error.hint === "do" && error.details?.["a"] === 1);
+      await assert.rejects(
+        client.call("reconcile"),
+        (error: NexusError) => error.code === code && error.message === "said" && error.hint === "do" && error.details?.["a"] === 1,
+      );
     }
     client.close();
   });
@@ -168,7 +188,8 @@ describe("the door", () => {
     assert.deepEqual(finite, [1]);
     const leave = new AbortController();
     await assert.rejects(async () => {
-      for await (const event of await client.events("event.list", { query: { follow: true } }, { signal: leave.signal })) if (event.id === 1) leave.abort();
+      for await (const event of await client.events("event.list", { query: { follow: true } }, { signal: leave.signal }))
+        if (event.id === 1) leave.abort();
     });
     await ended.promise;
     client.close();
@@ -200,10 +221,7 @@ describe("the door", () => {
 
   it("closes with streams open and requests running", { timeout: 10_000 }, async () => {
     await using daemon = await fakeDaemon({
-      "event.list": async () =>
-        (async function* (): AsyncGenerator<never> {
-          await new Promise(() => {});
-        })(),
+      "event.list": async () => ({ [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}) }) }),
       reconcile: async (_input, { signal }) => {
         await once(signal, "abort");
         return { steps: ["done"] };
@@ -230,10 +248,13 @@ describe("the socket", () => {
   });
 
   it("replaces one that a dead daemon left, and no other", async () => {
-    const directory = mkdtempSync(join(tmpdir(), "nexus-socket-"));
+    const directory = mkdtempSync(join(scratch, "socket-"));
     const socketPath = join(directory, "s");
     const { spawnSync } = await import("node:child_process");
-    spawnSync(process.execPath, ["-e", `require("net").createServer().listen(${JSON.stringify(socketPath)}, () => process.kill(process.pid, "SIGKILL"))`]);
+    spawnSync(process.execPath, [
+      "-e",
+      `require("net").createServer().listen(${JSON.stringify(socketPath)}, () => process.kill(process.pid, "SIGKILL"))`,
+    ]);
     assert.ok(existsSync(socketPath));
     const server = await startServer({ ...options, socketPath });
     await assert.rejects(startServer({ ...options, socketPath }), codeOf("daemon-running"));
@@ -245,7 +266,7 @@ describe("the socket", () => {
   });
 
   it("refuses callers whose identity cannot be read", async () => {
-    const socketPath = join(mkdtempSync(join(tmpdir(), "nexus-socket-")), "s");
+    const socketPath = join(mkdtempSync(join(scratch, "socket-")), "s");
     const server = await startServer({ ...options, socketPath, peerOf: () => assert.fail("no credentials") });
     await assert.rejects(openClient(socketPath).call("health"), codeOf("daemon-unreachable"));
     await server.close();
@@ -253,11 +274,15 @@ describe("the socket", () => {
 
   it("gives the client a remedy when nobody is there", async () => {
     const missing = openClient("/nonexistent/nexus.sock").call("health");
-    await assert.rejects(missing, (error: NexusError) => error.code === "daemon-unreachable" && /does not exist/.test(error.message) && /daemon start/.test(error.hint ?? ""));
+    await assert.rejects(
+      missing,
+      (error: NexusError) =>
+        error.code === "daemon-unreachable" && /does not exist/.test(error.message) && /daemon start/.test(error.hint ?? ""),
+    );
   });
 
   it("lets the client give up in time on a daemon that hangs", async () => {
-    const socketPath = join(mkdtempSync(join(tmpdir(), "nexus-socket-")), "s");
+    const socketPath = join(mkdtempSync(join(scratch, "socket-")), "s");
     const mute = createServer(() => {}).listen(socketPath);
     await once(mute, "listening");
     const client = openClient(socketPath);
@@ -273,10 +298,16 @@ describe("OpenAPI", () => {
     const root = join(import.meta.dirname, "../..");
     const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
     const document = openapiDocument(version);
-    const ids = Object.values(document["paths"] as Record<string, Record<string, { operationId: string }>>).flatMap((path) => Object.values(path).map((o) => o.operationId));
+    const ids = Object.values(document["paths"] as Record<string, Record<string, { operationId: string }>>).flatMap((path) =>
+      Object.values(path).map((o) => o.operationId),
+    );
     assert.deepEqual(new Set(ids), new Set(Object.keys(operations)));
     assert.equal(ids.length, Object.keys(operations).length);
-    assert.deepEqual(JSON.parse(readFileSync(join(root, "docs/openapi.json"), "utf8")), JSON.parse(JSON.stringify(document)), "run `node scripts/openapi.ts`");
+    assert.deepEqual(
+      JSON.parse(readFileSync(join(root, "docs/openapi.json"), "utf8")),
+      JSON.parse(JSON.stringify(document)),
+      "run `node scripts/openapi.ts`",
+    );
   });
 
   it("refers to nothing it does not define", () => {

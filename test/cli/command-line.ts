@@ -8,7 +8,13 @@ export type Ran = { code: number; stdout: string; stderr: string };
 export async function nexus(socketPath: string, words: readonly string[], input = ""): Promise<Ran> {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
   const [out, err] = [text(stdout), text(stderr)];
-  const code = await runCommandLine(words, { stdin: Readable.from(input === "" ? [] : [Buffer.from(input)]), stdout, stderr, env: { NEXUS_SOCKET: socketPath }, uid: 1000 });
+  const code = await runCommandLine(words, {
+    stdin: Readable.from(input === "" ? [] : [Buffer.from(input)]),
+    stdout,
+    stderr,
+    env: { NEXUS_SOCKET: socketPath },
+    uid: 1000,
+  });
   stdout.end();
   stderr.end();
   return { code, stdout: await out, stderr: await err };

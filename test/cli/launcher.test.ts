@@ -10,7 +10,8 @@ import { fakeDaemon } from "../api/fake-daemon.ts";
 const root = join(import.meta.dirname, "../..");
 const scratch = mkdtempSync(join(tmpdir(), "nexus-launcher-"));
 after(() => rmSync(scratch, { recursive: true, force: true }));
-const run = (program: string, args: string[], env: NodeJS.ProcessEnv = {}) => spawnSync(program, args, { encoding: "utf8", env: { ...process.env, NEXUS_SOCKET: "/nonexistent", ...env } });
+const run = (program: string, args: string[], env: NodeJS.ProcessEnv = {}) =>
+  spawnSync(program, args, { encoding: "utf8", env: { ...process.env, NEXUS_SOCKET: "/nonexistent", ...env } });
 
 describe("the launcher", { timeout: 60_000 }, () => {
   it("works through symbolic links, relative ones and from any directory", () => {
@@ -28,8 +29,13 @@ describe("the launcher", { timeout: 60_000 }, () => {
   });
 
   it("starts no process besides Node when everything is installed", () => {
-    const traced = spawnSync("strace", ["-f", "-qq", "-e", "trace=execve", "-e", "status=successful", join(root, "nexus"), "--help"], { encoding: "utf8" });
-    assert.deepEqual([...traced.stderr.matchAll(/execve\("([^"]+)"/g)].map((m) => m[1]?.split("/").at(-1)), ["nexus", "node"]);
+    const traced = spawnSync("strace", ["-f", "-qq", "-e", "trace=execve", "-e", "status=successful", join(root, "nexus"), "--help"], {
+      encoding: "utf8",
+    });
+    assert.deepEqual(
+      [...traced.stderr.matchAll(/execve\("([^"]+)"/g)].map((m) => m[1]?.split("/").at(-1)),
+      ["nexus", "node"],
+    );
   });
 
   it("installs once when two start together, and says what is missing when it cannot", async () => {
@@ -39,7 +45,8 @@ describe("the launcher", { timeout: 60_000 }, () => {
     mkdirSync(join(copy, "src/cli"), { recursive: true });
     for (const file of ["nexus", "scripts/install"]) cpSync(join(root, file), join(copy, file));
     writeFileSync(join(copy, "src/cli/main.ts"), "console.log('ran')");
-    const npm = '#!/bin/sh\necho once >>"$0.log"\nsleep 0.3\nmkdir -p node_modules/.bin\nln -s "$REAL_NODE" node_modules/.bin/node\n: >node_modules/.package-lock.json\n';
+    const npm =
+      '#!/bin/sh\necho once >>"$0.log"\nsleep 0.3\nmkdir -p node_modules/.bin\nln -s "$REAL_NODE" node_modules/.bin/node\n: >node_modules/.package-lock.json\n';
     const env = { ...process.env, PATH: `${join(copy, "bin")}:/usr/bin:/bin`, REAL_NODE: process.execPath };
     writeFileSync(join(copy, "bin/npm"), "#!/bin/sh\necho it broke\nexit 1\n", { mode: 0o755 });
     const failed = run(join(copy, "nexus"), [], env);
@@ -60,7 +67,9 @@ describe("the launcher", { timeout: 60_000 }, () => {
           for (;;) yield Buffer.from("line\n".repeat(1000));
         })(),
     });
-    const child = spawn("sh", ["-c", `"${join(root, "nexus")}" node logs web --no-start | head -1`], { env: { ...process.env, NEXUS_SOCKET: daemon.socketPath } });
+    const child = spawn("sh", ["-c", `"${join(root, "nexus")}" node logs web --no-start | head -1`], {
+      env: { ...process.env, NEXUS_SOCKET: daemon.socketPath },
+    });
     let noise = "";
     child.stderr.on("data", (chunk) => (noise += String(chunk)));
     await once(child, "close");

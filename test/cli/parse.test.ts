@@ -9,21 +9,33 @@ import { NexusError } from "../../src/base/errors.ts";
 
 const parse = (line: string): Parsed => {
   const parsed = parseCommandLine(line.split(" "), commands);
-  assert.equal(parsed.kind, "command", line);
-  return parsed as Parsed;
+  if (parsed.kind !== "command") return assert.fail(line);
+  return parsed;
 };
 const refused = (line: string, message: RegExp, hint?: RegExp) =>
   assert.throws(
     () => parseCommandLine(line.split(" "), commands),
-    (error: unknown) => error instanceof NexusError && error.code === "usage" && message.test(error.message) && (hint === undefined || hint.test(error.hint ?? "")),
+    (error: unknown) =>
+      error instanceof NexusError &&
+      error.code === "usage" &&
+      message.test(error.message) &&
+      (hint === undefined || hint.test(error.hint ?? "")),
     line,
   );
 
 describe("a command line", () => {
   it("takes flags before, between and after arguments, in every usual form", () => {
-    const { args, flags, rest } = parse("node create -m 256 web --cpu=512 --network lan:10.0.0.5 --network b -p 80:80 --env A=b=c -- httpd -f -- x");
+    const { args, flags, rest } = parse(
+      "node create -m 256 web --cpu=512 --network lan:10.0.0.5 --network b -p 80:80 --env A=b=c -- httpd -f -- x",
+    );
     assert.deepEqual(args, new Map([["NAME", "web"]]));
-    assert.deepEqual(Object.fromEntries(flags), { mem: ["256"], cpu: ["512"], network: ["lan:10.0.0.5", "b"], publish: ["80:80"], env: ["A=b=c"] });
+    assert.deepEqual(Object.fromEntries(flags), {
+      mem: ["256"],
+      cpu: ["512"],
+      network: ["lan:10.0.0.5", "b"],
+      publish: ["80:80"],
+      env: ["A=b=c"],
+    });
     assert.deepEqual(rest, ["httpd", "-f", "--", "x"]);
   });
 
@@ -46,8 +58,12 @@ describe("a command line", () => {
   });
 
   it("takes the daemon's flags with one dash", () => {
-    assert.deepEqual(Object.fromEntries(parse("daemon -config f.yaml -doctor --state-dir=/s").flags), { config: ["f.yaml"], doctor: [""], "state-dir": ["/s"] });
-    assert.equal(parse("daemon start -h" .replace(" -h", "")).command.path, "daemon start");
+    assert.deepEqual(Object.fromEntries(parse("daemon -config f.yaml -doctor --state-dir=/s").flags), {
+      config: ["f.yaml"],
+      doctor: [""],
+      "state-dir": ["/s"],
+    });
+    assert.equal(parse("daemon start").command.path, "daemon start");
   });
 
   it("is refused with what would be right", () => {
@@ -64,7 +80,20 @@ describe("a command line", () => {
   });
 
   it("gives a command or a usage error, whatever the words are", () => {
-    const known = [...new Set(commands.flatMap((c) => c.path.split(" ")).concat(commands.flatMap((c) => (c.flags ?? []).map((f) => `--${f.name}`)), "--", "-", "-1", "--json", "help"))];
+    const known = [
+      ...new Set(
+        commands
+          .flatMap((c) => c.path.split(" "))
+          .concat(
+            commands.flatMap((c) => (c.flags ?? []).map((f) => `--${f.name}`)),
+            "--",
+            "-",
+            "-1",
+            "--json",
+            "help",
+          ),
+      ),
+    ];
     fc.assert(
       fc.property(fc.array(fc.oneof(fc.constantFrom(...known), fc.string({ maxLength: 6 })), { maxLength: 8 }), (words) => {
         try {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { listensOn, startDaemon } from "../../src/cli/start-daemon.ts";
-import { NexusError } from "../../src/base/errors.ts";
+import type { NexusError } from "../../src/base/errors.ts";
 import { placesOf } from "../../src/spec/config.ts";
 import { socketCandidates, systemSocketPath, systemStateDir } from "../../src/api/places.ts";
 
@@ -15,20 +15,40 @@ const program = (code: string): [string, ...string[]] => [process.execPath, "-e"
 describe("starting the daemon in the background", { timeout: 20_000 }, () => {
   it("returns when it serves its socket, and leaves it running", async () => {
     const socketPath = join(scratch, "a.sock");
-    const serve = "const s = require('net').createServer((c) => c.on('data', () => process.exit(0)).on('error', () => {})); setTimeout(() => s.listen(process.argv[2]), 100)";
+    const serve =
+      "const s = require('net').createServer((c) => c.on('data', () => process.exit(0)).on('error', () => {})); setTimeout(() => s.listen(process.argv[2]), 100)";
     await startDaemon({ socketPath, stateDir: scratch, args: [], command: program(serve) });
     assert.ok(await listensOn(socketPath));
     const { connect } = await import("node:net");
-    connect(socketPath).on("error", () => {}).write("end");
+    connect(socketPath)
+      .on("error", () => {})
+      .write("end");
   });
 
   it("shows the last words of one that ends", async () => {
-    const start = startDaemon({ socketPath: join(scratch, "b.sock"), stateDir: scratch, args: [], command: program("console.error('no room'); process.exit(9)") });
-    await assert.rejects(start, (error: NexusError) => error.code === "daemon-unreachable" && /ended with code 9[\s\S]*no room/.test(error.message) && /nexusd\.log/.test(error.hint ?? ""));
+    const start = startDaemon({
+      socketPath: join(scratch, "b.sock"),
+      stateDir: scratch,
+      args: [],
+      command: program("console.error('no room'); process.exit(9)"),
+    });
+    await assert.rejects(
+      start,
+      (error: NexusError) =>
+        error.code === "daemon-unreachable" &&
+        /ended with code 9[\s\S]*no room/.test(error.message) &&
+        /nexusd\.log/.test(error.hint ?? ""),
+    );
   });
 
   it("gives up on one that never answers", async () => {
-    const start = startDaemon({ socketPath: join(scratch, "c.sock"), stateDir: scratch, args: [], command: program("setTimeout(() => {}, 3000)"), deadlineMs: 200 });
+    const start = startDaemon({
+      socketPath: join(scratch, "c.sock"),
+      stateDir: scratch,
+      args: [],
+      command: program("setTimeout(() => {}, 3000)"),
+      deadlineMs: 200,
+    });
     await assert.rejects(start, /did not open .*c\.sock in time/);
   });
 

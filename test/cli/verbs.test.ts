@@ -13,7 +13,17 @@ const web = {
   image: "mini",
   createdAt: "2026-01-01T00:00:00Z",
   restarts: 0,
-  attachments: [{ network: "lan", nic: "eth0", hostInterface: "nx1", mac: "02:00:00:00:00:01", addresses: ["10.0.0.5/24"], gateways: ["10.0.0.1"], mtuBytes: 1500 }],
+  attachments: [
+    {
+      network: "lan",
+      nic: "eth0",
+      hostInterface: "nx1",
+      mac: "02:00:00:00:00:01",
+      addresses: ["10.0.0.5/24"],
+      gateways: ["10.0.0.1"],
+      mtuBytes: 1500,
+    },
+  ],
   publish: [{ protocol: "tcp", hostPort: 8080, guestPort: 80 }],
 } as unknown as GuestView;
 
@@ -27,7 +37,8 @@ describe("the command line", { timeout: 30_000 }, () => {
         return web;
       },
     });
-    const line = "node create web --mem 1G --cpu 512 --cpus 0.5 --pids 10 --image mini --network lan:10.0.0.5 --publish 127.0.0.1:8080:80 --env A=b --restart always --no-run -- httpd -f";
+    const line =
+      "node create web --mem 1G --cpu 512 --cpus 0.5 --pids 10 --image mini --network lan:10.0.0.5 --publish 127.0.0.1:8080:80 --env A=b --restart always --no-run -- httpd -f";
     const ran = await nexus(daemon.socketPath, line.split(" "));
     assert.deepEqual(ran, { code: 0, stdout: "web  running  10.0.0.5  8080->80/tcp\n", stderr: "preparing the root file system\n" });
     assert.deepEqual(asked, {
@@ -70,10 +81,21 @@ describe("the command line", { timeout: 30_000 }, () => {
         return { removed: [params.name] };
       },
     });
-    assert.deepEqual(await nexus(daemon.socketPath, ["node", "inspect", "web"]), { code: 4, stdout: "", stderr: "nexus: no node web\n  nexus node ls lists them\n" });
+    assert.deepEqual(await nexus(daemon.socketPath, ["node", "inspect", "web"]), {
+      code: 4,
+      stdout: "",
+      stderr: "nexus: no node web\n  nexus node ls lists them\n",
+    });
     const json = await nexus(daemon.socketPath, ["--json", "node", "inspect", "web"]);
-    assert.deepEqual([json.code, JSON.parse(json.stdout), json.stderr], [4, { error: { code: "not-found", message: "no node web", hint: "nexus node ls lists them" } }, ""]);
-    assert.deepEqual(await nexus(daemon.socketPath, ["node", "rm", "a", "b", "c"]), { code: 5, stdout: "a\nc\n", stderr: "nexus: b runs\n  --force\n" });
+    assert.deepEqual(
+      [json.code, JSON.parse(json.stdout), json.stderr],
+      [4, { error: { code: "not-found", message: "no node web", hint: "nexus node ls lists them" } }, ""],
+    );
+    assert.deepEqual(await nexus(daemon.socketPath, ["node", "rm", "a", "b", "c"]), {
+      code: 5,
+      stdout: "a\nc\n",
+      stderr: "nexus: b runs\n  --force\n",
+    });
     assert.equal((await nexus("/nonexistent/socket", ["node", "ls"])).code, 3);
     assert.equal((await nexus(daemon.socketPath, ["node", "lss"])).code, 2);
     assert.equal((await nexus(daemon.socketPath, ["node", "create", "web", "--publish", "x"])).code, 2);
@@ -91,7 +113,11 @@ describe("the command line", { timeout: 30_000 }, () => {
           return 7;
         }),
     });
-    assert.deepEqual(await nexus(daemon.socketPath, ["node", "exec", "-i", "-w", "/tmp", "web", "cat", "-n"], "hello"), { code: 7, stdout: "<hello>", stderr: "cat -n in /tmp" });
+    assert.deepEqual(await nexus(daemon.socketPath, ["node", "exec", "-i", "-w", "/tmp", "web", "cat", "-n"], "hello"), {
+      code: 7,
+      stdout: "<hello>",
+      stderr: "cat -n in /tmp",
+    });
     assert.equal((await nexus(daemon.socketPath, ["node", "exec", "web", "cat"], "not passed on")).stdout, "<>");
     assert.equal((await nexus(daemon.socketPath, ["node", "exec", "web"])).code, 2);
     assert.equal((await nexus(daemon.socketPath, ["node", "exec", "-t", "web", "sh"])).code, 2);
@@ -121,20 +147,35 @@ describe("the command line", { timeout: 30_000 }, () => {
     assert.equal((await nexus(daemon.socketPath, "network set lan --nat maybe".split(" "))).code, 2);
     assert.equal((await nexus(daemon.socketPath, "network set lan".split(" "))).code, 2);
     assert.equal((await nexus(daemon.socketPath, "network create lan --subnet 10.1.0.0/24 --gateway 10.2.0.1".split(" "))).code, 2);
-    assert.deepEqual(asked, [[{ prefix: "10.1.0.0/24" }, { prefix: "fd00:1::/64", gateway: "fd00:1::9" }], false, ["b"], { mtu: 1400, nat: false, peers: [] }]);
+    assert.deepEqual(asked, [
+      [{ prefix: "10.1.0.0/24" }, { prefix: "fd00:1::/64", gateway: "fd00:1::9" }],
+      false,
+      ["b"],
+      { mtu: 1400, nat: false, peers: [] },
+    ]);
   });
 
   it("answers why with the verdict as exit code", async () => {
     await using daemon = await fakeDaemon({
-      why: async ({ query }) => ({ verdict: query.to.port === 80 ? "allow" : "deny", reason: `to ${query.to.host}`, rule: "r", path: [{ step: "a", result: "b" }] }),
+      why: async ({ query }) => ({
+        verdict: query.to.port === 80 ? "allow" : "deny",
+        reason: `to ${query.to.host}`,
+        rule: "r",
+        path: [{ step: "a", result: "b" }],
+      }),
     });
     assert.equal((await nexus(daemon.socketPath, ["network", "why", "web", "db:80"])).code, 0);
-    assert.deepEqual(await nexus(daemon.socketPath, ["network", "why", "web", "[fd00::5]:81"]), { code: 1, stdout: "deny: to fd00::5\nrule:  r\n  a  b\n", stderr: "" });
+    assert.deepEqual(await nexus(daemon.socketPath, ["network", "why", "web", "[fd00::5]:81"]), {
+      code: 1,
+      stdout: "deny: to fd00::5\nrule:  r\n  a  b\n",
+      stderr: "",
+    });
   });
 
   it("completes words, flags, values and names", async () => {
     await using daemon = await fakeDaemon({ "node.list": async () => [web, { ...web, name: "worker" as never }] });
-    const offered = async (...words: string[]) => (await nexus(daemon.socketPath, ["__complete", "--", ...words])).stdout.trim().split("\n");
+    const offered = async (...words: string[]) =>
+      (await nexus(daemon.socketPath, ["__complete", "--", ...words])).stdout.trim().split("\n");
     assert.deepEqual(await offered("no"), ["node"]);
     assert.deepEqual(await offered("node", "st"), ["start", "stop"]);
     assert.deepEqual(await offered("node", "exec", "w"), ["web", "worker"]);

@@ -17,7 +17,10 @@ test("the mount table tells v1, v2 and both at once apart", () => {
   assert.equal(findCgroups(parseMountinfo(systemdHost)).mode, "v2");
   assert.equal(findCgroups(parseMountinfo(oldHost)).mode, "v1");
   assert.equal(findCgroups(parseMountinfo(`${oldHost}\n36 25 0:31 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw`)).mode, "hybrid");
-  assert.throws(() => findCgroups(parseMountinfo("22 1 0:5 / / rw - ext4 /dev/vda rw")), (error) => error instanceof NexusError && error.code === "unsupported");
+  assert.throws(
+    () => findCgroups(parseMountinfo("22 1 0:5 / / rw - ext4 /dev/vda rw")),
+    (error) => error instanceof NexusError && error.code === "unsupported",
+  );
 });
 
 test("controllers that share a v1 tree are found in it", () => {
@@ -40,13 +43,28 @@ test("on v2 controllers are switched on down the tree, and limits are read back 
   const group = join(root, "nexus/c1");
   // A plain directory does not make the kernel's files by itself, and keeps what is written as it is.
   mkdirSync(group, { recursive: true });
-  for (const [name, text] of [["memory.max", "max\n"], ["memory.swap.max", "max\n"], ["cpu.max", "max 100000\n"], ["cpu.weight", "100\n"], ["pids.max", "max\n"]]) writeFileSync(join(group, name ?? ""), text ?? "");
+  for (const [name, text] of [
+    ["memory.max", "max\n"],
+    ["memory.swap.max", "max\n"],
+    ["cpu.max", "max 100000\n"],
+    ["cpu.weight", "100\n"],
+    ["pids.max", "max\n"],
+  ])
+    writeFileSync(join(group, name ?? ""), text ?? "");
   for (const directory of [root, join(root, "nexus")]) writeFileSync(join(directory, "cgroup.subtree_control"), "");
   assert.deepEqual(readLimits(host, "/nexus/c1"), { cpuShares: 1024 - (1024 - sharesOfWeight(100)) });
   for (const name of ["memory.max", "memory.swap.max", "cpu.max", "cpu.weight", "pids.max"]) writeFileSync(join(group, name), "");
-  assert.deepEqual(setLimits(host, "/nexus/c1", { memoryBytes: 67108864, cpuShares: 512, cpus: 1.5, pids: 40 }), { memoryBytes: 67108864, cpuShares: 512, cpus: 1.5, pids: 40 });
+  assert.deepEqual(setLimits(host, "/nexus/c1", { memoryBytes: 67108864, cpuShares: 512, cpus: 1.5, pids: 40 }), {
+    memoryBytes: 67108864,
+    cpuShares: 512,
+    cpus: 1.5,
+    pids: 40,
+  });
   const text = (name: string): string => readFileSync(join(group, name), "utf8");
-  assert.deepEqual([text("memory.max"), text("memory.swap.max"), text("cpu.max"), text("cpu.weight"), text("pids.max")], ["67108864", "0", "150000 100000", "59", "40"]);
+  assert.deepEqual(
+    [text("memory.max"), text("memory.swap.max"), text("cpu.max"), text("cpu.weight"), text("pids.max")],
+    ["67108864", "0", "150000 100000", "59", "40"],
+  );
   assert.equal(readFileSync(join(root, "cgroup.subtree_control"), "utf8"), "+memory +cpu +pids");
   assert.equal(readFileSync(join(root, "nexus/cgroup.subtree_control"), "utf8"), "+memory +cpu +pids");
   assert.deepEqual(listCgroups(host, "/nexus"), ["c1"]);
@@ -54,7 +72,10 @@ test("on v2 controllers are switched on down the tree, and limits are read back 
 
 test("a limit whose controller the host lacks is refused by name", (t) => {
   const { host } = fakeV2(t, "cpu pids");
-  assert.throws(() => setLimits(host, "/nexus/c1", { memoryBytes: 1 << 20 }), (error) => error instanceof NexusError && error.code === "limit-refused" && /memory/.test(error.message));
+  assert.throws(
+    () => setLimits(host, "/nexus/c1", { memoryBytes: 1 << 20 }),
+    (error) => error instanceof NexusError && error.code === "limit-refused" && /memory/.test(error.message),
+  );
 });
 
 test("on v2 kills for want of memory are counted with those of groups already gone", (t) => {

@@ -15,12 +15,20 @@ function logIn(t: TestContext): string {
 test("the last lines are those tail(1) would give, whatever the text", (t) => {
   const path = logIn(t);
   fc.assert(
-    fc.property(fc.array(fc.string({ maxLength: 12 }).map((line) => line.replaceAll("\n", "")), { maxLength: 30 }), fc.boolean(), fc.integer({ min: 0, max: 35 }), (lines, ended, count) => {
-      writeFileSync(path, lines.join("\n") + (ended && lines.length > 0 ? "\n" : ""));
-      const whole = lines.join("\n") + (ended && lines.length > 0 ? "\n" : "");
-      const expected = whole === "" ? [] : whole.replace(/\n$/, "").split("\n");
-      assert.deepEqual(lastLines(path, count), count === 0 ? [] : expected.slice(-count));
-    }),
+    fc.property(
+      fc.array(
+        fc.string({ maxLength: 12 }).map((line) => line.replaceAll("\n", "")),
+        { maxLength: 30 },
+      ),
+      fc.boolean(),
+      fc.integer({ min: 0, max: 35 }),
+      (lines, ended, count) => {
+        writeFileSync(path, lines.join("\n") + (ended && lines.length > 0 ? "\n" : ""));
+        const whole = lines.join("\n") + (ended && lines.length > 0 ? "\n" : "");
+        const expected = whole === "" ? [] : whole.replace(/\n$/, "").split("\n");
+        assert.deepEqual(lastLines(path, count), count === 0 ? [] : expected.slice(-count));
+      },
+    ),
     { numRuns: 300 },
   );
 });
@@ -32,7 +40,10 @@ test("a full log is put aside, the oldest part goes, and a writer that appends g
     assert.equal(rotateLog(path, { maxBytes: 1, keep: 3 }), true);
   }
   assert.equal(rotateLog(path, { maxBytes: 1, keep: 3 }), false);
-  assert.deepEqual([1, 2, 3].map((n) => readFileSync(`${path}.${n}`, "utf8")), ["part 4\n", "part 3\n", "part 2\n"]);
+  assert.deepEqual(
+    [1, 2, 3].map((n) => readFileSync(`${path}.${n}`, "utf8")),
+    ["part 4\n", "part 3\n", "part 2\n"],
+  );
   assert.equal(existsSync(`${path}.4`), false);
   assert.deepEqual(lastLines(path, 2), ["part 3", "part 4"]);
 });

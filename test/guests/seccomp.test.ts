@@ -18,6 +18,23 @@ test("every system call of this machine's headers was decided on", { skip: heade
   const decided = new Set(seccompProfile("x64").syscalls.flatMap((rule) => rule.names));
   const all = [...readFileSync(header ?? "", "utf8").matchAll(/^#define __NR_(\w+)/gm)].map((match) => match[1] ?? "");
   // Left to ENOSYS: never implemented, or NUMA placement, which would move other guests' memory.
-  const left = ["afs_syscall", "getpmsg", "putpmsg", "security", "tuxcall", "vserver", "get_mempolicy", "set_mempolicy", "set_mempolicy_home_node", "mbind", "move_pages", "migrate_pages", "modify_ldt"];
-  assert.deepEqual(all.filter((name) => !decided.has(name) && !left.includes(name)), []);
+  const left = [
+    "afs_syscall",
+    "getpmsg",
+    "putpmsg",
+    "security",
+    "tuxcall",
+    "vserver",
+    "get_mempolicy",
+    "set_mempolicy",
+    "set_mempolicy_home_node",
+    "mbind",
+    "move_pages",
+    "migrate_pages",
+    "modify_ldt",
+  ];
+  assert.deepEqual(
+    all.filter((name) => !decided.has(name) && !left.includes(name)),
+    [],
+  );
 });

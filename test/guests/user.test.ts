@@ -15,7 +15,10 @@ function rootWith(t: TestContext, files: Record<string, string>): string {
   return root;
 }
 
-const tables = { "etc/passwd": "root:x:0:0:root:/root:/bin/sh\napp:x:1000:100:App:/srv/app:/bin/sh\n", "etc/group": "root:x:0:\nusers:x:100:\nlog:x:44:app,other\nadm:x:4:other\n" };
+const tables = {
+  "etc/passwd": "root:x:0:0:root:/root:/bin/sh\napp:x:1000:100:App:/srv/app:/bin/sh\n",
+  "etc/group": "root:x:0:\nusers:x:100:\nlog:x:44:app,other\nadm:x:4:other\n",
+};
 
 test("names, numbers and groups come from the image's own tables", (t) => {
   const root = rootWith(t, tables);
@@ -29,7 +32,11 @@ test("names, numbers and groups come from the image's own tables", (t) => {
 test("an image without tables runs as numbers, and a name is an error that names it", (t) => {
   const root = rootWith(t, {});
   assert.deepEqual(resolveUser(root, ""), { uid: 0, gid: 0, additionalGids: [], home: "/" });
-  for (const text of ["ghost", "0:ghosts"]) assert.throws(() => resolveUser(root, text), (error) => error instanceof NexusError && /ghost/.test(error.message));
+  for (const text of ["ghost", "0:ghosts"])
+    assert.throws(
+      () => resolveUser(root, text),
+      (error) => error instanceof NexusError && /ghost/.test(error.message),
+    );
 });
 
 test("a passwd that is a link to the host's is not followed out of the image", (t) => {

@@ -10,7 +10,11 @@ import { digestOf, tarOf, type TestEntry } from "./test-registry.ts";
 
 const part = fc.constantFrom("a", "b", "c", "..", ".", ".wh.a", ".wh..wh..opq", ".wh...", "etc");
 const path = fc.array(part, { minLength: 1, maxLength: 4 }).map((parts) => parts.join("/"));
-const target = fc.oneof(path, path.map((text) => `/${text}`), fc.constantFrom("..", "../..", "/", "../outside", "../../outside", "../../../outside/b"));
+const target = fc.oneof(
+  path,
+  path.map((text) => `/${text}`),
+  fc.constantFrom("..", "../..", "/", "../outside", "../../outside", "../../../outside/b"),
+);
 const entry: fc.Arbitrary<TestEntry> = fc.oneof(
   path.map((name) => ({ name, content: "x" })),
   path.map((name) => ({ name: `${name}/`, type: "directory" as const })),
@@ -57,7 +61,10 @@ test("a directory replaced by a link out of the root keeps the outside as it was
   mkdirSync(join(around, "outside/inner"), { recursive: true });
   mkdirSync(join(around, "root"));
   const before = lstatSync(join(around, "outside/inner")).mtimeMs;
-  const tar = await tarOf([{ name: "dir/inner/", type: "directory" }, { name: "dir", type: "symlink", linkname: "../outside" }]);
+  const tar = await tarOf([
+    { name: "dir/inner/", type: "directory" },
+    { name: "dir", type: "symlink", linkname: "../outside" },
+  ]);
   writeFileSync(join(around, "layer"), tar);
   await unpackLayer({ path: join(around, "layer"), compression: "none", diffId: digestOf(tar) }, join(around, "root"));
   assert.equal(lstatSync(join(around, "outside/inner")).mtimeMs, before);
@@ -71,7 +78,10 @@ test("a damaged, cut or overlong archive is refused and does not hang", { timeou
     writeFileSync(join(base, "layer"), bytes);
     rmSync(join(base, "root"), { recursive: true, force: true });
     mkdirSync(join(base, "root"));
-    await assert.rejects(unpackLayer({ path: join(base, "layer"), compression, diffId: digestOf(tar) }, join(base, "root"), { maxBytes, maxEntries: 100 }), NexusError);
+    await assert.rejects(
+      unpackLayer({ path: join(base, "layer"), compression, diffId: digestOf(tar) }, join(base, "root"), { maxBytes, maxEntries: 100 }),
+      NexusError,
+    );
   };
   await refuse(tar.subarray(0, 300_000), "none");
   await refuse(tar, "gzip");

@@ -22,8 +22,26 @@ test("short names mean what container tools take them for", () => {
 });
 
 test("what is no reference is refused with a reason", () => {
-  for (const text of ["", "Alpine", "a//b", "a:", "a@sha256:12", "a b", "-a", "a..b", "http://x/y", "a/../b", "reg.org/", "a:b:c/d", `a@${digest}@${digest}`]) {
-    assert.throws(() => parseReference(text), (error) => error instanceof NexusError && error.code === "image-missing", text);
+  for (const text of [
+    "",
+    "Alpine",
+    "a//b",
+    "a:",
+    "a@sha256:12",
+    "a b",
+    "-a",
+    "a..b",
+    "http://x/y",
+    "a/../b",
+    "reg.org/",
+    "a:b:c/d",
+    `a@${digest}@${digest}`,
+  ]) {
+    assert.throws(
+      () => parseReference(text),
+      (error) => error instanceof NexusError && error.code === "image-missing",
+      text,
+    );
   }
 });
 
@@ -43,21 +61,38 @@ test("any text is a reference that reads back as itself, or is refused", () => {
 test("documents are values or a WireError", () => {
   const parsers = [parseManifest, parseImageConfig];
   fc.assert(
-    fc.property(fc.oneof(fc.uint8Array({ maxLength: 60 }), fc.jsonValue().map((value) => Buffer.from(JSON.stringify(value))), fc.record({ manifests: fc.jsonValue(), config: fc.jsonValue(), layers: fc.jsonValue(), rootfs: fc.jsonValue() }, { requiredKeys: [] }).map((value) => Buffer.from(JSON.stringify(value)))), (bytes) => {
-      for (const parse of parsers) {
-        try {
-          parse(bytes);
-        } catch (error) {
-          assert.ok(error instanceof WireError, String(error));
+    fc.property(
+      fc.oneof(
+        fc.uint8Array({ maxLength: 60 }),
+        fc.jsonValue().map((value) => Buffer.from(JSON.stringify(value))),
+        fc
+          .record(
+            { manifests: fc.jsonValue(), config: fc.jsonValue(), layers: fc.jsonValue(), rootfs: fc.jsonValue() },
+            { requiredKeys: [] },
+          )
+          .map((value) => Buffer.from(JSON.stringify(value))),
+      ),
+      (bytes) => {
+        for (const parse of parsers) {
+          try {
+            parse(bytes);
+          } catch (error) {
+            assert.ok(error instanceof WireError, String(error));
+          }
         }
-      }
-    }),
+      },
+    ),
   );
   assert.throws(() => compressionOf("application/vnd.oci.image.layer.v1.tar+xz"), WireError);
 });
 
 test("challenges are read as registries write them", () => {
-  assert.deepEqual(parseChallenge('Bearer realm="https://auth.example.org/token",service="reg",scope="repository:a/b:pull,push"'), { scheme: "bearer", realm: "https://auth.example.org/token", service: "reg", scope: "repository:a/b:pull,push" });
+  assert.deepEqual(parseChallenge('Bearer realm="https://auth.example.org/token",service="reg",scope="repository:a/b:pull,push"'), {
+    scheme: "bearer",
+    realm: "https://auth.example.org/token",
+    service: "reg",
+    scope: "repository:a/b:pull,push",
+  });
   assert.deepEqual(parseChallenge('Basic realm="x"'), { scheme: "basic" });
   assert.equal(parseChallenge("Negotiate"), undefined);
   fc.assert(fc.property(fc.string({ maxLength: 200 }), (text) => void parseChallenge(`Bearer ${text}`)));

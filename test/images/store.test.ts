@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { NexusError } from "../../src/base/errors.ts";
+import { waitForFileLock } from "../../src/kernel/file-lock.ts";
 import { ImageStore } from "../../src/images/store.ts";
 import { type TestEntry, TestRegistry } from "./test-registry.ts";
 
@@ -51,7 +52,11 @@ describe("images from a registry", { skip: TestRegistry.installed ? false : "doc
 
   for (const kind of ["oci", "docker"] as const) {
     it(`lays the layers of an ${kind} image over each other, with whiteouts, links, owners and modes`, async () => {
-      await registry.pushImage("team/app", "1.0", { kind, layers: [{ entries: base }, { entries: above }], config: { Cmd: ["/bin/su"], Env: ["A=b"], User: "1234" } });
+      await registry.pushImage("team/app", "1.0", {
+        kind,
+        layers: [{ entries: base }, { entries: above }],
+        config: { Cmd: ["/bin/su"], Env: ["A=b"], User: "1234" },
+      });
       const lines: string[] = [];
       const image = await store.resolve(`${registry.host}/team/app:1.0`, (line) => lines.push(line));
       const at = (path: string): string => join(image.lower, path);
@@ -65,13 +70,21 @@ describe("images from a registry", { skip: TestRegistry.installed ? false : "doc
       const owned = lstatSync(at("owned"));
       assert.deepEqual([owned.uid, owned.gid, owned.mode & 0o7777, owned.mtimeMs], [1234, 5678, 0o640, 1_700_000_000_000]);
       assert.equal(existsSync(at("dev/null")), false);
-      assert.ok(lines.some((line) => line.includes("dev/null") && line.includes("left out")), lines.join("\n"));
+      assert.ok(
+        lines.some((line) => line.includes("dev/null") && line.includes("left out")),
+        lines.join("\n"),
+      );
       assert.deepEqual([image.config.command, image.config.env, image.config.user], [["/bin/su"], ["A=b"], "1234"]);
     });
   }
 
   it("unpacks zstd and plain layers", async () => {
-    await registry.pushImage("packed", "latest", { layers: [{ entries: [{ name: "a", content: "zstd" }], compression: "zstd" }, { entries: [{ name: "b", content: "none" }], compression: "none" }] });
+    await registry.pushImage("packed", "latest", {
+      layers: [
+        { entries: [{ name: "a", content: "zstd" }], compression: "zstd" },
+        { entries: [{ name: "b", content: "none" }], compression: "none" },
+      ],
+    });
     const image = await store.resolve(`${registry.host}/packed`);
     assert.deepEqual([readFileSync(join(image.lower, "a"), "utf8"), readFileSync(join(image.lower, "b"), "utf8")], ["zstd", "none"]);
   });
@@ -80,8 +93,14 @@ describe("images from a registry", { skip: TestRegistry.installed ? false : "doc
     const mine = await registry.pushImage("multi", "one", { layers: [{ entries: [{ name: "mine", content: "" }] }] });
     const mediaType = "application/vnd.oci.image.index.v1+json";
     const own = process.arch === "x64" ? "amd64" : process.arch;
-    const entry = (architecture: string) => ({ mediaType: "application/vnd.oci.image.manifest.v1+json", ...mine, platform: { os: "linux", architecture } });
-    await registry.pushManifest("multi", "all", { schemaVersion: 2, mediaType, manifests: [entry("s390x"), entry(own)] } as { mediaType: string });
+    const entry = (architecture: string) => ({
+      mediaType: "application/vnd.oci.image.manifest.v1+json",
+      ...mine,
+      platform: { os: "linux", architecture },
+    });
+    await registry.pushManifest("multi", "all", { schemaVersion: 2, mediaType, manifests: [entry("s390x"), entry(own)] } as {
+      mediaType: string;
+    });
     await registry.pushManifest("multi", "other", { schemaVersion: 2, mediaType, manifests: [entry("s390x")] } as { mediaType: string });
     const image = await store.resolve(`${registry.host}/multi:all`);
     assert.ok(existsSync(join(image.lower, "mine")));
@@ -91,18 +110,50 @@ describe("images from a registry", { skip: TestRegistry.installed ? false : "doc
   const malicious: [name: string, entries: TestEntry[], problem: RegExp][] = [
     ["a name with ..", [{ name: "../../etc/nexus-escaped", content: "x" }], /leads out of the image/],
     ["a name with .. in the middle", [{ name: "a/../../nexus-escaped", content: "x" }], /leads out of the image/],
-    ["a file below an absolute link", [{ name: "evil", type: "symlink", linkname: "/etc" }, { name: "evil/nexus-escaped", content: "x" }], /leads through the link/],
-    ["a file below a climbing link", [{ name: "evil", type: "symlink", linkname: "../../../../etc" }, { name: "evil/nexus-escaped", content: "x" }], /leads out of the image/],
+    [
+      "a file below an absolute link",
+      [
+        { name: "evil", type: "symlink", linkname: "/etc" },
+        { name: "evil/nexus-escaped", content: "x" },
+      ],
+      /leads through the link/,
+    ],
+    [
+      "a file below a climbing link",
+      [
+        { name: "evil", type: "symlink", linkname: "../../../../etc" },
+        { name: "evil/nexus-escaped", content: "x" },
+      ],
+      /leads out of the image/,
+    ],
     ["a hard link to a file outside", [{ name: "passwd", type: "link", linkname: "../../../../etc/passwd" }], /leads out of the image/],
-    ["a hard link through an absolute link", [{ name: "evil", type: "symlink", linkname: "/etc" }, { name: "passwd", type: "link", linkname: "evil/passwd" }], /leads through the link/],
+    [
+      "a hard link through an absolute link",
+      [
+        { name: "evil", type: "symlink", linkname: "/etc" },
+        { name: "passwd", type: "link", linkname: "evil/passwd" },
+      ],
+      /leads through the link/,
+    ],
     ["a whiteout of the parent", [{ name: ".wh...", content: "" }], /is no whiteout/],
-    ["a loop of links", [{ name: "a", type: "symlink", linkname: "b" }, { name: "b", type: "symlink", linkname: "a" }, { name: "a/x", content: "" }], /leads through the link/],
+    [
+      "a loop of links",
+      [
+        { name: "a", type: "symlink", linkname: "b" },
+        { name: "b", type: "symlink", linkname: "a" },
+        { name: "a/x", content: "" },
+      ],
+      /leads through the link/,
+    ],
   ];
   for (const [name, entries, problem] of malicious) {
     it(`refuses a layer with ${name}, and leaves nothing`, async () => {
       const tag = `m${malicious.findIndex((one) => one[0] === name)}`;
       await registry.pushImage("evil", tag, { layers: [{ entries }] });
-      await assert.rejects(store.resolve(`${registry.host}/evil:${tag}`), (error) => error instanceof NexusError && error.code === "image-missing" && problem.test(error.message));
+      await assert.rejects(
+        store.resolve(`${registry.host}/evil:${tag}`),
+        (error) => error instanceof NexusError && error.code === "image-missing" && problem.test(error.message),
+      );
       assert.equal(existsSync("/etc/nexus-escaped"), false);
       assert.deepEqual(readdirSync(join(directory, "unpacked")), []);
       assert.deepEqual(store.list(), []);
@@ -110,7 +161,12 @@ describe("images from a registry", { skip: TestRegistry.installed ? false : "doc
   }
 
   it("writes beside a file and not through a link of the same name", async () => {
-    await registry.pushImage("through", "latest", { layers: [{ entries: [{ name: "f", type: "symlink", linkname: "/etc/nexus-escaped" }] }, { entries: [{ name: "f", content: "mine" }] }] });
+    await registry.pushImage("through", "latest", {
+      layers: [
+        { entries: [{ name: "f", type: "symlink", linkname: "/etc/nexus-escaped" }] },
+        { entries: [{ name: "f", content: "mine" }] },
+      ],
+    });
     const image = await store.resolve(`${registry.host}/through`);
     assert.equal(lstatSync(join(image.lower, "f")).isFile(), true);
     assert.equal(existsSync("/etc/nexus-escaped"), false);
@@ -132,23 +188,50 @@ describe("images from a registry", { skip: TestRegistry.installed ? false : "doc
     assert.deepEqual(readdirSync(join(directory, "blobs")), []);
   });
 
+  it("waits for another process that fetches images", async () => {
+    await registry.pushImage("locked", "latest", { layers: [{ entries: [{ name: "a", content: "" }] }] });
+    const lines: string[] = [];
+    const held = await waitForFileLock(join(directory, "lock"), { signal: AbortSignal.timeout(1000), onWait: () => undefined });
+    const pulling = new ImageStore({ directory }).pull(`${registry.host}/locked`, (line) => {
+      lines.push(line);
+      if (line.startsWith("waiting")) held[Symbol.dispose]();
+    });
+    assert.ok(existsSync(join((await pulling).lower, "a")));
+    assert.match(lines[0] ?? "", /waiting for another process/);
+  });
+
   it("lists images, refuses to remove one in use, and removes it after", async () => {
     await registry.pushImage("kept", "1", { layers: [{ entries: [{ name: "a", content: "" }] }] });
     const reference = `${registry.host}/kept:1`;
     const image = await store.resolve(reference);
     store.hold(image, "guest-1");
-    assert.deepEqual(store.list().map((view) => [view.reference, view.usedBy]), [[reference, ["guest-1"]]]);
-    assert.throws(() => store.remove(reference), (error) => error instanceof NexusError && error.code === "in-use" && error.message.includes("guest-1"));
+    assert.deepEqual(
+      store.list().map((view) => [view.reference, view.usedBy]),
+      [[reference, ["guest-1"]]],
+    );
+    assert.throws(
+      () => store.remove(reference),
+      (error) => error instanceof NexusError && error.code === "in-use" && error.message.includes("guest-1"),
+    );
     store.release("guest-1");
     store.remove(reference);
     assert.equal(existsSync(image.lower), false);
     assert.deepEqual(store.list(), []);
-    assert.throws(() => store.remove(reference), (error) => error instanceof NexusError && error.code === "not-found");
+    assert.throws(
+      () => store.remove(reference),
+      (error) => error instanceof NexusError && error.code === "not-found",
+    );
   });
 
   it("says what was tried when the image or the registry is not there", async () => {
-    await assert.rejects(store.resolve(`${registry.host}/no/such:tag`), (error) => error instanceof NexusError && error.code === "image-missing" && /no\/such:tag.*has no manifest tag/.test(error.message));
-    await assert.rejects(store.resolve("127.0.0.1:1/none"), (error) => error instanceof NexusError && error.code === "image-missing" && /127\.0\.0\.1:1/.test(error.message));
+    await assert.rejects(
+      store.resolve(`${registry.host}/no/such:tag`),
+      (error) => error instanceof NexusError && error.code === "image-missing" && /no\/such:tag.*has no manifest tag/.test(error.message),
+    );
+    await assert.rejects(
+      store.resolve("127.0.0.1:1/none"),
+      (error) => error instanceof NexusError && error.code === "image-missing" && /127\.0\.0\.1:1/.test(error.message),
+    );
   });
 
   it("logs in with a token the registry names, using the stored login", async () => {
@@ -161,9 +244,15 @@ describe("images from a registry", { skip: TestRegistry.installed ? false : "doc
         seen.push(`${request.headers.authorization} ${url.searchParams.get("service")} ${url.searchParams.get("scope")}`);
         response.end(JSON.stringify({ token: "opened" }));
       } else if (request.headers.authorization !== "Bearer opened") {
-        response.writeHead(401, { "www-authenticate": `Bearer realm="http://${request.headers.host}/token",service="door",scope="repository:private:pull"` }).end();
+        response
+          .writeHead(401, {
+            "www-authenticate": `Bearer realm="http://${request.headers.host}/token",service="door",scope="repository:private:pull"`,
+          })
+          .end();
       } else {
-        void fetch(`http://${registry.host}${request.url}`, { headers: { accept: request.headers.accept ?? "*/*" } }).then(async (r) => response.writeHead(r.status).end(Buffer.from(await r.arrayBuffer())));
+        void fetch(`http://${registry.host}${request.url}`, { headers: { accept: request.headers.accept ?? "*/*" } }).then(async (r) =>
+          response.writeHead(r.status).end(Buffer.from(await r.arrayBuffer())),
+        );
       }
     });
     await new Promise<void>((resolve) => door.listen(0, "127.0.0.1", resolve));

@@ -20,11 +20,19 @@ export class TestRegistry implements AsyncDisposable {
     const directory = mkdtempSync(join(tmpdir(), "nexus-registry-"));
     const port = await freePort();
     const config = join(directory, "config.yml");
-    writeFileSync(config, `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${directory}/data}}\nhttp: {addr: "127.0.0.1:${port}"}\n`);
+    writeFileSync(
+      config,
+      `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${directory}/data}}\nhttp: {addr: "127.0.0.1:${port}"}\n`,
+    );
     const child = spawn("docker-registry", ["serve", config], { stdio: "ignore" });
     const registry = new TestRegistry(`127.0.0.1:${port}`, child, directory);
     const end = performance.now() + 10_000;
-    while (!(await fetch(`http://${registry.host}/v2/`).then((r) => r.ok, () => false))) {
+    while (
+      !(await fetch(`http://${registry.host}/v2/`).then(
+        (r) => r.ok,
+        () => false,
+      ))
+    ) {
       if (performance.now() > end) throw new Error("the registry did not come up");
       await delay(20);
     }
@@ -43,14 +51,22 @@ export class TestRegistry implements AsyncDisposable {
     const begun = await fetch(`http://${this.host}/v2/${repository}/blobs/uploads/`, { method: "POST" });
     const place = new URL(begun.headers.get("location") ?? "", `http://${this.host}`);
     place.searchParams.set("digest", digest);
-    const done = await fetch(place, { method: "PUT", body: bytes as Uint8Array<ArrayBuffer>, headers: { "content-type": "application/octet-stream" } });
+    const done = await fetch(place, {
+      method: "PUT",
+      body: bytes as Uint8Array<ArrayBuffer>,
+      headers: { "content-type": "application/octet-stream" },
+    });
     if (done.status !== 201) throw new Error(`push: ${done.status} ${await done.text()}`);
     return digest;
   }
 
   async pushManifest(repository: string, tag: string, document: { mediaType: string }): Promise<{ digest: string; size: number }> {
     const body = Buffer.from(JSON.stringify(document));
-    const done = await fetch(`http://${this.host}/v2/${repository}/manifests/${tag}`, { method: "PUT", body, headers: { "content-type": document.mediaType } });
+    const done = await fetch(`http://${this.host}/v2/${repository}/manifests/${tag}`, {
+      method: "PUT",
+      body,
+      headers: { "content-type": document.mediaType },
+    });
     if (done.status !== 201) throw new Error(`push: ${done.status} ${await done.text()}`);
     return { digest: digestOf(body), size: body.length };
   }
@@ -64,10 +80,17 @@ export class TestRegistry implements AsyncDisposable {
       const tar = await tarOf(layer.entries);
       const packed = layer.compression === "zstd" ? zstdCompressSync(tar) : layer.compression === "none" ? tar : gzipSync(tar);
       diffIds.push(layer.diffId ?? digestOf(tar));
-      layers.push({ mediaType: layerType(kind, layer.compression ?? "gzip"), digest: await this.pushBlob(repository, packed), size: packed.length });
+      layers.push({
+        mediaType: layerType(kind, layer.compression ?? "gzip"),
+        digest: await this.pushBlob(repository, packed),
+        size: packed.length,
+      });
     }
-    const config = Buffer.from(JSON.stringify({ os: "linux", architecture: "amd64", config: image.config ?? {}, rootfs: { type: "layers", diff_ids: diffIds } }));
-    const mediaType = kind === "oci" ? "application/vnd.oci.image.manifest.v1+json" : "application/vnd.docker.distribution.manifest.v2+json";
+    const config = Buffer.from(
+      JSON.stringify({ os: "linux", architecture: "amd64", config: image.config ?? {}, rootfs: { type: "layers", diff_ids: diffIds } }),
+    );
+    const mediaType =
+      kind === "oci" ? "application/vnd.oci.image.manifest.v1+json" : "application/vnd.docker.distribution.manifest.v2+json";
     const configType = kind === "oci" ? "application/vnd.oci.image.config.v1+json" : "application/vnd.docker.container.image.v1+json";
     return this.pushManifest(repository, tag, {
       schemaVersion: 2,
@@ -94,7 +117,7 @@ export type TestImage = {
 
 export async function tarOf(entries: TestEntry[]): Promise<Buffer> {
   const tar = pack();
-  for (const { content, ...header } of entries) tar.entry({ mtime: new Date(1_700_000_000_000), ...header } as Header, content ?? "");
+  for (const { content, ...header } of entries) tar.entry({ mtime: new Date(1_700_000_000_000), ...header }, content ?? "");
   tar.finalize();
   const parts: Buffer[] = [];
   for await (const part of tar) parts.push(part as Buffer);

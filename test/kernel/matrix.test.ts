@@ -41,5 +41,5 @@ describe("who reaches whom", { timeout: 120_000 }, () => {
 
 async function attempt(world: World, { from, to, port, protocol, expected }: Cell): Promise<Outcome> {
   // Silence is heard out for a second; whoever should answer may take longer on a busy machine.
-  return await world.place(from).probe({ protocol, address: to, port, patienceMs: expected.kind === "silent" ? 1000 : 8000 });
+  return await world.place(from).probe({ protocol, address: to, port, patienceMs: expected.kind === "silent" || expected.kind === "denied" ? 1500 : 8000 });
 }

@@ -32,7 +32,13 @@ export class OciBed implements AsyncDisposable {
 
   /** As after a restart of the daemon: nothing is remembered but what is on disk. */
   anotherDriver(): OciDriver {
-    return createOciDriver({ directory: join(this.directory, "oci"), images: this.images, cgroupParent: this.parent, guestsDirectory: join(this.directory, "guests"), ...(this.#runtimes === undefined ? {} : { runtimes: this.#runtimes }) });
+    return createOciDriver({
+      directory: join(this.directory, "oci"),
+      images: this.images,
+      cgroupParent: this.parent,
+      guestsDirectory: join(this.directory, "guests"),
+      ...(this.#runtimes === undefined ? {} : { runtimes: this.#runtimes }),
+    });
   }
 
   plan(name: string, spec: Omit<NodeSpecInput, "name"> = {}): GuestPlan {

@@ -34,48 +34,66 @@ const calls: [name: string, args: number[], errno: number][] = [
   ["unshare(CLONE_FILES)", [272, 0x400], 0],
 ];
 
-describe("what a container may not do", { skip: process.arch === "x64" && existsSync("/usr/bin/perl") ? false : "needs perl on x86-64" }, () => {
-  let bed: OciBed;
-  let root: string;
-  before(() => {
-    bed = new OciBed();
-    root = perlRoot(bed.directory);
-  });
-  after(async () => {
-    await bed[Symbol.asyncDispose]();
-  });
+describe(
+  "what a container may not do",
+  { skip: process.arch === "x64" && existsSync("/usr/bin/perl") ? false : "needs perl on x86-64" },
+  () => {
+    let bed: OciBed;
+    let root: string;
+    before(() => {
+      bed = new OciBed();
+      root = perlRoot(bed.directory);
+    });
+    after(async () => {
+      await bed[Symbol.asyncDispose]();
+    });
 
-  it("makes no dangerous system call", async () => {
-    const script = `for (@ARGV) { $! = 0; my ($n, @a) = map { int } split /,/; my $r = syscall($n, @a); print(($r == -1 ? $!+0 : 0), "\\n") }`;
-    const plan = await bed.run("calls", ["/usr/bin/perl", "-e", script, ...calls.map(([, args]) => args.join(","))], { image: root });
-    const { lastLines } = await bed.exit(plan);
-    assert.deepEqual(calls.map(([name], i) => [name, Number(lastLines[i])]), calls.map(([name, , errno]) => [name, errno]));
-    await bed.driver.remove(plan);
-  });
+    it("makes no dangerous system call", async () => {
+      const script = `for (@ARGV) { $! = 0; my ($n, @a) = map { int } split /,/; my $r = syscall($n, @a); print(($r == -1 ? $!+0 : 0), "\\n") }`;
+      const plan = await bed.run("calls", ["/usr/bin/perl", "-e", script, ...calls.map(([, args]) => args.join(","))], { image: root });
+      const { lastLines } = await bed.exit(plan);
+      assert.deepEqual(
+        calls.map(([name], i) => [name, Number(lastLines[i])]),
+        calls.map(([name, , errno]) => [name, errno]),
+      );
+      await bed.driver.remove(plan);
+    });
 
-  it("has few capabilities, can gain none, and sees its kernel files masked or read-only", async () => {
-    const script = "grep -E 'Cap(Prm|Eff|Bnd|Amb)|NoNewPrivs|Seccomp:' /proc/self/status; touch /sys/x; echo 1 >/proc/sys/kernel/panic; wc -c </proc/interrupts; ls /sys/firmware; mknod /tmp/sda b 8 0; ls /dev";
-    const plan = await bed.run("rights", ["sh", "-c", `exec 2>&1; ${script}`]);
-    const said = (await bed.exit(plan)).lastLines.join("\n");
-    assert.match(said, /CapPrm:\t00000000000425fb\nCapEff:\t00000000000425fb\nCapBnd:\t00000000000425fb\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2/);
-    assert.match(said, /\/sys\/x: Read-only file system/);
-    assert.match(said, /panic: Read-only file system/);
-    assert.match(said, /^0$/m);
-    assert.match(said, /mknod: \/tmp\/sda: Operation not permitted/);
-    assert.doesNotMatch(said, /^(kvm|vda|sda|mem)$/m);
-    await bed.driver.remove(plan);
-  });
+    it("has few capabilities, can gain none, and sees its kernel files masked or read-only", async () => {
+      const script =
+        "grep -E 'Cap(Prm|Eff|Bnd|Amb)|NoNewPrivs|Seccomp:' /proc/self/status; touch /sys/x; echo 1 >/proc/sys/kernel/panic; wc -c </proc/interrupts; ls /sys/firmware; mknod /tmp/sda b 8 0; ls /dev";
+      const plan = await bed.run("rights", ["sh", "-c", `exec 2>&1; ${script}`]);
+      const said = (await bed.exit(plan)).lastLines.join("\n");
+      assert.match(
+        said,
+        /CapPrm:\t00000000000425fb\nCapEff:\t00000000000425fb\nCapBnd:\t00000000000425fb\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2/,
+      );
+      assert.match(said, /\/sys\/x: Read-only file system/);
+      assert.match(said, /panic: Read-only file system/);
+      assert.match(said, /^0$/m);
+      assert.match(said, /mknod: \/tmp\/sda: Operation not permitted/);
+      assert.doesNotMatch(said, /^(kvm|vda|sda|mem)$/m);
+      await bed.driver.remove(plan);
+    });
 
-  it("can ping and serve low ports", async () => {
-    execFileSync("ip", ["-n", bed.netns, "link", "set", "lo", "up"]);
-    const plan = await bed.run("pings", ["sleep", "1000"]);
-    const session = await bed.driver.exec(plan, { command: ["sh", "-c", "ping -c 1 -W 2 127.0.0.1 | grep '1 packets received'; (echo hi | nc -l -p 80 &) ; sleep 0.2; nc 127.0.0.1 80 </dev/null"], env: {} });
-    const said = await text(session.stdout);
-    assert.match(said, /1 packets received/);
-    assert.match(said, /^hi$/m);
-    await bed.driver.remove(plan);
-  });
-});
+    it("can ping and serve low ports", async () => {
+      execFileSync("ip", ["-n", bed.netns, "link", "set", "lo", "up"]);
+      const plan = await bed.run("pings", ["sleep", "1000"]);
+      const session = await bed.driver.exec(plan, {
+        command: [
+          "sh",
+          "-c",
+          "ping -c 1 -W 2 127.0.0.1 | grep '1 packets received'; (echo hi | nc -l -p 80 &) ; sleep 0.2; nc 127.0.0.1 80 </dev/null",
+        ],
+        env: {},
+      });
+      const said = await text(session.stdout);
+      assert.match(said, /1 packets received/);
+      assert.match(said, /^hi$/m);
+      await bed.driver.remove(plan);
+    });
+  },
+);
 
 /** A root file system with perl and what it is linked to. */
 function perlRoot(directory: string): string {

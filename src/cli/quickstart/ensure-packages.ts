@@ -16,16 +16,26 @@ export async function ensurePackages(c: VerbContext, wish: Wish): Promise<string
   const reasons = missing.map((need) => `${need.package} (${need.for})`).join(", ");
   const aptGet = findProgram("apt-get", wish.path);
   if (aptGet === undefined) {
-    throw new NexusError("runtime-missing", `these are missing, and there is no apt-get to install them: ${reasons}`, { hint: "install the packages that carry them here, then run this again", details: { packages: names } });
+    throw new NexusError("runtime-missing", `these are missing, and there is no apt-get to install them: ${reasons}`, {
+      hint: "install the packages that carry them here, then run this again",
+      details: { packages: names },
+    });
   }
   const byHand = `apt-get install -y --no-install-recommends ${names.join(" ")}`;
   if (!c.flags.on("yes") && !(await agreed(c, reasons, wish.signal))) {
-    throw new NexusError("usage", `these Debian packages are missing: ${reasons}; nothing was touched`, { hint: `run: ${wish.again}\n  or: ${byHand}`, details: { packages: names, commands: [wish.again, byHand] } });
+    throw new NexusError("usage", `these Debian packages are missing: ${reasons}; nothing was touched`, {
+      hint: `run: ${wish.again}\n  or: ${byHand}`,
+      details: { packages: names, commands: [wish.again, byHand] },
+    });
   }
   await installPackages(names, { path: wish.path, aptGet, progress: wish.progress, signal: wish.signal });
   const { missing: still } = lookForPackages(wish.path);
   if (still.length === 0) return names;
-  throw new NexusError("runtime-missing", `apt-get installed ${names.join(", ")}, and yet ${still.map((need) => need.for).join(", ")} is not found`, { hint: `PATH is ${wish.path}` });
+  throw new NexusError(
+    "runtime-missing",
+    `apt-get installed ${names.join(", ")}, and yet ${still.map((need) => need.for).join(", ")} is not found`,
+    { hint: `PATH is ${wish.path}` },
+  );
 }
 
 /** Only a person at a terminal is asked; no answer means no. */

@@ -15,7 +15,10 @@ export function readExample(file: string = join(import.meta.dirname, "../../..",
   try {
     text = readFileSync(file, "utf8");
   } catch (error) {
-    throw new NexusError("not-found", `the example cannot be read: ${error instanceof Error ? error.message : String(error)}`, { hint: `this copy of Nexus lacks ${shipped}`, cause: error });
+    throw new NexusError("not-found", `the example cannot be read: ${error instanceof Error ? error.message : String(error)}`, {
+      hint: `this copy of Nexus lacks ${shipped}`,
+      cause: error,
+    });
   }
   const example = parseYaml(routes["plan.preview"].body, text, shipped);
   const names = new Set<string>([...example.networks, ...example.nodes].map((object) => object.name));

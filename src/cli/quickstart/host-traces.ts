@@ -4,6 +4,9 @@ import { runProgram } from "./programs.ts";
 import type { Made } from "./record.ts";
 import { configFiles, defaultConfig, parseConfig, placesOf, type Surroundings } from "../../spec/config.ts";
 
+/** What the OCI runtimes keep of containers; they never remove it. */
+const runtimeDirs = ["/run/crun", "/run/runc"];
+
 export type Places = { stateDir: string; runDir: string; netnsDir: string };
 
 /** Where the daemon of this host keeps things, running or not. @throws SpecError when its configuration file has faults */
@@ -22,23 +25,25 @@ export function missingTraces(places: Places): Made {
     runDir: !existsSync(places.runDir),
     netnsDir: !existsSync(places.netnsDir),
     netnsMount: !isMount,
-    cgroups: cgroupParents().filter((directory) => !existsSync(directory)),
+    shared: [...cgroupParents(), ...runtimeDirs].filter((directory) => !existsSync(directory)),
   };
 }
 
 /** Removes what was made; what others use meanwhile stays. Gives a line for each thing removed or kept. */
 export async function removeTraces(made: Made, places: Places, path: string): Promise<string[]> {
   const lines: string[] = [];
-  for (const directory of made.cgroups) if (existsSync(directory)) lines.push(removeEmpty(directory, "cgroup"));
+  for (const directory of made.shared) if (existsSync(directory)) lines.push(removeEmpty(directory));
   if (made.netnsMount && isEmpty(places.netnsDir) && mountsNow().some((mount) => mount.target === places.netnsDir)) {
     const { code, stderr } = await runProgram(["umount", places.netnsDir], { path });
     if (code !== 0) lines.push(`kept the mount on ${places.netnsDir}: ${stderr.trim()}`);
   }
-  if (made.netnsDir && existsSync(places.netnsDir)) lines.push(removeEmpty(places.netnsDir, "directory"));
+  if (made.netnsDir && existsSync(places.netnsDir)) lines.push(removeEmpty(places.netnsDir));
   if (made.runDir && existsSync(places.runDir)) lines.push(removeWhole(places.runDir));
   if (made.state === "directory" && existsSync(places.stateDir)) lines.push(removeWhole(places.stateDir));
   if (made.state === "content" && existsSync(places.stateDir)) {
-    const kept = readdirSync(places.stateDir).map((name) => removeWhole(join(places.stateDir, name))).filter((line) => line.startsWith("kept"));
+    const kept = readdirSync(places.stateDir)
+      .map((name) => removeWhole(join(places.stateDir, name)))
+      .filter((line) => line.startsWith("kept"));
     lines.push(...(kept.length === 0 ? [`emptied ${places.stateDir}`] : kept));
   }
   return lines;
@@ -58,15 +63,21 @@ export function mountsNow(text: string = readFileSync("/proc/self/mountinfo", "u
 
 /** The group above all guests' groups, in every cgroup tree of the host. */
 function cgroupParents(): string[] {
-  return [...new Set(mountsNow().filter((mount) => mount.type === "cgroup" || mount.type === "cgroup2").map((mount) => join(mount.target, "nexus")))];
+  return [
+    ...new Set(
+      mountsNow()
+        .filter((mount) => mount.type === "cgroup" || mount.type === "cgroup2")
+        .map((mount) => join(mount.target, "nexus")),
+    ),
+  ];
 }
 
-function removeEmpty(directory: string, what: string): string {
+function removeEmpty(directory: string): string {
   try {
     rmdirSync(directory);
-    return `removed ${what} ${directory}`;
+    return `removed ${directory}`;
   } catch (error) {
-    return `kept ${what} ${directory}: others use it (${(error as NodeJS.ErrnoException).code})`;
+    return `kept ${directory}: others use it (${(error as NodeJS.ErrnoException).code})`;
   }
 }
 

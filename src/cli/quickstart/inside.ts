@@ -25,7 +25,12 @@ export async function runInNode(client: Client, node: string, command: readonly 
 
 /** What a node gets from a URL, or undefined with nothing within `timeoutSeconds`. */
 export async function fetchInNode(client: Client, node: string, url: string, timeoutSeconds = 2): Promise<string | undefined> {
-  const { code, stdout } = await runInNode(client, node, ["timeout", String(timeoutSeconds), "wget", "-q", "-O", "-", url], (timeoutSeconds + 1) * 1000);
+  const { code, stdout } = await runInNode(
+    client,
+    node,
+    ["timeout", String(timeoutSeconds), "wget", "-q", "-O", "-", url],
+    (timeoutSeconds + 1) * 1000,
+  );
   return code === 0 ? stdout.trim() : undefined;
 }
 
@@ -33,6 +38,9 @@ export async function fetchInNode(client: Client, node: string, url: string, tim
 export async function resolveInNode(client: Client, node: string, question: { name: string; type: "a" | "aaaa" }): Promise<string[]> {
   const { stdout } = await runInNode(client, node, ["timeout", "2", "nslookup", `-type=${question.type}`, question.name]);
   // The first paragraph is about the server that answered.
-  const answer = stdout.split(/\n\s*\n/).slice(1).join("\n");
+  const answer = stdout
+    .split(/\n\s*\n/)
+    .slice(1)
+    .join("\n");
   return [...answer.matchAll(/^Address(?: \d+)?:\s+(\S+)/gm)].map((match) => match[1] ?? "");
 }

@@ -28,10 +28,14 @@ export async function installPackages(names: readonly string[], how: Install): P
 async function mustPass(args: readonly string[], how: Install): Promise<void> {
   const { code, last } = await aptGet(args, how);
   if (code === 0) return;
-  throw new NexusError("runtime-failed", [`apt-get ${args.join(" ")} ${code === null ? "was ended" : `ended with code ${code}`}; its last words:`, ...last].join("\n"), {
-    hint: "mend that, or install these yourself, then run this again",
-    details: { lines: last },
-  });
+  throw new NexusError(
+    "runtime-failed",
+    [`apt-get ${args.join(" ")} ${code === null ? "was ended" : `ended with code ${code}`}; its last words:`, ...last].join("\n"),
+    {
+      hint: "mend that, or install these yourself, then run this again",
+      details: { lines: last },
+    },
+  );
 }
 
 async function aptGet(args: readonly string[], how: Install): Promise<{ code: number | null; last: string[] }> {

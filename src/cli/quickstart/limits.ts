@@ -8,7 +8,11 @@ export type Limits = { memoryBytes: number; cpu: { version: 1 | 2; value: number
  * The limits a process runs under, from the kernel's own files: /proc/PID/cgroup says where, mountinfo where that is.
  * @throws Error when a file is not there
  */
-export function limitsOfProcess(pid: number, mounts: readonly MountLine[] = mountsNow(), groups = readFileSync(`/proc/${pid}/cgroup`, "utf8")): Limits {
+export function limitsOfProcess(
+  pid: number,
+  mounts: readonly MountLine[] = mountsNow(),
+  groups = readFileSync(`/proc/${pid}/cgroup`, "utf8"),
+): Limits {
   const read = (controller: "memory" | "cpu" | "pids", names: { 1: string; 2: string }) => {
     const { directory, version } = groupOf(controller, { mounts, groups });
     return { version, value: Number(readFileSync(join(directory, names[version]), "utf8").trim()) };
@@ -31,7 +35,9 @@ function groupOf(controller: string, host: { mounts: readonly MountLine[]; group
   const lines = host.groups.split("\n").map((line) => /^(\d+):([^:]*):(.*)$/.exec(line));
   const legacy = lines.find((line) => line?.[2]?.split(",").includes(controller));
   const line = legacy ?? lines.find((candidate) => candidate?.[1] === "0");
-  const mount = host.mounts.find((m) => (legacy === undefined ? m.type === "cgroup2" : m.type === "cgroup" && m.options.includes(controller)));
+  const mount = host.mounts.find((m) =>
+    legacy === undefined ? m.type === "cgroup2" : m.type === "cgroup" && m.options.includes(controller),
+  );
   if (line?.[3] === undefined || mount === undefined) throw new Error(`this host has no ${controller} controller`);
   const guest = /^(.*\/nexus\/[^/]+)/.exec(line[3])?.[1];
   if (guest === undefined) throw new Error(`the process is in ${line[3]}, which is no guest's group`);

@@ -4,7 +4,7 @@ import { fetchText } from "./fetch.ts";
 
 /**
  * The program in the outside namespace. It answers every request with the address it came from, and fetches what it is told
- * to: `{"get": URL}` on stdin, `{"body": TEXT}` or `{}` on stdout. It ends with its stdin, so with whoever started it.
+ * to: `{"get": URL, "timeoutMs": N}` on stdin, `{"body": TEXT}` or `{}` on stdout. It ends with its stdin, so with whoever started it.
  */
 const [address = "", port = ""] = process.argv.slice(2);
 
@@ -12,8 +12,8 @@ const server = createServer((request, response) => response.end(`${request.socke
 server.listen(Number(port), address, () => process.stdout.write(`${JSON.stringify({ ready: true })}\n`));
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const { get } = JSON.parse(line) as { get: string };
-  process.stdout.write(`${JSON.stringify({ body: await fetchText(get) })}\n`);
+  const { get, timeoutMs } = JSON.parse(line) as { get: string; timeoutMs: number };
+  process.stdout.write(`${JSON.stringify({ body: await fetchText(get, timeoutMs) })}\n`);
 }
 server.close();
 server.closeAllConnections();

@@ -8,11 +8,18 @@ import { findProgram, runProgram } from "./programs.ts";
 
 /** A throw-away machine beyond this host: a namespace behind a veth, on TEST-NET-2 (RFC 5737), made by `ip` and not by us. */
 export type Outside = AsyncDisposable & {
-  /** What it gets from a URL, or undefined. */
-  fetch(url: string): Promise<string | undefined>;
+  /** What it gets from a URL, or undefined when nothing comes back in time. */
+  fetch(url: string, timeoutMs?: number): Promise<string | undefined>;
 };
 
-export const outside = { namespace: "outside-nexus-quickstart", link: "nxqs-outside", prefix: "198.51.100.0/24", host: "198.51.100.1", address: "198.51.100.2", port: 80 } as const;
+export const outside = {
+  namespace: "outside-nexus-quickstart",
+  link: "nxqs-outside",
+  prefix: "198.51.100.0/24",
+  host: "198.51.100.1",
+  address: "198.51.100.2",
+  port: 80,
+} as const;
 
 /** @throws Disproof when the addresses are in use, or `ip` refuses */
 export async function openOutside(path: string): Promise<Outside> {
@@ -56,7 +63,10 @@ export async function removeOutside(path: string): Promise<boolean> {
 async function startProgram(path: string, made: AsyncDisposableStack): Promise<Outside["fetch"]> {
   const ip = findProgram("ip", path) ?? "ip";
   const program = join(import.meta.dirname, "outside-process.ts");
-  const child = spawn(ip, ["netns", "exec", outside.namespace, process.execPath, program, outside.address, String(outside.port)], { stdio: ["pipe", "pipe", "pipe"], env: { PATH: path } });
+  const child = spawn(ip, ["netns", "exec", outside.namespace, process.execPath, program, outside.address, String(outside.port)], {
+    stdio: ["pipe", "pipe", "pipe"],
+    env: { PATH: path },
+  });
   const ended = once(child, "close").catch(() => undefined);
   made.defer(async () => {
     child.kill("SIGKILL");
@@ -72,8 +82,8 @@ async function startProgram(path: string, made: AsyncDisposableStack): Promise<O
     return JSON.parse(line.value) as { ready?: true; body?: string };
   };
   await next();
-  return async (url) => {
-    child.stdin.write(`${JSON.stringify({ get: url })}\n`);
+  return async (url, timeoutMs = 2000) => {
+    child.stdin.write(`${JSON.stringify({ get: url, timeoutMs })}\n`);
     return (await next()).body;
   };
 }

@@ -5,7 +5,11 @@ import { findProgram } from "./programs.ts";
 type Need = { package: string; for: string; find: (path: string) => string | undefined };
 
 const needs: readonly Need[] = [
-  { package: "busybox-static", for: "the nodes' programs", find: () => ["/bin/busybox", "/usr/bin/busybox"].find((file) => existsSync(file) && isStatic(file)) },
+  {
+    package: "busybox-static",
+    for: "the nodes' programs",
+    find: () => ["/bin/busybox", "/usr/bin/busybox"].find((file) => existsSync(file) && isStatic(file)),
+  },
   { package: "crun", for: "running containers", find: (path) => findProgram("crun", path) ?? findProgram("runc", path) },
   { package: "iproute2", for: "looking from outside: ip", find: (path) => findProgram("ip", path) },
   { package: "iputils-ping", for: "looking from outside: ping", find: (path) => findProgram("ping", path) },

@@ -9,7 +9,10 @@ export function searchPath(env: Readonly<Record<string, string | undefined>>): s
 
 /** The file a program's name means, or undefined. */
 export function findProgram(name: string, path: string): string | undefined {
-  return path.split(":").map((directory) => join(directory, name)).find(isExecutable);
+  return path
+    .split(":")
+    .map((directory) => join(directory, name))
+    .find(isExecutable);
 }
 
 export type Ran = { code: number; stdout: string; stderr: string };
@@ -21,9 +24,15 @@ export function runProgram([program, ...args]: readonly [string, ...string[]], {
   const { promise, resolve } = Promise.withResolvers<Ran>();
   const file = findProgram(program, path);
   if (file === undefined) return Promise.resolve({ code: 127, stdout: "", stderr: `${program} is not installed` });
-  const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], env: { PATH: path, LC_ALL: "C" }, timeout: timeoutMs, killSignal: "SIGKILL" });
+  const child = spawn(file, args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { PATH: path, LC_ALL: "C" },
+    timeout: timeoutMs,
+    killSignal: "SIGKILL",
+  });
   const said = { stdout: "", stderr: "" };
-  for (const stream of ["stdout", "stderr"] as const) child[stream].setEncoding("utf8").on("data", (text: string) => (said[stream] += text));
+  for (const stream of ["stdout", "stderr"] as const)
+    child[stream].setEncoding("utf8").on("data", (text: string) => (said[stream] += text));
   child.on("error", (error) => resolve({ code: 126, stdout: "", stderr: error.message }));
   child.on("close", (code) => resolve({ code: code ?? 124, ...said }));
   return promise;

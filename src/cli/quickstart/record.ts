@@ -17,7 +17,8 @@ const recordSchema = z.strictObject({
     runDir: z.boolean(),
     netnsDir: z.boolean(),
     netnsMount: z.boolean(),
-    cgroups: z.array(z.string()),
+    /** Directories that others may use as well: they go when they are empty. */
+    shared: z.array(z.string()),
   }),
 });
 
@@ -25,7 +26,7 @@ const recordSchema = z.strictObject({
 export type QuickstartRecord = z.output<typeof recordSchema>;
 export type Made = QuickstartRecord["made"];
 
-export const nothingMade: Made = { state: "none", runDir: false, netnsDir: false, netnsMount: false, cgroups: [] };
+export const nothingMade: Made = { state: "none", runDir: false, netnsDir: false, netnsMount: false, shared: [] };
 
 /** It lies with the state, since what it names outlives a reboot as well. */
 export function recordPath(stateDir: string): string {
@@ -45,7 +46,10 @@ export function readRecord(stateDir: string): QuickstartRecord | undefined {
   try {
     return recordSchema.parse(JSON.parse(text));
   } catch (error) {
-    throw new NexusError("state-corrupt", `${path} cannot be understood`, { hint: `remove the nodes and networks of the example by hand, then ${path}`, cause: error });
+    throw new NexusError("state-corrupt", `${path} cannot be understood`, {
+      hint: `remove the nodes and networks of the example by hand, then ${path}`,
+      cause: error,
+    });
   }
 }
 
@@ -69,6 +73,6 @@ export function mergeMade(before: Made, now: Made, sameBoot: boolean): Made {
     runDir: before.runDir || now.runDir,
     netnsDir: before.netnsDir || now.netnsDir,
     netnsMount: before.netnsMount || now.netnsMount,
-    cgroups: [...new Set([...before.cgroups, ...now.cgroups])],
+    shared: [...new Set([...before.shared, ...now.shared])],
   };
 }

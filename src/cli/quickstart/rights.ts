@@ -15,7 +15,9 @@ const needed = { CAP_NET_ADMIN: 12n, CAP_SYS_ADMIN: 21n } as const;
 /** Refuses a caller that could not finish, with the command that could. @throws NexusError unsupported, not-permitted */
 export function checkRights(caller: Caller, again: string): void {
   if (caller.platform !== "linux") {
-    throw new NexusError("unsupported", `Nexus needs Linux, and this is ${caller.platform}`, { hint: "run it on a Linux machine or in a virtual machine" });
+    throw new NexusError("unsupported", `Nexus needs Linux, and this is ${caller.platform}`, {
+      hint: "run it on a Linux machine or in a virtual machine",
+    });
   }
   if (caller.uid !== 0) {
     throw new NexusError("not-permitted", `networks and containers are made by root, and you are user ${caller.uid}; nothing was touched`, {
@@ -24,13 +26,17 @@ export function checkRights(caller: Caller, again: string): void {
   }
   const missing = missingCapabilities(caller.status);
   if (missing.length === 0) return;
-  throw new NexusError("not-permitted", `${missing.join(" and ")} ${missing.length === 1 ? "is" : "are"} missing, though you are root; nothing was touched`, {
-    hint: `inside a container? start it with --privileged, then run: ${again}`,
-    details: { missing },
-  });
+  throw new NexusError(
+    "not-permitted",
+    `${missing.join(" and ")} ${missing.length === 1 ? "is" : "are"} missing, though you are root; nothing was touched`,
+    {
+      hint: `inside a container? start it with --privileged, then run: ${again}`,
+      details: { missing },
+    },
+  );
 }
 
 function missingCapabilities(status: string): string[] {
   const held = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
-  return Object.entries(needed).flatMap(([name, bit]) => ((held >> bit) & 1n) === 1n ? [] : [name]);
+  return Object.entries(needed).flatMap(([name, bit]) => (((held >> bit) & 1n) === 1n ? [] : [name]));
 }

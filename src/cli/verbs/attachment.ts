@@ -13,7 +13,12 @@ export async function create(c: VerbContext): Promise<void> {
 
 export async function list(c: VerbContext): Promise<void> {
   const guests = await (await c.client()).call("attachment.list");
-  c.out.result(guests, () => table(["NAME", "NETWORKS", "ADDRESSES", "NAMESPACE"], guests.map((g) => [g.name, g.attachments.map((a) => a.network).join(","), addressesText(g), g.netns ?? ""])));
+  c.out.result(guests, () =>
+    table(
+      ["NAME", "NETWORKS", "ADDRESSES", "NAMESPACE"],
+      guests.map((g) => [g.name, g.attachments.map((a) => a.network).join(","), addressesText(g), g.netns ?? ""]),
+    ),
+  );
 }
 
 export async function inspect(c: VerbContext): Promise<void> {

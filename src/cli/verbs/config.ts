@@ -7,8 +7,14 @@ export async function get(c: VerbContext): Promise<void> {
 }
 
 export async function set(c: VerbContext): Promise<void> {
-  const setting = await (await c.client()).call("config.set", { params: { key: c.arg("KEY") }, body: { value: readValue(c.arg("VALUE")) } });
-  c.out.result(setting, () => `${setting.key} = ${valueText(setting.value)}${setting.restartNeeded === true ? "  (counts when the daemon starts again)" : ""}\n`);
+  const setting = await (
+    await c.client()
+  ).call("config.set", { params: { key: c.arg("KEY") }, body: { value: readValue(c.arg("VALUE")) } });
+  c.out.result(
+    setting,
+    () =>
+      `${setting.key} = ${valueText(setting.value)}${setting.restartNeeded === true ? "  (counts when the daemon starts again)" : ""}\n`,
+  );
 }
 
 export async function show(c: VerbContext): Promise<void> {

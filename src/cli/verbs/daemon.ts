@@ -63,7 +63,12 @@ export async function status(c: VerbContext): Promise<number> {
 
 function optionsOf(c: VerbContext): DaemonOptions {
   const { flags } = c;
-  const [configFile, stateDir, runDir, socketPath] = [flags.text("config"), flags.text("state-dir"), flags.text("run-dir"), flags.text("socket") ?? c.io.env["NEXUS_SOCKET"]];
+  const [configFile, stateDir, runDir, socketPath] = [
+    flags.text("config"),
+    flags.text("state-dir"),
+    flags.text("run-dir"),
+    flags.text("socket") ?? c.io.env["NEXUS_SOCKET"],
+  ];
   return {
     ...(configFile === undefined ? {} : { configFile }),
     ...(stateDir === undefined ? {} : { stateDir }),

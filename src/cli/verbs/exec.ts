@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import type { Io, VerbContext } from "../context.ts";
 import type { ExecCall } from "../../api/exec-client.ts";
@@ -5,7 +6,8 @@ import { NexusError } from "../../base/errors.ts";
 
 /** Runs a command in a node with this terminal or these pipes; gives the command's exit code. */
 export async function exec(c: VerbContext): Promise<number> {
-  if (c.rest.length === 0) throw new NexusError("usage", "nexus node exec: the command is missing", { hint: "for example: nexus node exec web sh" });
+  if (c.rest.length === 0)
+    throw new NexusError("usage", "nexus node exec: the command is missing", { hint: "for example: nexus node exec web sh" });
   const { io } = c;
   const terminal = wantsTerminal(c);
   const interactive = terminal || c.flags.on("interactive");
@@ -33,13 +35,16 @@ export async function exec(c: VerbContext): Promise<number> {
 function wantsTerminal(c: VerbContext): boolean {
   const { stdin, stdout } = c.io;
   if (c.flags.on("no-tty")) return false;
-  if (c.flags.on("tty") && stdin.isTTY !== true) throw new NexusError("usage", "nexus node exec: -t needs a terminal as input", { hint: "leave -t out, or use -i to pass input on" });
+  if (c.flags.on("tty") && stdin.isTTY !== true)
+    throw new NexusError("usage", "nexus node exec: -t needs a terminal as input", { hint: "leave -t out, or use -i to pass input on" });
   return c.flags.on("tty") || (stdin.isTTY === true && stdout.isTTY === true);
 }
 
 /** Raw mode: keys go to the command as they are, Ctrl-C included; the size follows the window. */
 function useTerminal(io: Io, call: ExecCall, cleanups: DisposableStack): void {
   io.stdin.setRawMode?.(true);
+  // Node's raw mode still turns \n into \r\n, which the guest's terminal has done already; leaving raw mode restores this too.
+  spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
   cleanups.defer(() => io.stdin.setRawMode?.(false));
   const resize = () => void call.send({ kind: "resize", ...sizeOf(io) });
   io.stdout.on("resize", resize);

@@ -8,7 +8,8 @@ import { NexusError } from "../../base/errors.ts";
 export async function plan(c: VerbContext): Promise<void> {
   const client = await c.client();
   const file = c.arg("FILE");
-  const answer = file === "" ? await client.call("plan.pending") : await client.call("plan.preview", { body: await specFrom(file, c.io.stdin) });
+  const answer =
+    file === "" ? await client.call("plan.pending") : await client.call("plan.preview", { body: await specFrom(file, c.io.stdin) });
   c.out.result(answer, () => (answer.steps.length === 0 ? "nothing would change\n" : `${answer.steps.join("\n")}\n`));
 }
 

@@ -8,7 +8,13 @@ export async function list(c: VerbContext): Promise<void> {
   c.out.result(images, () =>
     table(
       ["REFERENCE", "SIZE", "PULLED", "USED BY", "DIGEST"],
-      images.map((i) => [i.reference, bytesText(i.sizeBytes), i.pulledAt === undefined ? "" : since(i.pulledAt), i.usedBy.join(","), i.digest?.slice(0, 19) ?? ""]),
+      images.map((i) => [
+        i.reference,
+        bytesText(i.sizeBytes),
+        i.pulledAt === undefined ? "" : since(i.pulledAt),
+        i.usedBy.join(","),
+        i.digest?.slice(0, 19) ?? "",
+      ]),
     ),
   );
 }

@@ -26,7 +26,14 @@ export async function list(c: VerbContext): Promise<void> {
   c.out.result(networks, () =>
     table(
       ["NAME", "STATE", "SUBNETS", "BRIDGE", "GUESTS", "POLICY"],
-      networks.map((n) => [n.name, n.state, n.subnets.map((s) => s.prefix).join(","), n.bridge, String(new Set(n.leases.map((l) => l.guest)).size), policyText(n)]),
+      networks.map((n) => [
+        n.name,
+        n.state,
+        n.subnets.map((s) => s.prefix).join(","),
+        n.bridge,
+        String(new Set(n.leases.map((l) => l.guest)).size),
+        policyText(n),
+      ]),
     ),
   );
 }
@@ -44,30 +51,49 @@ export async function change(c: VerbContext): Promise<void> {
     ...switchOf(c, "nat"),
     ...switchOf(c, "internal"),
   };
-  if (Object.keys(body).length === 0) throw new NexusError("usage", "nexus network set: nothing to change is given", { hint: "`nexus network set --help` lists what can change" });
+  if (Object.keys(body).length === 0)
+    throw new NexusError("usage", "nexus network set: nothing to change is given", {
+      hint: "`nexus network set --help` lists what can change",
+    });
   const network = await (await c.client()).call("network.change", { params: { name: c.arg("NAME") }, body });
   c.out.result(network, () => describe(network));
 }
 
 export async function remove(c: VerbContext): Promise<void> {
   const client = await c.client();
-  await eachName(c, async (name) => (await client.call("network.remove", { params: { name }, query: { force: c.flags.on("force") } })).removed);
+  await eachName(
+    c,
+    async (name) => (await client.call("network.remove", { params: { name }, query: { force: c.flags.on("force") } })).removed,
+  );
 }
 
 export async function reset(c: VerbContext): Promise<void> {
   const answer = await (await c.client()).call("network.reset", { query: { force: c.flags.on("force") } });
-  c.out.result(answer, () => (answer.removed.length === 0 ? "nothing was there\n" : answer.removed.map((name) => `removed ${name}\n`).join("")));
+  c.out.result(answer, () =>
+    answer.removed.length === 0 ? "nothing was there\n" : answer.removed.map((name) => `removed ${name}\n`).join(""),
+  );
 }
 
 /** Ends with 1 when the packet would not pass, so that scripts can ask. */
 export async function why(c: VerbContext): Promise<number> {
   const protocol = (c.flags.text("protocol") ?? "tcp") as "tcp" | "udp" | "icmp";
   const answer = await (await c.client()).call("why", { query: { from: c.arg("FROM"), to: c.arg("TO[:PORT]"), protocol } });
-  c.out.result(answer, () => `${answer.verdict}: ${answer.reason}\n${facts([["rule", answer.rule]])}${columns(answer.path.map((p) => [`  ${p.step}`, p.result]))}`);
+  c.out.result(
+    answer,
+    () =>
+      `${answer.verdict}: ${answer.reason}\n${facts([["rule", answer.rule]])}${columns(answer.path.map((p) => [`  ${p.step}`, p.result]))}`,
+  );
   return answer.verdict === "allow" ? 0 : 1;
 }
 
-type NetworkChangeInput = { [K in keyof NetworkChange]?: unknown } & { dns?: string[]; peers?: string[]; isolation?: "none" | "guests"; mtu?: "auto" | number; nat?: boolean; internal?: boolean };
+type NetworkChangeInput = { [K in keyof NetworkChange]?: unknown } & {
+  dns?: string[];
+  peers?: string[];
+  isolation?: "none" | "guests";
+  mtu?: "auto" | number;
+  nat?: boolean;
+  internal?: boolean;
+};
 
 /** A gateway belongs to the subnet it lies in, which only the addresses themselves can tell. */
 async function subnetsOf(c: VerbContext): Promise<(string | { prefix: string; gateway: string })[]> {
@@ -130,5 +156,8 @@ function describe(n: NetworkView): string {
     ["created", n.createdAt],
   ]);
   if (n.leases.length === 0) return head;
-  return `${head}\n${table(["ADDRESS", "GUEST", "NIC", "MAC", "HELD"], n.leases.map((l) => [l.address, l.guest, l.nic, l.mac, since(l.since)]))}`;
+  return `${head}\n${table(
+    ["ADDRESS", "GUEST", "NIC", "MAC", "HELD"],
+    n.leases.map((l) => [l.address, l.guest, l.nic, l.mac, since(l.since)]),
+  )}`;
 }

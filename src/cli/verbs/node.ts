@@ -25,7 +25,10 @@ export async function create(c: VerbContext): Promise<void> {
   using progress = c.progress();
   const guest = await client.follow("node.create", { body, query: { start: !c.flags.on("no-run") } }, progress.show);
   progress[Symbol.dispose]();
-  c.out.result(guest, () => `${[guest.name, stateText(guest), addressesText(guest), publishText(guest.publish)].filter((part) => part !== "").join("  ")}\n`);
+  c.out.result(
+    guest,
+    () => `${[guest.name, stateText(guest), addressesText(guest), publishText(guest.publish)].filter((part) => part !== "").join("  ")}\n`,
+  );
 }
 
 export async function list(c: VerbContext): Promise<void> {
@@ -33,7 +36,14 @@ export async function list(c: VerbContext): Promise<void> {
   c.out.result(guests, () =>
     table(
       ["NAME", "STATE", "IMAGE", "NETWORKS", "ADDRESSES", "PUBLISHED"],
-      guests.map((g) => [g.name, stateText(g), g.image ?? "", g.attachments.map((a) => a.network).join(","), addressesText(g), publishText(g.publish)]),
+      guests.map((g) => [
+        g.name,
+        stateText(g),
+        g.image ?? "",
+        g.attachments.map((a) => a.network).join(","),
+        addressesText(g),
+        publishText(g.publish),
+      ]),
     ),
   );
 }
@@ -66,7 +76,10 @@ export async function restart(c: VerbContext): Promise<void> {
 
 export async function remove(c: VerbContext): Promise<void> {
   const client = await c.client();
-  await eachName(c, async (name) => (await client.call("node.remove", { params: { name }, query: { force: c.flags.on("force") } })).removed);
+  await eachName(
+    c,
+    async (name) => (await client.call("node.remove", { params: { name }, query: { force: c.flags.on("force") } })).removed,
+  );
 }
 
 /** The bytes as they are, with --json too: they are the guest's, not ours. Ctrl-C ends a follow without complaint. */
@@ -88,7 +101,9 @@ export async function logs(c: VerbContext): Promise<void> {
 
 function nameOf(c: VerbContext): string {
   const [word, flag] = [c.arg("NAME"), c.flags.text("name") ?? ""];
-  if (word !== "" && flag !== "" && word !== flag) throw new NexusError("usage", `nexus node create: two names are given, ${word} and ${flag}`);
-  if (word === "" && flag === "") throw new NexusError("usage", "nexus node create: NAME is missing", { hint: "for example: nexus node create web --mem 256 --cpu 512" });
+  if (word !== "" && flag !== "" && word !== flag)
+    throw new NexusError("usage", `nexus node create: two names are given, ${word} and ${flag}`);
+  if (word === "" && flag === "")
+    throw new NexusError("usage", "nexus node create: NAME is missing", { hint: "for example: nexus node create web --mem 256 --cpu 512" });
   return word === "" ? flag : word;
 }

@@ -26,7 +26,7 @@ export function networkElements(network: NetworkRecord, all: readonly NetworkRec
     for (const subnet of reachable.subnets) inet(`gateway${prefixFamily(subnet.prefix)}`, [bridge, subnet.gateway]);
     if (reachable !== network) inet("peers", [bridge, reachable.bridge]);
   }
-  if (spec.isolation === "none") inet("peers", [bridge, bridge]);
+  inet(spec.isolation === "none" ? "peers" : "apart", [bridge, bridge]);
   if (spec.internal) inet("internal", [bridge]);
   inet("count_out", [bridge], { counter: counterName(network, "out") });
   inet("count_in", [bridge], { counter: counterName(network, "in") });
@@ -50,8 +50,9 @@ export function attachmentElements(attachment: AttachmentRecord): SetElement[] {
   return out;
 }
 
-/** One element for a port or an equal-numbered range; a shifted range needs one for each port, which costs the packet nothing. */
+/** None for ::1, from which the kernel routes nothing: the daemon carries those itself. One element for a port or an equal-numbered range; a shifted range needs one for each port, which costs the packet nothing. */
 export function publishElements(publish: PublishRecord): SetElement[] {
+  if (publish.hostAddress === "::1") return [];
   return publish.targets
     .filter((target) => publish.hostAddress === undefined || ipFamily(publish.hostAddress) === ipFamily(target))
     .flatMap((target) => publishTo(publish, target));

@@ -132,6 +132,8 @@ const forward: Chain = {
     rule("peers", inSet(["iifname", "oifname"], "peers"), accept),
     rule("from-internal", inSet(["iifname"], "internal"), count, reject),
     rule("to-internal", inSet(["oifname"], "internal"), count, reject),
+    // Before what is published: under br_netfilter a translated frame stays on the bridge, whose ports keep these guests apart.
+    rule("apart", inSet(["iifname", "oifname"], "apart"), count, reject),
     rule("published", dnatted, accept),
     rule("isolation", from, to, count, reject),
   ],
@@ -187,6 +189,7 @@ function sets(): NftSet[] {
     ...perFamily("4"),
     ...perFamily("6"),
     { name: "peers", key: ["ifname", "ifname"], interval: false },
+    { name: "apart", key: ["ifname", "ifname"], interval: false },
     { name: "internal", key: ["ifname"], interval: false },
     { name: "count_out", key: ["ifname"], data: "counter", interval: false },
     { name: "count_in", key: ["ifname"], data: "counter", interval: false },
