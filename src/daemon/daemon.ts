@@ -118,7 +118,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown }: Dae
       probeRuntimes: () => runtimeProbes(driver),
       daemonPid: process.pid,
     });
-  const handlers = makeHandlers({ world, networks, guests, nodes, wiring, chronicle, reconciler, settings, images, driver, info, version, doctor, problemOf: (name) => dnsProblems.get(name), shutdown: onShutdown });
+  const handlers = makeHandlers({ flush: () => state.flush(), world, networks, guests, nodes, wiring, chronicle, reconciler, settings, images, driver, info, version, doctor, problemOf: (name) => dnsProblems.get(name), shutdown: onShutdown });
   const server = await startServer({ socketPath: places.socket, group: settings.config.socket_group, version, handlers, peerOf: callerOf, log });
   stack.defer(() => server.close());
   log.info({ socket: places.socket, state: places.stateDir, networks: world.networks.size, guests: world.guests.size }, "nexusd serves");

@@ -46,6 +46,8 @@ export class Guests {
     world.addGuest(record, claims);
     try {
       state.guests.insert(record);
+      // The disk works while the kernel does; whoever answers waits for both. A failure is told there.
+      state.flush().catch(() => {});
     } catch (error) {
       world.removeGuest(record);
       throw error;

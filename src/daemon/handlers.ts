@@ -1,4 +1,5 @@
 import type { Answer, Handlers, Input } from "../api/contract.ts";
+import { type OperationId, operations } from "../api/operations.ts";
 import { NexusError } from "../base/errors.ts";
 import type { Name } from "../base/names.ts";
 import type { GuestDriver } from "../guests/driver.ts";
@@ -19,6 +20,8 @@ import type { Wiring } from "./wiring.ts";
 import type { World } from "./world.ts";
 
 export type Rooms = {
+  /** Resolves when all that was changed is on the disk. */
+  flush: () => Promise<void>;
   world: World;
   networks: Networks;
   guests: Guests;
@@ -37,8 +40,13 @@ export type Rooms = {
   shutdown: () => void;
 };
 
-/** The API's operations, each a few lines on what the rooms do. */
+/** The API's operations. What changes something is answered when it is on the disk as well as in the kernel. */
 export function makeHandlers(r: Rooms): Handlers {
+  return durable(operationsOn(r), r.flush);
+}
+
+/** Each a few lines on what the rooms do. */
+function operationsOn(r: Rooms): Handlers {
   const viewNetwork = (network: NetworkRow): NetworkView =>
     networkView(network, r.world, { uplinkMtuBytes: r.wiring.uplinkMtuBytes, problem: r.wiring.problems.get(network.name) ?? r.problemOf(network.name), counters: r.wiring.counters(network) });
   const viewGuest = (guest: GuestRecord): GuestView => guestView(guest, r.world, { uplinkMtuBytes: r.wiring.uplinkMtuBytes, running: r.nodes.running(guest.name), netnsDirectory });
@@ -108,6 +116,23 @@ export function makeHandlers(r: Rooms): Handlers {
       return { status: "ok" };
     },
   };
+}
+
+type Plain = (input: never, context: never) => Promise<unknown>;
+
+function durable(handlers: Handlers, flush: () => Promise<void>): Handlers {
+  const wrap = ([id, handler]: [string, Plain]): [string, Plain] => {
+    if (operations[id as OperationId].method === "GET") return [id, handler];
+    return [
+      id,
+      async (input, context) => {
+        const answer = await handler(input, context);
+        await flush();
+        return answer;
+      },
+    ];
+  };
+  return Object.fromEntries(Object.entries(handlers).map(wrap)) as Handlers;
 }
 
 /** With force, the guests that use it go first. */

@@ -1,5 +1,6 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { corrupt, stateFault } from "./faults.ts";
+import { Flusher } from "./flusher.ts";
 import { migrate } from "./migrate.ts";
 
 export type SqlRow = Record<string, unknown>;
@@ -12,16 +13,21 @@ export type Statement = {
   all(values?: SqlValues): SqlRow[];
 };
 
-/** An open SQLite database whose every commit is on the disk when it returns (WAL, synchronous=FULL: one fsync). */
+/**
+ * An open SQLite database (WAL, synchronous=NORMAL). A commit survives the end of this process when it returns, and power loss
+ * once `flush` has resolved: the two are apart so that the kernel's work on a request and the disk's go on at the same time.
+ */
 export class Database implements Disposable {
   readonly file: string;
   readonly #db: DatabaseSync;
+  readonly #flusher: Flusher;
   readonly #transaction: Record<"begin" | "commit" | "rollback" | "save" | "release" | "undo", StatementSync>;
 
   /** @throws NexusError state-corrupt, not-permitted or daemon-running; KernelError when the disk fails */
   constructor(file: string, steps: readonly string[]) {
     this.file = file;
     this.#db = open(file, steps);
+    this.#flusher = new Flusher(`${file}-wal`);
     this.#transaction = {
       begin: this.#db.prepare("BEGIN IMMEDIATE"),
       commit: this.#db.prepare("COMMIT"),
@@ -36,10 +42,13 @@ export class Database implements Disposable {
   prepare(sql: string): Statement {
     const statement = this.#db.prepare(sql);
     const fault = (error: unknown): unknown => stateFault(error, this.file, operation(sql));
+    const flusher = this.#flusher;
     return {
       run(values = {}) {
         try {
-          return Number(statement.run(values).changes);
+          const changes = Number(statement.run(values).changes);
+          flusher.note();
+          return changes;
         } catch (error) {
           throw fault(error);
         }
@@ -61,7 +70,7 @@ export class Database implements Disposable {
     };
   }
 
-  /** All of `work`'s changes with one fsync, or none of them. Nested calls are part of the outer one, and undone alone when they throw. */
+  /** All of `work`'s changes as one commit, or none of them. Nested calls are part of the outer one, and undone alone when they throw. */
   transaction<T>(work: () => T): T {
     const sql = this.#transaction;
     const nested = this.#db.isTransaction;
@@ -70,6 +79,7 @@ export class Database implements Disposable {
       const result = work();
       if (result instanceof Promise) throw new TypeError("a transaction cannot wait: its work must be synchronous");
       this.#guard("commit", () => (nested ? sql.release : sql.commit).run());
+      this.#flusher.note();
       return result;
     } catch (error) {
       // SQLite rolls back by itself on a full disk or an I/O error; then there is nothing left to undo.
@@ -81,12 +91,18 @@ export class Database implements Disposable {
     }
   }
 
+  /** Resolves when all commits so far are on the disk. @throws KernelError when the disk fails */
+  flush(): Promise<void> {
+    return this.#flusher.flush();
+  }
+
   /** Moves the log into the database file. SQLite does it by itself every 1,000 pages; this chooses the moment. */
   checkpoint(): void {
     this.#guard("checkpoint", () => this.#db.exec("PRAGMA wal_checkpoint(PASSIVE)"));
   }
 
   [Symbol.dispose](): void {
+    this.#flusher[Symbol.dispose]();
     if (this.#db.isOpen) this.#db.close();
   }
 
@@ -103,7 +119,7 @@ function open(file: string, steps: readonly string[]): DatabaseSync {
   let db: DatabaseSync | undefined;
   try {
     db = new DatabaseSync(file, { timeout: 2000, enableForeignKeyConstraints: true });
-    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;");
+    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF;");
     checkIntegrity(db, file);
     migrate(db, steps, file);
     return db;

@@ -21,8 +21,8 @@ export type Snapshot = {
 };
 
 /**
- * What Nexus owns, on disk. Every change is on the disk when its call returns; `transaction` makes several one change and one fsync.
- * All calls block for that fsync; there is one writer, this process.
+ * What Nexus owns, on disk. A change survives the end of this process when its call returns, and power loss once `flush` has
+ * resolved, for which every answer to a caller waits. `transaction` makes several changes one. There is one writer, this process.
  */
 export class State implements Disposable {
   readonly file: string;
@@ -86,6 +86,11 @@ export class State implements Disposable {
       sysctls: this.sysctls.all(),
       settings: this.settings.all(),
     };
+  }
+
+  /** Resolves when every change so far is on the disk; callers at the same time share one flush. @throws KernelError when the disk fails */
+  flush(): Promise<void> {
+    return this.#db.flush();
   }
 
   /** For quiet moments: keeps the log from being folded in during a request. */

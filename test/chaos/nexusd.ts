@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { type Client, openClient } from "../../src/api/client.ts";
 import type { EventView } from "../../src/spec/views.ts";
 import { until } from "../kernel/world/until.ts";
+import { mountPoints, processesWith, shTry } from "./host.ts";
 
 const program = fileURLToPath(new URL("../../nexusd", import.meta.url));
 
@@ -109,12 +110,24 @@ export class Nexusd implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.client.close();
     if (this.isUp) {
       const patience = setTimeout(() => this.#child?.kill("SIGKILL"), 15_000);
+      await this.client.call("network.reset", { query: { force: true } }).catch(() => {});
       await this.end("SIGTERM");
       clearTimeout(patience);
     }
+    this.client.close();
+    // What a failed test leaves: nodes that still run, and their mounts.
+    for (const pid of processesWith(this.#directory).keys()) killIfThere(pid);
+    for (const point of mountPoints().filter((p) => p.startsWith(`${this.#directory}/`)).toReversed()) await shTry("umount", "--lazy", point);
     rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended by itself.
   }
 }

@@ -10,7 +10,7 @@ import { lookForPackages } from "./packages.ts";
 import { searchPath } from "./programs.ts";
 import { mergeMade, nothingMade, type QuickstartRecord, readRecord, writeRecord } from "./record.ts";
 import { makeReport } from "./report.ts";
-import { makeScene, publishOf } from "./scene.ts";
+import { makeScene, publishOf, urlOf } from "./scene.ts";
 import type { VerbContext } from "../context.ts";
 import type { Client } from "../../api/client.ts";
 import { errorCatalogue } from "../../base/errors.ts";
@@ -151,12 +151,13 @@ function closing({ ok, isUp, interrupted, failed, seconds, nodes }: Ending): str
     return `\n${failed.join(", ")} did not hold${rest}. Look for the cause: ${invocation(["doctor"])}\n${undo}\n`;
   }
   const web = nodes.get("web");
+  const db = nodes.get("db");
   const page = web === undefined ? "" : `, and web answers on http://127.0.0.1:${publishOf(web).hostPort}/`;
   return [
     "",
     `Everything holds (${seconds.toFixed(1)} s). The example runs${page}. Next:`,
     `  ${invocation(["node", "ls"])}`,
-    `  ${invocation(["node", "exec", "web", "wget", "-qO-", "http://db.back.nexus:5432/"])}`,
+    ...(db === undefined ? [] : [`  ${invocation(["node", "exec", "web", "wget", "-qO-", urlOf(db)])}`]),
     `  ${invocation(["network", "why", "db", "cache:6379"])}`,
     undo.replace(/^u/, "U"),
     "",

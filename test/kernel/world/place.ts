@@ -40,7 +40,11 @@ export class Place implements AsyncDisposable {
   /** `netns` is a path below /run/netns; the caller's own namespace when absent. */
   constructor(label: string, netns?: string) {
     this.label = label;
-    this.#worker = new Worker(new URL("place-thread.ts", import.meta.url), { workerData: { label, netns } satisfies PlaceData });
+    this.#worker = new Worker(new URL("place-thread.ts", import.meta.url), {
+      workerData: { label, netns } satisfies PlaceData,
+      // Its sockets are opened by calls Node does not see; it would take each close for a mistake.
+      trackUnmanagedFds: false,
+    });
     this.#worker.on("message", ({ id, value, error }: { id: number; value: never; error?: string }) => {
       const waiting = this.#waiting.get(id);
       this.#waiting.delete(id);
