@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Host } from "../apply/host.ts";
 import type { Answer } from "../api/contract.ts";
@@ -83,7 +83,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown }: Dae
   const nodes: Nodes = stack.use(new Nodes({ guests, driver, chronicle, log, planOf: guestPlan, runtimeOf: (plan) => driver.runtimeOf(plan) }));
   const alongside = async () => {
     names.retry();
-    await finishLeaving({ world, state, driver, guestPlan });
+    await finishLeaving({ world, state, driver, guestsDirectory });
     for (const guest of guests.all()) if (guest.kind === "container" && nodes.running(guest.name) !== undefined) driver.rotateLogs(guestPlan(guest));
     state.checkpoint();
   };
@@ -149,11 +149,14 @@ function residentOf(name: Name, nodes: Nodes): [string, number][] {
   return running === undefined ? [] : [[netnsName(name), running.pid]];
 }
 
-/** Guests whose removal was cut short by a crash. */
-async function finishLeaving(o: { world: World; state: State; driver: OciDriver; guestPlan: (guest: Container) => GuestPlan }): Promise<void> {
-  for (const guest of [...o.world.leaving.values()]) {
-    if (guest.kind === "container") await o.driver.remove(o.guestPlan(guest));
-    o.state.guests.delete(guest.id);
-    o.world.leaving.delete(guest.id);
+/** Guests whose removal was cut short, and directories whose row was lost with the machine's power. */
+async function finishLeaving(o: { world: World; state: State; driver: OciDriver; guestsDirectory: string }): Promise<void> {
+  const known = new Set(o.world.guests.values().map((guest) => guest.id));
+  const found = existsSync(o.guestsDirectory) ? readdirSync(o.guestsDirectory) : [];
+  for (const id of new Set([...o.world.leaving.keys(), ...found])) {
+    if (known.has(id) || o.world.departing.has(id)) continue;
+    await o.driver.remove({ id, directory: join(o.guestsDirectory, id) });
+    o.state.guests.delete(id);
+    o.world.leaving.delete(id);
   }
 }

@@ -238,7 +238,13 @@ export class Nodes implements AsyncDisposable {
     this.#unwatch(name);
     // From here on the name, addresses and ports are free, and a crash ends with the node gone.
     this.#o.guests.retire(guest);
-    await this.#o.driver.remove(this.#o.planOf(guest));
+    const { departing } = this.#o.guests.world;
+    departing.add(guest.id);
+    try {
+      await this.#o.driver.remove(this.#o.planOf(guest));
+    } finally {
+      departing.delete(guest.id);
+    }
     this.#o.guests.bury(guest);
   }
 

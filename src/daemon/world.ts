@@ -15,6 +15,8 @@ export class World {
   readonly guests = new Map<Name, GuestRecord>();
   /** Guests that were removed and whose kernel objects are still going, by id. */
   readonly leaving = new Map<string, GuestRecord>();
+  /** Ids of those somebody is removing at this moment. */
+  readonly departing = new Set<string>();
   /** Guests whose attachments belong in the kernel now: those that run. */
   readonly live = new Set<Name>();
   readonly pools = new Map<Name, Pool[]>();

@@ -54,7 +54,8 @@ export type GuestDriver = {
   /** Resolves when the guest has ended. Survives a restart of the daemon: works on guests another process started. */
   waitExit(plan: GuestPlan, signal: AbortSignal): Promise<GuestExit>;
   stop(plan: GuestPlan, graceMs: number): Promise<void>;
-  remove(plan: GuestPlan): Promise<void>;
+  /** Needs no more than where the guest was: what a crash left is removed the same way. */
+  remove(guest: Pick<GuestPlan, "id" | "directory">): Promise<void>;
   exec(plan: GuestPlan, request: ExecRequest): Promise<ExecSession>;
   logs(plan: GuestPlan, options: { follow: boolean; tailLines?: number; signal: AbortSignal }): AsyncIterable<Uint8Array>;
   /** Ids this driver finds on the host that carry our mark, whether or not state knows them: for finding leftovers. */

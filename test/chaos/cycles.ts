@@ -28,7 +28,7 @@ export async function runCycles({ cycles, seed, limits, progress = () => {} }: C
   const before = { foreign: await foreignState(), sysctls: host.sysctls(), mounts: host.mountPoints() };
   const around = surroundingsOf(await host.linksOf(), await host.routesOf(), await host.ruleset());
   await using daemon = await Nexusd.started();
-  const chaos = new Chaos(daemon, { dice: new Dice(seed), limits: { ...defaultLimits, prefix: `x${seed % 1000}`, ...limits }, around, foreign: before.foreign });
+  const chaos = new Chaos(daemon, { dice: new Dice(seed), limits: { ...defaultLimits, prefix: `x${(Date.now() % 1_000_000).toString(36)}`, ...limits }, around, foreign: before.foreign });
   await chaos.begin();
   while (chaos.report.cycles < cycles && chaos.report.faults.length === 0) {
     await chaos.batch();

@@ -106,7 +106,6 @@ function framesOf(world: World): { honest: Sent[]; forged: Refused[] } {
       refuse("foreign-arp", "ARP that names another MAC", ethernet(mac, etherType.arp, arp("request", { mac: forgedMac, ip: web4 }, { mac: broadcast, ip: app4 }))),
       refuse("foreign-neighbour", "a neighbour advertisement for the gateway", ethernet(mac, etherType.ipv6, neighbourAdvert(v6(web6), { ip: gateway6, mac: web }))),
       refuse("foreign-neighbour", "a neighbour advertisement for the gateway without the option", ethernet(mac, etherType.ipv6, neighbourAdvert(v6(web6), { ip: gateway6 }))),
-      refuse("foreign-neighbour-mac", "a neighbour advertisement that names another MAC", ethernet(mac, etherType.ipv6, neighbourAdvert(v6(web6), { ip: web6, mac: forgedMac }))),
       refuse("foreign-source-6", "a neighbour solicitation as the gateway", ethernet(mac, etherType.ipv6, neighbourSolicit(v6(gateway6), app6))),
       refuse("router-advert", "a router advertisement", ethernet(mac, etherType.ipv6, routerAdvert({ from: linkLocalOf(web), to: "ff02::1" }))),
       refuse("router-advert", "a router advertisement behind an extension header", ethernet(mac, etherType.ipv6, hopByHop(routerAdvert({ from: linkLocalOf(web), to: "ff02::1" })))),
@@ -148,9 +147,9 @@ async function arrivalsUpTo(world: World, honest: Buffer): Promise<Uint8Array[]>
   return seen;
 }
 
-/** Without the padding, which a bridge may take off. */
+/** Without the padding, which a bridge may take off; what tells frames apart lies before. */
 function startsWith(found: Uint8Array, frame: Buffer): boolean {
-  const length = Math.min(54, frame.length);
+  const length = Math.min(86, frame.length, found.length);
   return Buffer.compare(found.subarray(0, length), frame.subarray(0, length)) === 0;
 }
 

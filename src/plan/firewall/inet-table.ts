@@ -85,7 +85,11 @@ const prerouting: Chain = {
   name: "prerouting",
   // Just before dstnat (-100): whoever translates first keeps the connection, and ours are exact matches.
   base: { type: "nat", hook: "prerouting", priority: -105, policy: "accept" },
-  rules: [rule("publish-4", isV4, toLocal, jump("publish4")), rule("publish-6", isV6, toLocal, jump("publish6"))],
+  rules: [
+    // Translation comes before the kernel's test for packets to 127/8 from a wire, so it must leave them to that test.
+    rule("publish-4", isV4, { kind: "match", field: "ip daddr", op: "!=", value: { prefix: "127.0.0.0/8" } }, toLocal, jump("publish4")),
+    rule("publish-6", isV6, toLocal, jump("publish6")),
+  ],
 };
 
 const output: Chain = {
