@@ -1,12 +1,12 @@
-import { globSync } from "node:fs";
 import { join } from "node:path";
+import { filesOf } from "./test-tiers.ts";
 import { runStep, type StepResult } from "./run-step.ts";
 
 /** `npm run check`: everything that needs no root and no network, in under a minute. */
 const root = join(import.meta.dirname, "..");
 process.chdir(root);
 const bin = (name: string) => join(root, "node_modules/.bin", name);
-const unitTests = globSync("test/**/*.test.ts", { exclude: ["test/kernel/**", "test/guests/**", "test/e2e/**"] }).toSorted();
+const unitTests = filesOf("unit");
 
 const steps: [string, [string, ...string[]]][] = [
   ["format", [bin("oxfmt"), "--check"]],

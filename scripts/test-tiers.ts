@@ -1,7 +1,7 @@
 import { globSync } from "node:fs";
 
-/** check and unit need nothing; kernel, guests and e2e need root and run each file in namespaces of its own. */
-export const tierNames = ["check", "unit", "kernel", "guests", "e2e"] as const;
+/** check and unit need nothing; kernel, guests, e2e and chaos need root and run each file in namespaces of its own. */
+export const tierNames = ["check", "unit", "kernel", "guests", "e2e", "chaos"] as const;
 export type Tier = (typeof tierNames)[number];
 
 /** The test files of a tier, in a stable order. */
@@ -9,5 +9,5 @@ export function filesOf(tier: Exclude<Tier, "check">): string[] {
   const all = globSync("test/**/*.test.ts").toSorted();
   const own = (folder: string) => all.filter((file) => file.startsWith(`test/${folder}/`));
   if (tier !== "unit") return own(tier);
-  return all.filter((file) => !["kernel", "guests", "e2e"].some((folder) => file.startsWith(`test/${folder}/`)));
+  return all.filter((file) => !["kernel", "guests", "e2e", "chaos"].some((folder) => file.startsWith(`test/${folder}/`)));
 }

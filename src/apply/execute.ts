@@ -8,7 +8,8 @@ import { batchIgnoring } from "../kernel/batch-steps.ts";
 import { flushPublishedFlows } from "../kernel/conntrack.ts";
 import { addAltName, changeLink, changeStep, createBridge, createVeth, deleteLink, getLink } from "../kernel/links.ts";
 import type { Link } from "../kernel/link-view.ts";
-import { createNamespace, namespacePath, openNamespace, pinNamespace, removeNamespace } from "../kernel/namespaces.ts";
+import { createNamespace, nameNamespace, namespacePath, openNamespace, pinNamespace, removeNamespace } from "../kernel/namespaces.ts";
+import type { NamespaceStock } from "../kernel/namespace-stock.ts";
 import { NetlinkSocket } from "../kernel/netlink-socket.ts";
 import { changePort } from "../kernel/ports.ts";
 import { routeStep } from "../kernel/routes.ts";
@@ -66,7 +67,7 @@ function undoAll(done: readonly Step[], perform: Perform): unknown[] {
   return errors;
 }
 
-function perform(step: Step, { route, netfilter, firewall }: Host): void {
+function perform(step: Step, { route, netfilter, firewall, namespaces }: Host): void {
   switch (step.kind) {
     case "create-bridge":
       createBridge(route, { name: step.name, mac: step.mac, mtuBytes: step.mtuBytes, group: step.group, altName: step.altName, up: true });
@@ -85,9 +86,7 @@ function perform(step: Step, { route, netfilter, firewall }: Host): void {
     case "remove-address":
       return removeAddress(route, { link: the(route, step.link), cidr: step.cidr });
     case "create-namespace":
-      if (step.ofPid === undefined) createNamespace(step.name);
-      else pinNamespace(step.name, step.ofPid);
-      return;
+      return makeNamespace(step, namespaces);
     case "remove-namespace":
       return removeNamespace(step.name);
     case "create-veth":
@@ -107,6 +106,13 @@ function perform(step: Step, { route, netfilter, firewall }: Host): void {
     default:
       return unreachable(step);
   }
+}
+
+function makeNamespace({ name, ofPid }: Extract<Step, { kind: "create-namespace" }>, stock: NamespaceStock): void {
+  if (ofPid !== undefined) return pinNamespace(name, ofPid);
+  using ready = stock.take();
+  if (ready === undefined) createNamespace(name);
+  else nameNamespace(name, ready);
 }
 
 function makeVeth(route: NetlinkSocket, step: VethStep): void {
@@ -133,7 +139,7 @@ function configureGuest(step: GuestSideStep): void {
     inside,
     [
       changeStep({ index: 1, name: "lo" }, { up: true }),
-      changeStep(link, { up: true, mtuBytes: step.mtuBytes, ...(step.ipv6 ? {} : { ipv6LinkLocal: "none" }) }),
+      changeStep(link, { up: true, ...(link.mac === step.mac ? {} : { mac: step.mac }), mtuBytes: step.mtuBytes, ...(step.ipv6 ? {} : { ipv6LinkLocal: "none" }) }),
       ...step.addresses.map((cidr) => addressStep({ link, cidr })),
       ...step.gateways.map((via) => routeStep({ destination: anywhere(via), via, link })),
     ],

@@ -1,6 +1,7 @@
 import type { IfName } from "../base/names.ts";
 import { Firewall } from "../kernel/firewall.ts";
 import { deleteLinkAsync, getLink } from "../kernel/links.ts";
+import { NamespaceStock } from "../kernel/namespace-stock.ts";
 import { NetlinkSocket } from "../kernel/netlink-socket.ts";
 
 /** The sockets through which the daemon speaks to the kernel, open for its whole life: closing the firewall's costs 14 ms and gives up its tables. */
@@ -9,6 +10,7 @@ export class Host implements Disposable {
   /** For connection tracking. */
   readonly netfilter: NetlinkSocket;
   readonly firewall: Firewall;
+  readonly namespaces: NamespaceStock;
   readonly #slow: NetlinkSocket;
   readonly #stack: DisposableStack;
 
@@ -20,14 +22,16 @@ export class Host implements Disposable {
       slow: stack.use(NetlinkSocket.open("route")),
       netfilter: stack.use(NetlinkSocket.open("netfilter")),
       firewall: stack.use(Firewall.open()),
+      namespaces: stack.use(new NamespaceStock()),
       stack,
     });
   }
 
-  private constructor(parts: { route: NetlinkSocket; netfilter: NetlinkSocket; slow: NetlinkSocket; firewall: Firewall; stack: DisposableStack }) {
+  private constructor(parts: { route: NetlinkSocket; netfilter: NetlinkSocket; slow: NetlinkSocket; firewall: Firewall; namespaces: NamespaceStock; stack: DisposableStack }) {
     this.route = parts.route;
     this.netfilter = parts.netfilter;
     this.firewall = parts.firewall;
+    this.namespaces = parts.namespaces;
     this.#slow = parts.slow;
     this.#stack = parts.stack.move();
   }

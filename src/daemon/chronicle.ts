@@ -22,9 +22,20 @@ export class Chronicle {
   tell(happening: Happening): void {
     const row = { at: this.#clock.now(), kind: happening.kind, subject: happening.subject, message: happening.message, details: happening.details };
     this.#log.info({ event: happening.kind, subject: happening.subject, ...happening.details }, happening.message);
-    const id = this.#table.append(row);
+    const id = this.#append(row);
+    if (id === undefined) return;
     const view = eventView({ id, ...row });
     for (const listener of this.#listeners) listener(view);
+  }
+
+  /** What has happened has happened, also when a full disk keeps it from being written down. */
+  #append(row: Omit<EventRow, "id">): number | undefined {
+    try {
+      return this.#table.append(row);
+    } catch (error) {
+      this.#log.error({ event: row.kind, error: String(error) }, "an event could not be written down");
+      return undefined;
+    }
   }
 
   /** Everything since an id (0: all that is kept), and with `follow` what comes, until the signal. */

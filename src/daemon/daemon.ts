@@ -12,7 +12,7 @@ import { createOciDriver, type OciDriver } from "../guests/oci.ts";
 import { runDoctor } from "../host/doctor/run.ts";
 import { ImageStore } from "../images/store.ts";
 import { tryLock } from "../kernel/lock.ts";
-import { namespacePath } from "../kernel/namespaces.ts";
+import { namespacePath, removeNamespace } from "../kernel/namespaces.ts";
 import { callerOf, takeAbstractLock } from "../kernel/unix-socket.ts";
 import { netnsName } from "../plan/naming.ts";
 import { DnsServer } from "../services/dns/server.ts";
@@ -62,8 +62,9 @@ export async function startDaemon({ source, surroundings, log, onShutdown }: Dae
   dns.setUpstreams(undefined, settings.config.dns.upstreams);
   const names = new Names(dns, world, (network, problem) => {
     if (dnsProblems.get(network) === problem) return;
-    dnsProblems.set(network, problem);
-    chronicle.tell({ kind: "dns.failed", subject: network, message: problem });
+    if (problem === undefined) dnsProblems.delete(network);
+    else dnsProblems.set(network, problem);
+    chronicle.tell(problem === undefined ? { kind: "dns.restored", subject: network, message: `names of network ${network} are served` } : { kind: "dns.failed", subject: network, message: problem });
   });
 
   const networks = new Networks({ world, state, wiring, chronicle, clock: systemClock, onChange: (network, present) => names.networkChanged(network, present) });
@@ -83,14 +84,15 @@ export async function startDaemon({ source, surroundings, log, onShutdown }: Dae
   const nodes: Nodes = stack.use(new Nodes({ guests, driver, chronicle, log, planOf: guestPlan, runtimeOf: (plan) => driver.runtimeOf(plan) }));
   const alongside = async () => {
     names.retry();
-    await finishLeaving({ world, state, driver, guestsDirectory });
+    await finishLeaving({ world, state, driver, guestsDirectory, log });
     for (const guest of guests.all()) if (guest.kind === "container" && nodes.running(guest.name) !== undefined) driver.rotateLogs(guestPlan(guest));
     state.checkpoint();
   };
   const reconciler = stack.use(new Reconciler({ wiring, chronicle, log, alongside }));
 
-  // Attachments without a process of ours run whenever the daemon does.
-  for (const guest of guests.all()) if (guest.kind === "netns" || guest.state === "running") world.live.add(guest.name);
+  // Attachments without a process of ours run whenever the daemon does; of nodes, those that are seen to.
+  for (const guest of guests.all()) if (guest.kind === "netns") world.live.add(guest.name);
+  await nodes.adopt();
   await reconciler.run("the start");
   for (const network of networks.all()) names.networkChanged(network, true);
   for (const guest of guests.all()) if (world.live.has(guest.name)) names.guestChanged(guest, true);
@@ -150,13 +152,20 @@ function residentOf(name: Name, nodes: Nodes): [string, number][] {
 }
 
 /** Guests whose removal was cut short, and directories whose row was lost with the machine's power. */
-async function finishLeaving(o: { world: World; state: State; driver: OciDriver; guestsDirectory: string }): Promise<void> {
+async function finishLeaving(o: { world: World; state: State; driver: OciDriver; guestsDirectory: string; log: Log }): Promise<void> {
+  // A crash between a namespace's mount and its file leaves the bare file, which is no namespace that a plan would see.
+  for (const name of o.world.dormant()) removeNamespace(name);
   const known = new Set(o.world.guests.values().map((guest) => guest.id));
   const found = existsSync(o.guestsDirectory) ? readdirSync(o.guestsDirectory) : [];
   for (const id of new Set([...o.world.leaving.keys(), ...found])) {
     if (known.has(id) || o.world.departing.has(id)) continue;
-    await o.driver.remove({ id, directory: join(o.guestsDirectory, id) });
-    o.state.guests.delete(id);
-    o.world.leaving.delete(id);
+    try {
+      await o.driver.remove({ id, directory: join(o.guestsDirectory, id) });
+      o.state.guests.delete(id);
+      o.world.leaving.delete(id);
+    } catch (error) {
+      // One that cannot go now holds up no other, and is tried again.
+      o.log.warn({ guest: id, error: String(error) }, "what is left of a guest could not be removed");
+    }
   }
 }

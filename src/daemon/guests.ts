@@ -74,12 +74,12 @@ export class Guests {
     return this.#remember({ ...admitted, state: "running", startedAt: this.#o.clock.now() });
   }
 
-  /** Kernel first, then the row: a crash in between gives the attachment back, and its removal was not yet answered. */
+  /** Its row stays until the kernel's side is gone, marked as leaving: after a crash at any point nothing of it comes back or is left. */
   removeAttachment(name: Name): void {
     const guest = this.find(name);
     if (guest?.kind !== "netns") throw new NexusError("not-found", `there is no attachment ${name}`, { hint: "nexus attachment ls lists them" });
-    this.detach(guest);
-    this.#forget(guest);
+    this.retire(guest);
+    this.bury(guest);
   }
 
   update(guest: GuestRecord, change: Partial<Lifecycle>): GuestRecord {
@@ -124,8 +124,8 @@ export class Guests {
 
   /** The guest is to vanish: its name, addresses and ports are free from here on, whatever happens. */
   retire(guest: GuestRecord): void {
-    this.detach(guest);
     this.#o.state.guests.retire(guest.id);
+    this.detach(guest);
     this.world.removeGuest(guest);
     this.world.leaving.set(guest.id, guest);
   }

@@ -8,10 +8,11 @@ import { attachmentsOf, type World } from "./world.ts";
 export class Names {
   readonly #dns: DnsServer;
   readonly #world: World;
-  readonly #onProblem: (network: Name, problem: string) => void;
+  /** Told also when there is none, or no longer one. */
+  readonly #onProblem: (network: Name, problem: string | undefined) => void;
   readonly #listening = new Set<Name>();
 
-  constructor(dns: DnsServer, world: World, onProblem: (network: Name, problem: string) => void) {
+  constructor(dns: DnsServer, world: World, onProblem: (network: Name, problem: string | undefined) => void) {
     this.#dns = dns;
     this.#world = world;
     this.#onProblem = onProblem;
@@ -23,6 +24,7 @@ export class Names {
       for (const gateway of gateways) this.#dns.unlisten(gateway);
       this.#dns.removeNetwork(network.name);
       this.#listening.delete(network.name);
+      this.#onProblem(network.name, undefined);
       return;
     }
     const all = [...this.#world.networks.values()];
@@ -51,13 +53,17 @@ export class Names {
 
   async #listen(network: NetworkRow): Promise<void> {
     this.#listening.add(network.name);
+    let problem: string | undefined;
     for (const { gateway } of network.subnets) {
       try {
         await this.#dns.listen({ address: gateway, network: network.name });
       } catch (error) {
-        this.#listening.delete(network.name);
-        this.#onProblem(network.name, error instanceof Error ? error.message : String(error));
+        problem = error instanceof Error ? error.message : String(error);
       }
     }
+    // Removed meanwhile: then it was no failure.
+    if (!this.#world.networks.has(network.name)) return;
+    if (problem !== undefined) this.#listening.delete(network.name);
+    this.#onProblem(network.name, problem);
   }
 }

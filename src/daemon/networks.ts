@@ -3,6 +3,7 @@ import { NexusError, SpecError } from "../base/errors.ts";
 import type { Ip } from "../base/ip.ts";
 import type { Name } from "../base/names.ts";
 import { type Prefix, prefixContains } from "../base/prefix.ts";
+import { peersOf } from "../plan/firewall/elements.ts";
 import { bridgeMac, bridgeName } from "../plan/naming.ts";
 import { Pool } from "../plan/pool.ts";
 import { checkSubnet, pickSubnet, type TakenPrefix, ulaPrefix } from "../plan/subnets.ts";
@@ -57,7 +58,7 @@ export class Networks {
       wiring.settle();
       throw error;
     }
-    this.#o.onChange(row, true);
+    this.#tell([row, ...peersOf(row, this.all())]);
     this.#o.chronicle.tell({ kind: "network.created", subject: row.name, message: `network ${row.name} created: ${row.subnets.map((s) => s.prefix).join(", ")} on ${row.bridge}` });
     return row;
   }
@@ -91,13 +92,17 @@ export class Networks {
       if (publisher !== undefined) throw new NexusError("in-use", `guest ${publisher.name} publishes ports on network ${name}, so it cannot become internal`, { hint: "remove the guest first" });
     }
     const after = { ...before, spec };
-    state.networks.setSpec(name, spec);
-    world.networks.set(name, after);
+    const formerPeers = peersOf(before, this.all());
     // Taking back a peering that the other side asked for as well needs its row changed too.
-    if (change.peers !== undefined) this.#dropPeering(name, change.peers);
+    const rows = [after, ...(change.peers === undefined ? [] : this.#withoutPeer(name, change.peers))];
+    state.transaction(() => rows.forEach((row) => state.networks.setSpec(row.name, row.spec)));
+    for (const row of rows) world.networks.set(row.name, row);
+    // Nobody touched the ruleset, yet it is no longer the one that is wanted.
+    wiring.distrustFirewall();
+    // The tables are as they were last meant to be, which is no longer what is meant.
+    wiring.distrustFirewall();
     wiring.settle();
-    this.#o.onChange(after, true);
-    for (const other of this.all()) if (other.name !== name) this.#o.onChange(other, true);
+    this.#tell([after, ...formerPeers, ...peersOf(after, this.all())]);
     this.#o.chronicle.tell({ kind: "network.changed", subject: name, message: `network ${name} changed: ${Object.keys(dropUndefined(change)).join(", ")}` });
     return after;
   }
@@ -106,16 +111,28 @@ export class Networks {
   remove(name: Name): void {
     const { world, state, wiring } = this.#o;
     const network = this.get(name);
-    const users = [...world.guests.values()].filter((g) => g.attachments.some((a) => a.network === name));
+    const users = [...world.guests.values(), ...world.leaving.values()].filter((g) => g.attachments.some((a) => a.network === name));
     if (users.length > 0) {
       throw new NexusError("in-use", `network ${name} is used by ${users.map((g) => g.name).join(", ")}`, { hint: "remove these guests first, or use --force", details: { guests: users.map((g) => g.name) } });
     }
-    this.#dropPeering(name, []);
-    this.#o.onChange(network, false);
-    state.networks.delete(name);
+    const rows = this.#withoutPeer(name, []);
+    state.transaction(() => {
+      for (const row of rows) state.networks.setSpec(row.name, row.spec);
+      state.networks.delete(name);
+    });
+    for (const row of rows) world.networks.set(row.name, row);
     world.removeNetwork(name);
+    this.#o.onChange(network, false);
     wiring.removeNetwork(network);
     this.#o.chronicle.tell({ kind: "network.removed", subject: name, message: `network ${name} removed` });
+  }
+
+  /** What a network may see by name changes with its peers, and theirs with it. */
+  #tell(networks: readonly { name: Name }[]): void {
+    for (const name of new Set(networks.map((n) => n.name))) {
+      const network = this.#o.world.networks.get(name);
+      if (network !== undefined) this.#o.onChange(network, true);
+    }
   }
 
   #checkPeers(name: Name, peers: readonly Name[], world: World = this.#o.world): void {
@@ -124,13 +141,10 @@ export class Networks {
     if (peers.includes(name)) throw new SpecError([{ path: "peers", problem: `network ${name} cannot be its own peer` }]);
   }
 
-  #dropPeering(name: Name, kept: readonly Name[]): void {
-    for (const other of this.all()) {
-      if (other.name === name || kept.includes(other.name) || !other.spec.peers.includes(name)) continue;
-      const spec = { ...other.spec, peers: other.spec.peers.filter((peer) => peer !== name) };
-      this.#o.state.networks.setSpec(other.name, spec);
-      this.#o.world.networks.set(other.name, { ...other, spec });
-    }
+  /** The networks that asked to peer with this one and are not kept, without that wish. */
+  #withoutPeer(name: Name, kept: readonly Name[]): NetworkRow[] {
+    const askers = this.all().filter((other) => other.name !== name && !kept.includes(other.name) && other.spec.peers.includes(name));
+    return askers.map((other) => ({ ...other, spec: { ...other.spec, peers: other.spec.peers.filter((peer) => peer !== name) } }));
   }
 }
 

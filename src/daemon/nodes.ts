@@ -49,9 +49,9 @@ export class Nodes implements AsyncDisposable {
       try {
         await this.#o.driver.prepare(this.#o.planOf(guest), options.progress);
         this.#o.chronicle.tell({ kind: "node.created", subject: guest.name, message: `node ${guest.name} created from ${spec.image}` });
-        return options.start ? await this.#start(guest, options.progress) : guest;
+        return options.start ? await this.#run(guest) : guest;
       } catch (error) {
-        await this.#erase(guest.name);
+        await this.#erase(guest.name).catch((also: unknown) => this.#o.log.error({ guest: guest.name, error: messageOf(also) }, "a node that could not be made could not be removed either"));
         throw error;
       }
     });
@@ -107,26 +107,46 @@ export class Nodes implements AsyncDisposable {
     return this.#o.planOf(this.get(name));
   }
 
-  /** After the daemon's start: adopts what runs, accounts for what ended meanwhile, finishes what was begun. */
+  /** At the daemon's start, before anything on the wire is judged: looks after what runs. Its namespace lives in its process, pinned or not. */
+  async adopt(): Promise<void> {
+    await Promise.all(this.#containers().map((guest) => this.#lock.run(guest.name, () => this.#adoptIfRunning(guest))));
+  }
+
+  /** Then, with the wire in order: accounts for what ended meanwhile, finishes what was begun. */
   async recover(options: { rebooted: boolean }): Promise<void> {
-    const containers = this.#o.guests.all().filter((g) => g.kind === "container");
-    await Promise.all(containers.map((guest) => this.#lock.run(guest.name, () => this.#recover(guest, options))));
+    await Promise.all(this.#containers().map(({ name }) => this.#lock.run(name, () => this.#recover(this.get(name), options))));
+  }
+
+  #containers(): Container[] {
+    return this.#o.guests.all().filter((g) => g.kind === "container");
+  }
+
+  async #adoptIfRunning(guest: Container): Promise<void> {
+    try {
+      const status = await this.#o.driver.observe(this.#o.planOf(guest));
+      if (status.kind !== "running") return;
+      this.#o.guests.goLive(guest.name);
+      this.#watch(this.#o.guests.update(guest, { state: "running", startedAt: Date.parse(status.startedAt) }) as Container, status);
+      this.#o.chronicle.tell({ kind: "node.adopted", subject: guest.name, message: `node ${guest.name} was running already and is looked after again` });
+    } catch (error) {
+      // `recover` looks again, and says what is wrong.
+      this.#o.log.warn({ guest: guest.name, error: messageOf(error) }, "a node could not be looked at");
+    }
   }
 
   async #recover(guest: Container, options: { rebooted: boolean }): Promise<void> {
     try {
+      if (this.#running.has(guest.name)) return void (guest.desired !== "running" && (await this.#stop(guest, 10_000)));
       const status = await this.#o.driver.observe(this.#o.planOf(guest));
       switch (status.kind) {
         case "running":
-          if (guest.desired !== "running") return void (await this.#stop(guest, 10_000));
-          this.#o.guests.goLive(guest.name);
-          this.#adopt(this.#o.guests.update(guest, { state: "running", startedAt: Date.parse(status.startedAt) }) as Container, status);
-          this.#o.chronicle.tell({ kind: "node.adopted", subject: guest.name, message: `node ${guest.name} was running already and is looked after again` });
-          return;
+          return await this.#adoptIfRunning(guest);
         case "exited":
         case "absent": {
           const unfinished = guest.state === "created" || guest.state === "starting";
           const again = options.rebooted && guest.spec.restart === "always";
+          // Its creation was never answered: it comes to be whole, or not at all.
+          if (guest.state === "created" && guest.desired === "running") return void (await this.#start(guest, () => {}).catch((error: unknown) => this.#giveUp(guest, error)));
           if (guest.desired !== "running" && !again) {
             if (guest.state === "running" || guest.state === "stopping") this.#o.guests.update(guest, { state: "stopped" });
             return;
@@ -143,13 +163,24 @@ export class Nodes implements AsyncDisposable {
     }
   }
 
+  /** Starts with interfaces of new names, since the old links may still be going. */
   async #start(before: Container, progress: (line: string) => void): Promise<Container> {
     const { guests, driver, planOf } = this.#o;
-    // The first start uses the interfaces that were admitted; later ones get new names, since old links may still be going.
-    const guest = before.state === "created" ? before : (guests.reattach(renewInterfaces(before, guests.world)) as Container);
-    if (before.state !== "created") await driver.prepare(planOf(guest), progress);
-    guests.attach(guest);
+    const guest = guests.reattach(renewInterfaces(before, guests.world)) as Container;
     try {
+      await driver.prepare(planOf(guest), progress);
+    } catch (error) {
+      guests.update(guest, { state: "failed", problem: messageOf(error) });
+      throw error;
+    }
+    return this.#run(guest);
+  }
+
+  /** Attaches and runs what is prepared. */
+  async #run(guest: Container): Promise<Container> {
+    const { guests, driver, planOf } = this.#o;
+    try {
+      guests.attach(guest);
       const status = await driver.start(planOf(guest));
       const startedAt = status.kind === "running" ? Date.parse(status.startedAt) : Date.now();
       const running = guests.update(guest, { state: "running", startedAt, exit: undefined, problem: undefined, runtime: this.#o.runtimeOf(planOf(guest)) }) as Container;
@@ -157,7 +188,7 @@ export class Nodes implements AsyncDisposable {
         this.#ended(running, status.exit);
         return this.get(guest.name);
       }
-      this.#adopt(running, status);
+      this.#watch(running, status);
       this.#o.chronicle.tell({ kind: "node.started", subject: guest.name, message: `node ${guest.name} started (pid ${status.pid})` });
       return running;
     } catch (error) {
@@ -167,11 +198,11 @@ export class Nodes implements AsyncDisposable {
     }
   }
 
-  #adopt(guest: Container, status: { pid: number; limits: LimitsView }): void {
+  #watch(guest: Container, status: { pid: number; limits: LimitsView }): void {
     const watching = new AbortController();
     this.#running.set(guest.name, { pid: status.pid, limits: status.limits, watching });
     this.#o.driver.waitExit(this.#o.planOf(guest), watching.signal).then(
-      (exit) => void this.#lock.run(guest.name, () => this.#onExit(guest, exit)),
+      (exit) => this.#later(guest.name, () => this.#onExit(guest, exit)),
       (error: unknown) => {
         if (!watching.signal.aborted) this.#o.log.error({ guest: guest.name, error: messageOf(error) }, "waiting for a node's end failed");
       },
@@ -200,7 +231,8 @@ export class Nodes implements AsyncDisposable {
     const backoff = this.#backoffs.get(guest.name) ?? new Backoff();
     this.#backoffs.set(guest.name, backoff);
     const delayMs = backoff.nextDelayMs(ranMs);
-    const timer = setTimeout(() => void this.#lock.run(guest.name, () => this.#startAgain(guest)), delayMs);
+    this.#cancelRestart(guest.name);
+    const timer = setTimeout(() => this.#later(guest.name, () => this.#startAgain(guest)), delayMs);
     this.#timers.set(guest.name, timer);
     this.#o.chronicle.tell({ kind: "node.restarting", subject: guest.name, message: `node ${guest.name} starts again in ${delayMs} ms (policy ${guest.spec.restart})` });
   }
@@ -248,6 +280,16 @@ export class Nodes implements AsyncDisposable {
     this.#o.guests.bury(guest);
   }
 
+  async #giveUp(guest: Container, error: unknown): Promise<void> {
+    await this.#erase(guest.name);
+    this.#o.chronicle.tell({ kind: "node.removed", subject: guest.name, message: `node ${guest.name}, whose creation was cut short, could not be finished and was removed: ${messageOf(error)}` });
+  }
+
+  /** In its turn, with nobody waiting for the outcome. */
+  #later(name: Name, work: () => Promise<void>): void {
+    this.#lock.run(name, work).catch((error: unknown) => this.#o.log.error({ guest: name, error: messageOf(error) }, "looking after a node failed"));
+  }
+
   #unwatch(name: Name): void {
     this.#running.get(name)?.watching.abort();
     this.#running.delete(name);
@@ -260,9 +302,15 @@ export class Nodes implements AsyncDisposable {
 
   /** Lets go of the nodes; they keep running. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#letGo();
+    await this.#lock.idle();
+    // What was under way may have started nodes, or put off a start.
+    this.#letGo();
+  }
+
+  #letGo(): void {
     for (const name of [...this.#timers.keys()]) this.#cancelRestart(name);
     for (const name of [...this.#running.keys()]) this.#unwatch(name);
-    await this.#lock.idle();
   }
 }
 

@@ -44,7 +44,8 @@ export class Reconciler implements AsyncDisposable {
 
   /** Compares and repairs now; gives what was done, as commands. */
   async run(reason: string): Promise<string[]> {
-    await this.#running;
+    // Several may wait for the same end; each comes after the one before.
+    while (this.#running !== undefined) await this.#running;
     return this.#start(reason) ?? [];
   }
 

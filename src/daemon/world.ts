@@ -96,8 +96,13 @@ export class World {
       networks: [...this.networks.values()],
       attachments: live.flatMap(attachmentsOf),
       publishes: live.flatMap((guest) => publishesOf(guest, this.networks)),
-      dormant: [...this.guests.values(), ...this.leaving.values()].filter((guest) => !this.live.has(guest.name)).map((guest) => netnsName(guest.name)),
+      dormant: this.dormant(),
     };
+  }
+
+  /** Namespaces that should not be there now: of guests that do not run, or are on their way out. */
+  dormant(): string[] {
+    return [...this.guests.values(), ...this.leaving.values()].filter((guest) => !this.live.has(guest.name)).map((guest) => netnsName(guest.name));
   }
 
   #countInterfaces(guest: GuestRecord, by: 1 | -1): void {

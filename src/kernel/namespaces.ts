@@ -34,6 +34,11 @@ export function pinNamespace(name: string, pid: number, place: Place = {}): void
   pin(name, place, (path) => bind(name, `/proc/${pid}/ns/net`, path));
 }
 
+/** Gives a name to a namespace that a descriptor holds. All or nothing. @throws NexusError `name-taken`; KernelError */
+export function nameNamespace(name: string, namespace: Fd, place: Place = {}): void {
+  pin(name, place, (path) => bind(name, `/proc/self/fd/${namespace.number}`, path));
+}
+
 /** Lets a namespace go; it ends with the last process and descriptor in it. Nothing happens when there is none. @throws KernelError */
 export function removeNamespace(name: string, place: Place = {}): void {
   const path = namespacePath(name, place);

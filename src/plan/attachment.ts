@@ -4,7 +4,7 @@ import { guestInterface } from "../base/names.ts";
 import { type Cidr, makeCidr, prefixContains, prefixLength } from "../base/prefix.ts";
 import { altName } from "./naming.ts";
 import { groupOf } from "./group.ts";
-import { changeLink, mtuOf } from "./network.ts";
+import { changeLink, mtuOf, nameLink } from "./network.ts";
 import type { Observed, ObservedGuestSide } from "./observed.ts";
 import type { AttachmentRecord, NetworkRecord } from "./records.ts";
 import { hasIpv6 } from "./sysctls.ts";
@@ -26,10 +26,11 @@ export function planAttachment(input: AttachmentInput, observed: Observed): Step
     return steps;
   }
   steps.push(...changeLink(link, { mtuBytes: mtuOf(network, observed), mac: hostMac(attachment), group: groupOf(network.index), up: true, master: network.bridge }));
+  steps.push(...nameLink(link, altName(attachment)));
   const isolated = network.spec.isolation === "guests";
-  if (link.port !== undefined && (link.port.isolated !== isolated || !link.port.hairpin)) {
-    steps.push({ kind: "set-port", link: link.name, isolated, hairpin: true });
-  }
+  // A link that joins a bridge is a port without flags, whatever it was elsewhere.
+  const port = link.master === network.bridge ? link.port : undefined;
+  if (port === undefined || port.isolated !== isolated || !port.hairpin) steps.push({ kind: "set-port", link: link.name, isolated, hairpin: true });
   const wanted = guestSide(input, observed);
   if (side !== undefined && !sideMatches(side, wanted)) steps.push(wanted);
   return steps;
@@ -82,6 +83,7 @@ function guestSide(input: AttachmentInput, observed: Observed): GuestSideStep {
     kind: "configure-guest",
     netns: attachment.netns,
     link: guestInterface(attachment.nic),
+    mac: attachment.mac,
     mtuBytes: mtuOf(network, observed),
     addresses: attachmentCidrs(attachment, network),
     gateways: attachmentGateways(input),
@@ -93,6 +95,7 @@ function sideMatches(side: ObservedGuestSide, wanted: GuestSideStep): boolean {
   return (
     side.up &&
     side.loopbackUp &&
+    side.mac === wanted.mac &&
     side.mtuBytes === wanted.mtuBytes &&
     wanted.addresses.every((a) => side.addresses.includes(a)) &&
     wanted.gateways.every((g) => side.gateways.includes(g))

@@ -8,7 +8,7 @@ export function explain(step: Step): string[] {
   switch (step.kind) {
     case "create-bridge":
       return [
-        `ip link add ${step.name} address ${step.mac} mtu ${step.mtuBytes} group ${step.group} up type bridge`,
+        `ip link add ${step.name} address ${step.mac} mtu ${step.mtuBytes} group ${step.group} up type bridge stp_state 0 forward_delay 0`,
         `ip link property add dev ${step.name} altname ${step.altName}`,
       ];
     case "change-link":
@@ -27,7 +27,8 @@ export function explain(step: Step): string[] {
       return [`ip netns delete ${step.name}`];
     case "create-veth":
       return [
-        `ip link add ${step.name} address ${step.mac} mtu ${step.mtuBytes} group ${step.group} master ${step.master} up type veth peer name ${step.guestName} address ${step.guestMac} mtu ${step.mtuBytes} netns ${step.netns}`,
+        `ip link add ${step.name} address ${step.mac} mtu ${step.mtuBytes} group ${step.group} master ${step.master} up type veth peer name ${step.guestName} address ${step.guestMac} mtu ${step.mtuBytes} group ${step.group} netns ${step.netns}`,
+        `ip link set dev ${step.name} addrgenmode none`,
         `ip link property add dev ${step.name} altname ${step.altName}`,
         `bridge link set dev ${step.name} hairpin on isolated ${step.isolated ? "on" : "off"}`,
       ];
@@ -50,7 +51,7 @@ function guestLines(step: Extract<Step, { kind: "configure-guest" }>): string[] 
   const ip = `ip -n ${step.netns}`;
   return [
     `${ip} link set dev lo up`,
-    `${ip} link set dev ${step.link} up`,
+    `${ip} link set dev ${step.link} address ${step.mac} mtu ${step.mtuBytes}${step.ipv6 ? "" : " addrgenmode none"} up`,
     ...step.addresses.map((cidr) => `${ip} address add ${cidr} dev ${step.link}${cidr.includes(":") ? " nodad" : ""}`),
     ...step.gateways.map((gateway) => `${ip} ${ipFamily(gateway) === 6 ? "-6 " : ""}route add default via ${gateway} dev ${step.link} protocol 78`),
   ];

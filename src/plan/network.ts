@@ -15,6 +15,7 @@ export function planNetwork(network: NetworkRecord, observed: Observed): Step[] 
   // Add before remove: the gateway is never without an address.
   for (const cidr of wanted) if (!present.includes(cidr)) steps.push({ kind: "add-address", link: network.bridge, cidr });
   for (const cidr of present) if (!wanted.includes(cidr) && !isLinkLocal(cidr)) steps.push({ kind: "remove-address", link: network.bridge, cidr });
+  if (link !== undefined) steps.push(...nameLink(link, bridgeAltName(network.name)));
   // Settings come before addresses: an IPv6 address is refused while disable_ipv6 is set.
   const settings = planSysctls(bridgeSysctls(network), observed);
   const at = link === undefined ? 1 : 0;
@@ -72,6 +73,11 @@ export function changeLink(link: ObservedLink, wish: Required<Pick<LinkWish, "mt
   differ("up", link.up, wish.up);
   differ("master", link.master, wish.master);
   return Object.keys(change).length === 0 ? [] : [{ kind: "change-link", name: link.name, change, was }];
+}
+
+/** The mark by which a link is known to be ours, and whose. */
+export function nameLink(link: ObservedLink, altName: string): Step[] {
+  return link.altNames.includes(altName) ? [] : [{ kind: "add-alt-name", link: link.name, altName }];
 }
 
 function isLinkLocal(cidr: Cidr): boolean {

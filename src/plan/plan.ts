@@ -2,7 +2,7 @@ import type { IfName } from "../base/names.ts";
 import type { Name } from "../base/names.ts";
 import { planAttachment } from "./attachment.ts";
 import { isOurGroup } from "./group.ts";
-import { bridgeAltName, planNetwork, planSysctls } from "./network.ts";
+import { planNetwork, planSysctls } from "./network.ts";
 import type { Observed, ObservedLink } from "./observed.ts";
 import type { AttachmentRecord, NetworkRecord, PublishRecord } from "./records.ts";
 import type { Step } from "./steps.ts";
@@ -25,7 +25,7 @@ export type Plan = {
   attachments: Step[];
   /** Last: what is ours and no longer wanted. */
   leftovers: Step[];
-  /** Networks that cannot be made, and why; their attachments are left alone. */
+  /** Networks that cannot be made whole, and why; what is in the way is left alone. */
   blocked: { network: Name; problem: string }[];
 };
 
@@ -46,6 +46,11 @@ export function plan(desired: Desired, observed: Observed): Plan {
   for (const attachment of desired.attachments) {
     const network = usable.get(attachment.network);
     if (network === undefined) continue;
+    const link = observed.links.get(attachment.hostInterface);
+    if (link !== undefined && !isOurs(link)) {
+      result.blocked.push({ network: network.name, problem: `interface ${link.name} exists and is not ours, so guest ${attachment.guest} is not attached; rename or remove it` });
+      continue;
+    }
     const steps = planAttachment({ attachment, network, primary: isPrimary(attachment, desired) }, observed);
     // Several attachments of one guest share its namespace.
     result.attachments.push(...steps.filter((s) => s.kind !== "create-namespace" || !made.has(s.name)));
@@ -81,11 +86,6 @@ function planLeftovers(desired: Desired, observed: Observed): Step[] {
   for (const link of observed.links.values()) {
     const proven = isOurGroup(link.group) && link.altNames.some((name) => name.startsWith("nexus:"));
     if (proven && !wanted.has(link.name)) steps.push({ kind: "delete-link", name: link.name, why: "belongs to nothing that should be there" });
-  }
-  for (const network of desired.networks) {
-    const link = observed.links.get(network.bridge);
-    const altName = bridgeAltName(network.name);
-    if (link !== undefined && isOurs(link) && !link.altNames.includes(altName)) steps.push({ kind: "add-alt-name", link: link.name, altName });
   }
   return steps;
 }

@@ -46,6 +46,8 @@ export type GuestSideStep = {
   kind: "configure-guest";
   netns: string;
   link: IfName;
+  /** The only one the ruleset lets through. */
+  mac: Mac;
   mtuBytes: number;
   addresses: Cidr[];
   /** Default routes; at most one of each family. */

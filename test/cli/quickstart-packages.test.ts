@@ -14,12 +14,18 @@ afterEach(() => rmSync(place, { recursive: true, force: true }));
 
 test("what is not on the path is missing, whatever packages are installed", () => {
   const { missing } = lookForPackages(place);
-  assert.deepEqual(missing.map((need) => need.package).filter((name) => name !== "busybox-static"), ["crun", "iproute2", "iputils-ping"]);
+  assert.deepEqual(
+    missing.map((need) => need.package).filter((name) => name !== "busybox-static"),
+    ["crun", "iproute2", "iputils-ping"],
+  );
 });
 
 test("either OCI runtime will do", () => {
   program("runc", "exit 0");
-  assert.equal(lookForPackages(place).missing.some((need) => need.package === "crun"), false);
+  assert.equal(
+    lookForPackages(place).missing.some((need) => need.package === "crun"),
+    false,
+  );
 });
 
 test("a program with a loader, a script and a cut file are not static", () => {
@@ -56,13 +62,18 @@ test("when nothing helps, the error carries the last words of apt", async () => 
 
 test("an interruption ends apt", async () => {
   const controller = new AbortController();
-  const work = install({ lists: true, script: "echo started; exec sleep 60", signal: controller.signal, onLine: (line) => line === "started" && controller.abort() });
+  const work = install({
+    lists: true,
+    script: "echo started; exec sleep 60",
+    signal: controller.signal,
+    onLine: (line) => line === "started" && controller.abort(),
+  });
   await assert.rejects(work, { name: "AbortError" });
 });
 
 test("a program that is not there and one that does not end are answers too", async () => {
   assert.equal((await runProgram(["no-such-program"], { path: place })).code, 127);
-  program("sleeper", "exec sleep 60");
+  program("sleeper", "exec /bin/sleep 60");
   assert.equal((await runProgram(["sleeper"], { path: place, timeoutMs: 50 })).code, 124);
 });
 

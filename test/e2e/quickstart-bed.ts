@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { lookForPackages } from "../../src/cli/quickstart/packages.ts";
 
 export const root = join(import.meta.dirname, "../..");
 
@@ -17,6 +18,8 @@ export type Bed = AsyncDisposable & {
 /** Why there is no bed to be had here, or undefined. */
 export function noBed(): string | undefined {
   if (process.getuid?.() !== 0) return "needs root";
+  const { missing } = lookForPackages(process.env["PATH"] ?? "");
+  if (missing.length > 0) return `needs ${missing.map((need) => need.package).join(", ")}`;
   const tried = spawnSync("unshare", ["-n", "-m", "true"], { encoding: "utf8" });
   return tried.status === 0 ? undefined : `no namespaces: ${tried.stderr}`;
 }
@@ -37,7 +40,11 @@ export async function makeBed(): Promise<Bed> {
   const env = { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent", LC_ALL: "C.UTF-8" };
   const run: Bed["run"] = (command, options = {}) => {
     const began = performance.now();
-    const { status, stdout, stderr } = spawnSync("nsenter", inside(["env", ...Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`), ...command]), { encoding: "utf8", env, timeout: 120_000, stdio: ["ignore", "pipe", "pipe"] });
+    const { status, stdout, stderr } = spawnSync(
+      "nsenter",
+      inside(["env", ...Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`), ...command]),
+      { encoding: "utf8", env, timeout: 120_000, stdio: ["ignore", "pipe", "pipe"] },
+    );
     return { code: status, stdout, stderr, ms: performance.now() - began };
   };
   return {
@@ -70,5 +77,11 @@ export function traces(bed: Bed): Record<string, unknown> {
 
 /** The cgroup directories a process is in: they are the host's, so other guests of other tests are in there too. */
 export function groupsOf(pid: number): string[] {
-  return [...new Set(readFileSync(`/proc/${pid}/cgroup`, "utf8").split("\n").flatMap((line) => /^\d+:[^:]*:(\/nexus\/[^/]+)/.exec(line)?.[1] ?? []))];
+  return [
+    ...new Set(
+      readFileSync(`/proc/${pid}/cgroup`, "utf8")
+        .split("\n")
+        .flatMap((line) => /^\d+:[^:]*:(\/nexus\/[^/]+)/.exec(line)?.[1] ?? []),
+    ),
+  ];
 }

@@ -11,8 +11,24 @@ type Outcome = { ok: boolean; checks: { name: string; ok: boolean; ms: number; d
 
 const skip = noBed() ?? false;
 const expected = [
-  "packages", "daemon", "networks", "nodes", "ping-host-web", "ping-web-gateway", "dns-short", "dns-full", "dns-aaaa", "peer",
-  "isolation-guests", "isolation-networks", "nat", "published-outside", "published-host", "outside-direct", "limits", "spec-second-apply",
+  "packages",
+  "daemon",
+  "networks",
+  "nodes",
+  "ping-host-web",
+  "ping-web-gateway",
+  "dns-short",
+  "dns-full",
+  "dns-aaaa",
+  "peer",
+  "isolation-guests",
+  "isolation-networks",
+  "nat",
+  "published-outside",
+  "published-host",
+  "outside-direct",
+  "limits",
+  "spec-second-apply",
 ];
 
 test("on a bare machine it sets up, proves everything, does so again, and leaves no trace", { skip, timeout: 180_000 }, async () => {
@@ -21,7 +37,10 @@ test("on a bare machine it sets up, proves everything, does so again, and leaves
 
   const first = outcome(bed.run(["./nexus", "quickstart", "--yes", "--json"]));
   assert.deepEqual(failures(first), []);
-  assert.deepEqual(first.checks.map((check) => check.name), expected);
+  assert.deepEqual(
+    first.checks.map((check) => check.name),
+    expected,
+  );
   assert.equal(first.ok, true);
   assert.deepEqual(Object.keys(first.checks[0] ?? {}), ["name", "ok", "ms", "detail"]);
   assert.equal(bed.run(["ip", "netns", "list"]).stdout.includes("outside"), false, "the machine outside is gone");
@@ -35,14 +54,23 @@ test("on a bare machine it sets up, proves everything, does so again, and leaves
   assert.equal(again.stdout.split("\n").filter((line) => line.startsWith("✓")).length, expected.length);
   assert.match(again.stdout, /quickstart --down/);
   const same = JSON.parse(bed.run(["./nexus", "node", "ls", "--json"]).stdout) as { name: string; pid: number }[];
-  assert.deepEqual(same.map((node) => node.pid), nodes.map((node) => node.pid), "the second run takes what is there");
+  assert.deepEqual(
+    same.map((node) => node.pid),
+    nodes.map((node) => node.pid),
+    "the second run takes what is there",
+  );
 
   const down = bed.run(["./nexus", "quickstart", "--down"]);
   assert.equal(down.code, 0, down.stderr);
   assert.match(down.stdout, /removed nodes web, db, cache/);
   assert.deepEqual(traces(bed), before);
-  const trees = readFileSync("/proc/self/mountinfo", "utf8").split("\n").flatMap((line) => (/ - cgroup2? /.test(line) ? [line.split(" ")[4] ?? ""] : []));
-  assert.deepEqual(trees.flatMap((tree) => groups.map((group) => join(tree, group))).filter((path) => existsSync(path)), []);
+  const trees = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .flatMap((line) => (/ - cgroup2? /.test(line) ? [line.split(" ")[4] ?? ""] : []));
+  assert.deepEqual(
+    trees.flatMap((tree) => groups.map((group) => join(tree, group))).filter((path) => existsSync(path)),
+    [],
+  );
 
   const nothing = bed.run(["./nexus", "quickstart", "--down"]);
   assert.equal(nothing.code, 0);
@@ -54,13 +82,18 @@ test("it leaves alone what it did not make, going up and going down", { skip, ti
   assert.equal(bed.run(["./nexus", "node", "create", "web", "--", "sleep", "1000"]).code, 0);
   const refused = bed.run(["./nexus", "quickstart", "--yes", "--json"]);
   assert.equal(refused.code, 1);
-  assert.deepEqual(failures(outcome(refused)).map((line) => line.split(":")[0]), ["networks"]);
+  assert.deepEqual(
+    failures(outcome(refused)).map((line) => line.split(":")[0]),
+    ["networks"],
+  );
   assert.match(refused.stdout, /did not make[^"]*node web/);
   assert.equal(bed.run(["./nexus", "quickstart", "--down"]).code, 0);
   assert.match(bed.run(["./nexus", "node", "ls"]).stdout, /^web +running/m);
 
   assert.equal(bed.run(["./nexus", "node", "rm", "web", "--force"]).code, 0);
   assert.equal(bed.run(["./nexus", "network", "create", "mine"]).code, 0);
+  const planned = bed.run(["./nexus", "plan", "examples/quickstart/quickstart.yaml"]);
+  assert.match(planned.stdout, /^# run mini as node cache/m, planned.stderr);
   const listener = bed.start(["busybox", "httpd", "-f", "-p", "8080"]);
   const up = outcome(bed.run(["./nexus", "quickstart", "--yes", "--json"]));
   listener.kill();
@@ -116,8 +149,14 @@ test("when apt-get fails, its last words are shown and nothing else is touched",
 
 test("without root it says what to type instead", { skip }, (t) => {
   const asNobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
-  if (spawnSync("setpriv", [...asNobody, "test", "-x", join(root, "node_modules/.bin/node")]).status !== 0) return t.skip("nobody cannot read this copy of Nexus");
-  const ran = spawnSync("setpriv", [...asNobody, "./nexus", "quickstart", "--yes"], { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], env: { PATH: process.env["PATH"] } });
+  if (spawnSync("setpriv", [...asNobody, "test", "-x", join(root, "node_modules/.bin/node")]).status !== 0)
+    return t.skip("nobody cannot read this copy of Nexus");
+  const ran = spawnSync("setpriv", [...asNobody, "./nexus", "quickstart", "--yes"], {
+    cwd: root,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { PATH: process.env["PATH"] },
+  });
   assert.equal(ran.status, 1, ran.stderr);
   assert.match(ran.stderr, /(sudo|su -c ')\s?\.\/nexus quickstart --yes/);
   assert.match(ran.stderr, /nothing was touched/);

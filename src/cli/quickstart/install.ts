@@ -18,27 +18,30 @@ const longestMs = 10 * 60_000;
 /** Installs Debian packages; the lists are fetched first when there are none, or when what they say is out of date. @throws NexusError runtime-failed with apt's last lines */
 export async function installPackages(names: readonly string[], how: Install): Promise<void> {
   const install = ["install", "-y", "--no-install-recommends", ...names];
-  if (!hasLists(how.lists ?? "/var/lib/apt/lists")) await mustPass(["update"], how);
-  const first = await aptGet(install, how);
-  if (first.code === 0) return;
-  await mustPass(["update"], how);
-  await mustPass(install, how);
+  const failed: Ended[] = [];
+  if (hasLists(how.lists ?? "/var/lib/apt/lists")) {
+    const first = await aptGet(install, how);
+    if (first.code === 0) return;
+    failed.push(first);
+  }
+  const update = await aptGet(["update"], how);
+  const last = update.code === 0 ? await aptGet(install, how) : update;
+  if (last.code === 0) return;
+  // Offline, the second failure says less than the first.
+  const told = update.code === 0 ? [last] : [...failed, last];
+  throw new NexusError("runtime-failed", told.flatMap((ended) => [sentence(ended), ...ended.words]).join("\n"), {
+    hint: "mend that, or install these yourself, then run this again",
+    details: { packages: [...names] },
+  });
 }
 
-async function mustPass(args: readonly string[], how: Install): Promise<void> {
-  const { code, last } = await aptGet(args, how);
-  if (code === 0) return;
-  throw new NexusError(
-    "runtime-failed",
-    [`apt-get ${args.join(" ")} ${code === null ? "was ended" : `ended with code ${code}`}; its last words:`, ...last].join("\n"),
-    {
-      hint: "mend that, or install these yourself, then run this again",
-      details: { lines: last },
-    },
-  );
+type Ended = { args: readonly string[]; code: number | null; words: string[] };
+
+function sentence({ args, code }: Ended): string {
+  return `apt-get ${args.join(" ")} ${code === null ? "was ended" : `ended with code ${code}`}; its last words:`;
 }
 
-async function aptGet(args: readonly string[], how: Install): Promise<{ code: number | null; last: string[] }> {
+async function aptGet(args: readonly string[], how: Install): Promise<Ended> {
   how.signal.throwIfAborted();
   how.progress(`apt-get ${args.join(" ")}`);
   // Another apt may be at work on a machine that has just started: wait for its lock rather than fail.
@@ -48,18 +51,18 @@ async function aptGet(args: readonly string[], how: Install): Promise<{ code: nu
     timeout: longestMs,
     signal: how.signal,
   });
-  const last: string[] = [];
+  const words: string[] = [];
   const take = (line: string) => {
     if (line.trim() === "") return;
-    last.push(line);
-    if (last.length > 12) last.shift();
+    words.push(line);
+    if (words.length > 12) words.shift();
     how.progress(line);
   };
   for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on("line", take);
   const { promise, resolve, reject } = Promise.withResolvers<number | null>();
   child.on("error", reject);
   child.on("close", resolve);
-  return { code: await promise, last };
+  return { args, code: await promise, words };
 }
 
 function hasLists(directory: string): boolean {

@@ -58,7 +58,10 @@ export function checkLine({ name, ok, ms, detail }: CheckResult): string {
   );
 }
 
-async function outcome(work: Promise<string>, limit: { ms: number; signal: AbortSignal; what: string }): Promise<{ ok: boolean; detail: string }> {
+async function outcome(
+  work: Promise<string>,
+  limit: { ms: number; signal: AbortSignal; what: string },
+): Promise<{ ok: boolean; detail: string }> {
   try {
     return { ok: true, detail: await within(work, limit) };
   } catch (error) {

@@ -25,8 +25,15 @@ export async function setUp(c: VerbContext): Promise<number> {
   const signal = c.interrupted();
   const progress = c.progress();
   const began = performance.now();
-  const installed = await ensurePackages(c, { path, again, signal, progress: (line) => progress.show(line) });
   const report = makeReport(c, { progress, signal });
+  const installed = await ensurePackages(c, { path, again, signal, progress: (line) => progress.show(line) }).catch((error: unknown) => {
+    if (signal.aborted) return undefined;
+    throw error;
+  });
+  if (installed === undefined) {
+    c.out.result({ ok: false, checks: [] }, () => "\nInterrupted before the example was touched.\n");
+    return interruptedExit;
+  }
 
   await report.check("packages", async () => {
     const found = lookForPackages(path)
