@@ -3,9 +3,9 @@ import { macFromBytes, macToBytes } from "../base/mac.ts";
 import { guestInterface } from "../base/names.ts";
 import { type Cidr, makeCidr, prefixContains, prefixLength } from "../base/prefix.ts";
 import { altName } from "./naming.ts";
-import { groupOf } from "./group.ts";
+import { groupOf, isOurGroup } from "./group.ts";
 import { changeLink, mtuOf, nameLink } from "./network.ts";
-import type { Observed, ObservedGuestSide } from "./observed.ts";
+import type { Observed, ObservedGuestSide, ObservedLink } from "./observed.ts";
 import type { AttachmentRecord, NetworkRecord } from "./records.ts";
 import { hasIpv6 } from "./sysctls.ts";
 import type { GuestSideStep, Step } from "./steps.ts";
@@ -20,8 +20,9 @@ export function planAttachment(input: AttachmentInput, observed: Observed): Step
   const link = observed.links.get(attachment.hostInterface);
   const side = observed.guestSides.get(attachment.hostInterface);
   if (link === undefined || side === "gone") {
-    // A host end without its peer in the right namespace is of no use: make the pair anew.
-    if (link !== undefined) steps.push({ kind: "delete-link", name: link.name, why: "its other end is not in the guest" });
+    // A host end without its peer in the right namespace, or under another name, is of no use: make the pair anew.
+    const useless = link ?? renamed(attachment, observed);
+    if (useless !== undefined) steps.push({ kind: "delete-link", name: useless.name, why: "it does not lead to the guest by this name" });
     steps.push(createVeth(input, observed), guestSide(input, observed));
     return steps;
   }
@@ -54,6 +55,12 @@ export function hostMac(attachment: AttachmentRecord): AttachmentRecord["mac"] {
   const bytes = macToBytes(attachment.mac);
   bytes[0] = (bytes[0] ?? 0) ^ 0x04;
   return macFromBytes(bytes);
+}
+
+/** Our host end under a name somebody else gave it: it keeps both marks, and the guest's interface with it. */
+function renamed(attachment: AttachmentRecord, observed: Observed): ObservedLink | undefined {
+  const mark = altName(attachment);
+  return [...observed.links.values()].find((link) => isOurGroup(link.group) && link.altNames.includes(mark));
 }
 
 function createNamespace(name: string, observed: Observed): Step {

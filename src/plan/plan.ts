@@ -56,7 +56,8 @@ export function plan(desired: Desired, observed: Observed): Plan {
     result.attachments.push(...steps.filter((s) => s.kind !== "create-namespace" || !made.has(s.name)));
     made.add(attachment.netns);
   }
-  result.leftovers.push(...planLeftovers(desired, observed));
+  const going = new Set(result.attachments.flatMap((s) => (s.kind === "delete-link" ? [s.name] : [])));
+  result.leftovers.push(...planLeftovers(desired, observed).filter((s) => s.kind !== "delete-link" || !going.has(s.name)));
   return result;
 }
 

@@ -164,7 +164,8 @@ function startNode(wish: GuestWish | undefined, ledger: Ledger): Deed | undefine
     send: (client) => client.call("node.start", { params: { name: wish.name as Name } }),
     done: (answer) => {
       const { pid } = answer as GuestView;
-      ledger.guestIs(wish.name, { ...wish, wanted: "running", ...(pid === undefined ? {} : { pid }) });
+      // Of one that was wanted already it is not known what it went through.
+      ledger.guestIs(wish.name, { ...wish, wanted: "running", ...(pid === undefined || wish.wanted === "running" ? {} : { pid }) });
     },
     refused: () => ledger.guestStays(wish.name),
     mayRefuse: [],

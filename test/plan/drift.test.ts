@@ -81,6 +81,7 @@ describe("one thing that drifts is one step", () => {
 
   for (const { what, happens, kinds } of [
     { what: "a veth is gone", happens: (k: KernelModel) => k.perform({ kind: "delete-link", name: veth, why: "test" }), kinds: ["create-veth", "configure-guest"] },
+    { what: "a veth has another name", happens: (k: KernelModel) => rename(k, veth, "stolen" as IfName), kinds: ["delete-link", "create-veth", "configure-guest"] },
     { what: "a guest's end is gone from its namespace", happens: (k: KernelModel) => void k.namespaces.get("nexus-room")?.links.clear(), kinds: ["delete-link", "create-veth", "configure-guest"] },
     { what: "a guest's namespace is gone", happens: (k: KernelModel) => k.perform({ kind: "remove-namespace", name: "nexus-room" }), kinds: ["create-namespace", "create-veth", "configure-guest"] },
     { what: "a bridge is gone", happens: (k: KernelModel) => k.perform({ kind: "delete-link", name: hotel.bridge, why: "test" }), kinds: ["create-bridge", ...Array<string>(5).fill("set-sysctl"), "add-address", "change-link", "set-port"] },
@@ -142,6 +143,13 @@ function settled(): KernelModel {
 function stepsOf(kernel: KernelModel): Step[] {
   const { networks, attachments, leftovers } = plan(wanted, kernel.observe(wanted));
   return [...networks, ...attachments, ...leftovers];
+}
+
+function rename(kernel: KernelModel, from: IfName, to: IfName): void {
+  const link = linkOf(kernel, from);
+  kernel.links.delete(from);
+  kernel.links.set(to, { ...link, name: to });
+  for (const { links } of kernel.namespaces.values()) for (const inside of links.values()) if (inside.pair === from) inside.pair = to;
 }
 
 function linkOf(kernel: KernelModel, name: IfName) {

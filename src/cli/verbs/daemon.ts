@@ -6,8 +6,13 @@ import type { DaemonOptions } from "../../api/places.ts";
 
 /** nexusd itself: serves until it is told to end. */
 export async function foreground(c: VerbContext): Promise<number> {
-  const { runDaemon } = await import("../../daemon/main.ts");
+  const { runDaemon } = await loadDaemon();
   return await runDaemon(optionsOf(c));
+}
+
+/** The daemon's code, which no other verb needs. */
+export function loadDaemon() {
+  return import("../../daemon/main.ts");
 }
 
 export async function start(c: VerbContext): Promise<void> {

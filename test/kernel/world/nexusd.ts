@@ -39,9 +39,10 @@ export class Nexusd implements AsyncDisposable {
     return this.#child.pid ?? 0;
   }
 
-  /** Kills it as a crash would, and starts it again. */
-  async crashAndStart(): Promise<void> {
+  /** Kills it as a crash would, and starts it again; what is given happens between. */
+  async crashAndStart(meanwhile: () => void = () => {}): Promise<void> {
     await this.#end("SIGKILL");
+    meanwhile();
     this.#child = this.#spawn();
     await this.#answering();
   }

@@ -1,56 +1,66 @@
+import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 
-/** The network of this host and of named namespaces as other programs show it; what counts or numbers is left out. */
-export function snapshot(namespaces: readonly string[], sysctls: readonly string[] = []): Record<string, unknown> {
-  return {
-    host: linksOf(),
-    ...Object.fromEntries(namespaces.map((name) => [name, namespaceExists(name) ? { links: linksOf(name), routes: [...routesOf(name, "-4"), ...routesOf(name, "-6")] } : "absent"])),
-    ruleset: ruleset(),
-    sysctls: sysctls.map((path) => `${path}=${readSetting(path)}`),
-  };
+/** The network of this host and of named namespaces as other programs show it, one line for each thing; what counts or numbers is left out. */
+export function snapshot(namespaces: readonly string[], sysctls: readonly string[] = []): string[] {
+  const settings = sysctls.map((path) => `${path} = ${readSetting(path)}`);
+  return [...linksOf("host"), ...namespaces.flatMap(namespaceOf), ...ruleset(), ...settings].toSorted();
 }
 
-function linksOf(netns?: string): Record<string, unknown> {
-  const at = netns === undefined ? [] : ["-n", netns];
+/** Only what differs is told: the whole would fill pages. */
+export function assertSame(found: readonly string[], wanted: readonly string[], message: string): void {
+  const differences = differencesOf(found, wanted);
+  assert.equal(differences.length, 0, `${message}:\n${differences.join("\n")}`);
+}
+
+export function differencesOf(found: readonly string[], wanted: readonly string[]): string[] {
+  const [has, had] = [new Set(found), new Set(wanted)];
+  return [...wanted.filter((line) => !has.has(line)).map((line) => `- ${line}`), ...found.filter((line) => !had.has(line)).map((line) => `+ ${line}`)];
+}
+
+function linksOf(label: string, at: readonly string[] = []): string[] {
   const addresses = new Map<unknown, string[]>();
   for (const link of json("ip", [...at, "-j", "address"])) {
     const global = (link["addr_info"] ?? []).filter((a: Record<string, unknown>) => a["scope"] === "global");
     addresses.set(link["ifname"], global.map((a: Record<string, unknown>) => `${String(a["local"])}/${String(a["prefixlen"])}`).toSorted());
   }
-  return Object.fromEntries(
-    json("ip", [...at, "-j", "-d", "link"])
-      .map((link) => {
-        const { info_kind, info_data, info_slave_data } = link["linkinfo"] ?? {};
-        const bridge = info_kind === "bridge" ? [info_data.stp_state, info_data.forward_delay] : undefined;
-        const port = info_slave_data === undefined ? undefined : [info_slave_data.isolated, info_slave_data.hairpin];
-        const up = (link["flags"] as string[]).includes("UP");
-        const { address, mtu, group, master, altnames, inet6_addr_gen_mode: generation } = link;
-        return [String(link["ifname"]), { kind: info_kind, up, address, mtu, group, master, altnames, generation, bridge, port, addresses: addresses.get(link["ifname"]) }] as const;
-      })
-      .toSorted(([a], [b]) => (a < b ? -1 : 1)),
-  );
-}
-
-function routesOf(netns: string, family: "-4" | "-6"): string[] {
-  return json("ip", ["-n", netns, family, "-j", "route"])
-    .map((route) => `${String(route["dst"])} ${String(route["gateway"] ?? "")} ${String(route["dev"])} ${String(route["protocol"])}`)
-    .filter((route) => !route.startsWith("fe80"))
-    .toSorted();
-}
-
-/** Tables, chains, rules, sets and their elements without handles and counts. */
-function ruleset(): string[] {
-  const listed = (JSON.parse(run("nft", ["-j", "list", "ruleset"])) as { nftables: unknown[] }).nftables;
-  const plain = JSON.stringify(listed, (key, value: unknown) => {
-    if (["handle", "metainfo", "packets", "bytes", "flags"].includes(key)) return undefined;
-    return key === "elem" && Array.isArray(value) ? value.map((v) => JSON.stringify(v)).toSorted() : value;
+  return json("ip", [...at, "-j", "-d", "link"]).map((link) => {
+    const { info_kind, info_data, info_slave_data } = link["linkinfo"] ?? {};
+    const bridge = info_kind === "bridge" ? { stp: info_data.stp_state, delay: info_data.forward_delay } : {};
+    const port = info_slave_data === undefined ? {} : { isolated: info_slave_data.isolated, hairpin: info_slave_data.hairpin };
+    const up = (link["flags"] as string[]).includes("UP");
+    const { address, mtu, group, master, altnames, inet6_addr_gen_mode: generation } = link;
+    return `${label} ${String(link["ifname"])} ${JSON.stringify({ kind: info_kind, up, address, mtu, group, master, altnames, generation, ...bridge, ...port, addresses: addresses.get(link["ifname"]) })}`;
   });
-  return (JSON.parse(plain) as unknown[]).map((item) => JSON.stringify(item));
 }
 
-function namespaceExists(name: string): boolean {
-  return json("ip", ["-j", "netns", "list"]).some((n) => n["name"] === name);
+function namespaceOf(name: string): string[] {
+  try {
+    const at = ["-n", name];
+    const routes = ["-4", "-6"].flatMap((family) => json("ip", [...at, family, "-j", "route"]));
+    const shown = routes.map((r) => `${name} route ${String(r["dst"])} via ${String(r["gateway"])} dev ${String(r["dev"])} protocol ${String(r["protocol"])}`);
+    return [...linksOf(name, at), ...shown.filter((line) => !line.includes("fe80::/64"))];
+  } catch {
+    return [`${name} is absent`];
+  }
+}
+
+/** Tables, chains, rules in their order, sets and their elements, without handles and counts. */
+function ruleset(): string[] {
+  const listed = (JSON.parse(run("nft", ["-j", "list", "ruleset"])) as { nftables: Record<string, Record<string, unknown>>[] }).nftables;
+  const positions = new Map<string, number>();
+  return listed.flatMap((item) => {
+    const [kind, body] = Object.entries(item)[0] ?? assert.fail();
+    if (kind === "metainfo") return [];
+    const { elem, ...rest } = body as { elem?: unknown[] };
+    const plain = (value: unknown) => JSON.stringify(value, (key, inner: unknown) => (["handle", "packets", "bytes", "index"].includes(key) ? undefined : inner));
+    const chain = `${String(body["family"])} ${String(body["table"])} ${String(body["chain"])}`;
+    const position = kind === "rule" ? (positions.get(chain) ?? 0) : undefined;
+    if (position !== undefined) positions.set(chain, position + 1);
+    const whole = `nft ${kind}${position === undefined ? "" : ` ${position}`} ${plain(rest)}`;
+    return [whole, ...(elem ?? []).map((e) => `nft element of ${String(body["family"])} ${String(body["table"])} ${String(body["name"])} ${plain(e)}`)];
+  });
 }
 
 function readSetting(path: string): string {
