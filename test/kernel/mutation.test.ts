@@ -37,7 +37,7 @@ const mutations: Mutation[] = [
   { does: "ip link set {web} group 0", named: "{web} group", seen: "event" },
   { does: "ip link set {web} address 02:00:00:00:00:78", named: "{web} address", seen: "reconcile" },
   { does: "ip link property del dev {web} altname {webAlt}", named: "altname {webAlt}", seen: "reconcile" },
-  { does: "ip link set {web} name stolen", named: "ip link add {web}", seen: "reconcile" },
+  { does: "ip link set {web} name stolen", named: "ip link add {web}", seen: "event" },
   { does: "bridge link set dev {web} hairpin off", named: "{web} hairpin on", seen: "reconcile" },
   { does: "bridge link set dev {web} isolated on", named: "{web} hairpin on isolated off", seen: "reconcile" },
   { does: "bridge link set dev {room} isolated off", named: "{room} hairpin on isolated on", seen: "reconcile" },
@@ -117,7 +117,7 @@ describe("whatever becomes of what is ours, it is repaired and told", { timeout:
       }
       const told = (await daemon.eventsSince(since)).filter((e) => e.kind === "repaired").map((e) => JSON.stringify(e.details));
       assert.ok(told.some((text) => text.includes(fill(named))), `no event names "${fill(named)}":\n${told.join("\n")}`);
-      assert.deepEqual((await client.call("plan.pending")).steps, []);
+      assert.deepEqual((await client.call("reconcile")).steps, [], "nothing is left to do");
     });
   }
 
