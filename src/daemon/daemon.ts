@@ -15,8 +15,9 @@ import { tryLock } from "../kernel/lock.ts";
 import { namespacePath, removeNamespace } from "../kernel/namespaces.ts";
 import { callerOf, takeAbstractLock } from "../kernel/unix-socket.ts";
 import { netnsName } from "../plan/naming.ts";
+import { Loopback6Publisher } from "../services/publish/loopback6.ts";
 import { DnsServer } from "../services/dns/server.ts";
-import { placesOf, type Surroundings } from "../spec/config.ts";
+import { type Config, placesOf, type Surroundings } from "../spec/config.ts";
 import { State } from "../state/state.ts";
 import { Chronicle } from "./chronicle.ts";
 import { withDefaultNetwork } from "./default-network.ts";
@@ -35,7 +36,7 @@ import { watchKernel } from "./watches.ts";
 import { Wiring } from "./wiring.ts";
 import { World } from "./world.ts";
 
-export type DaemonInput = { source: ConfigFile; surroundings: Surroundings; log: Log; /** Called when a caller asks the daemon to end. */ onShutdown: () => void };
+export type DaemonInput = { source: ConfigFile; surroundings: Surroundings; log: Log; /** Called when a caller asks the daemon to end. */ onShutdown: () => void; onLogLevel: (level: Config["log_level"]) => void };
 
 export type Daemon = AsyncDisposable & { socket: string; stateDir: string };
 
@@ -43,7 +44,7 @@ export type Daemon = AsyncDisposable & { socket: string; stateDir: string };
 const lockName = "nexus/nexusd";
 
 /** Opens everything, adopts what is there, and serves. On return the host is as it should be. @throws NexusError daemon-running, not-permitted, state-corrupt; KernelError */
-export async function startDaemon({ source, surroundings, log, onShutdown }: DaemonInput): Promise<Daemon> {
+export async function startDaemon({ source, surroundings, log, onShutdown, onLogLevel }: DaemonInput): Promise<Daemon> {
   await using stack = new AsyncDisposableStack();
   const places = placesOf(source.config, surroundings);
   stack.use(onlyDaemonHere());
@@ -58,8 +59,13 @@ export async function startDaemon({ source, surroundings, log, onShutdown }: Dae
   wiring.adopt();
 
   const dnsProblems = new Map<Name, string>();
-  const dns = stack.use(new DnsServer({ domain: settings.config.dns.domain, log }));
-  dns.setUpstreams(undefined, settings.config.dns.upstreams);
+  // The names of running guests are in their files: another domain waits for the next start.
+  const { domain } = settings.config.dns;
+  const dns = stack.use(new DnsServer({ domain, log }));
+  settings.follow((config) => {
+    onLogLevel(config.log_level);
+    dns.setUpstreams(undefined, config.dns.upstreams);
+  });
   const names = new Names(dns, world, (network, problem) => {
     if (dnsProblems.get(network) === problem) return;
     if (problem === undefined) dnsProblems.delete(network);
@@ -67,6 +73,9 @@ export async function startDaemon({ source, surroundings, log, onShutdown }: Dae
     chronicle.tell(problem === undefined ? { kind: "dns.restored", subject: network, message: `names of network ${network} are served` } : { kind: "dns.failed", subject: network, message: problem });
   });
 
+  const loopback6 = stack.use(
+    new Loopback6Publisher({ onProblem: ({ protocol, port }, problem) => chronicle.tell({ kind: "publish.failed", subject: `${protocol} [::1]:${port}`, message: problem }) }),
+  );
   const networks = new Networks({ world, state, wiring, chronicle, clock: systemClock, onChange: (network, present) => names.networkChanged(network, present) });
   const guests = new Guests({
     world,
@@ -74,16 +83,23 @@ export async function startDaemon({ source, surroundings, log, onShutdown }: Dae
     wiring,
     clock: systemClock,
     listener: listenerOn,
-    onChange: (guest, live) => names.guestChanged(guest, live),
-    ensureNetworks: (newcomer) => withDefaultNetwork(newcomer, networks, settings.config),
+    onChange: (guest, live) => {
+      names.guestChanged(guest, live);
+      if (guest.publishes.some((p) => p.hostAddress === "::1")) void loopback6.set(world.desired().publishes);
+    },
+    place: (newcomer) => withDefaultNetwork(newcomer, networks, settings.config),
+    dropNetwork: (name) => {
+      if (world.attachedTo(name) === 0) networks.remove(name);
+    },
   });
   const images = new ImageStore({ directory: join(places.stateDir, "images") });
   const guestsDirectory = join(places.stateDir, "guests");
   const driver = createOciDriver({ directory: join(places.stateDir, "runtime"), images, guestsDirectory });
-  const guestPlan = (guest: Container): GuestPlan => planOf(guest, { world, domain: settings.config.dns.domain, guestsDirectory, netns: namespacePath(netnsName(guest.name)) });
+  const guestPlan = (guest: Container): GuestPlan => planOf(guest, { world, domain, guestsDirectory, netns: namespacePath(netnsName(guest.name)) });
   const nodes: Nodes = stack.use(new Nodes({ guests, driver, chronicle, log, planOf: guestPlan, runtimeOf: (plan) => driver.runtimeOf(plan) }));
   const alongside = async () => {
     names.retry();
+    void loopback6.set(world.desired().publishes);
     await finishLeaving({ world, state, driver, guestsDirectory, log });
     for (const guest of guests.all()) if (guest.kind === "container" && nodes.running(guest.name) !== undefined) driver.rotateLogs(guestPlan(guest));
     state.checkpoint();
@@ -96,6 +112,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown }: Dae
   await reconciler.run("the start");
   for (const network of networks.all()) names.networkChanged(network, true);
   for (const guest of guests.all()) if (world.live.has(guest.name)) names.guestChanged(guest, true);
+  void loopback6.set(world.desired().publishes);
   await nodes.recover({ rebooted: state.noteBoot(readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()) });
   stack.use(watchKernel({ host, world, wiring, chronicle, ask: (reason) => reconciler.ask(reason) }));
 

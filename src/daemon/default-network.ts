@@ -6,12 +6,16 @@ import type { Networks } from "./networks.ts";
 
 const defaultName = "default" as const;
 
+/** `made` is the network that had to be made for this newcomer: it goes again should the newcomer be refused. */
+export type Placed = { newcomer: Newcomer; made: Name | undefined };
+
 /** A guest that names no network gets the default one, which is made from the configuration when it is first needed. */
-export function withDefaultNetwork(newcomer: Newcomer, networks: Networks, config: Config): Newcomer {
+export function withDefaultNetwork(newcomer: Newcomer, networks: Networks, config: Config): Placed {
   const named = newcomer.spec.networks;
   const wanted = named ?? [{ network: networkSpec.shape.name.parse(defaultName) }];
-  if (wanted.some((ref) => isDefault(ref.network)) && !networks.all().some((n) => isDefault(n.name))) networks.create(defaultNetwork(config));
-  return { ...newcomer, spec: { ...newcomer.spec, networks: wanted } } as Newcomer;
+  const missing = wanted.some((ref) => isDefault(ref.network)) && !networks.all().some((n) => isDefault(n.name));
+  const made = missing ? networks.create(defaultNetwork(config)).name : undefined;
+  return { newcomer: { ...newcomer, spec: { ...newcomer.spec, networks: wanted } } as Newcomer, made };
 }
 
 export function defaultNetwork(config: Config) {

@@ -5,6 +5,7 @@ import type { PublishSpec } from "../spec/node.ts";
 import type { Desired as Wanted, GuestRecord, Lifecycle } from "../state/rows.ts";
 import type { State } from "../state/state.ts";
 import { admit, type Admission, type Newcomer } from "./admit.ts";
+import type { Placed } from "./default-network.ts";
 import type { Wiring } from "./wiring.ts";
 import type { World } from "./world.ts";
 
@@ -16,14 +17,18 @@ export type GuestsOptions = {
   listener: (publish: PublishSpec) => string | undefined;
   /** Told after every change of who is live: names follow guests. */
   onChange: (guest: GuestRecord, live: boolean) => void;
-  /** Makes sure that the networks a newcomer names exist; fills in the default one. */
-  ensureNetworks: (newcomer: Newcomer) => Newcomer;
+  /** Fills in the default network where none is named, and makes it when it is not there. */
+  place: (newcomer: Newcomer) => Placed;
+  /** Removes a network that was made for a newcomer who was refused, unless it is in use by now. */
+  dropNetwork: (name: Name) => void;
 };
 
 /** Guests of every kind: in state, in memory and on the wire, always changed in that order. */
 export class Guests {
   readonly world: World;
   readonly #o: GuestsOptions;
+  /** Networks made for guests that are still being made, by guest id. */
+  readonly #madeFor = new Map<string, Name>();
 
   constructor(options: GuestsOptions) {
     this.#o = options;
@@ -41,18 +46,31 @@ export class Guests {
   /** Decides and writes down; nothing is in the kernel yet. @throws NexusError as admit does */
   admit(newcomer: Newcomer, wanted: Exclude<Wanted, "absent">): GuestRecord {
     const { world, state } = this.#o;
-    const { guest, claims } = admit(this.#o.ensureNetworks(newcomer), this.admission(world));
+    const { newcomer: placed, made } = this.#o.place(newcomer);
+    using undo = new DisposableStack();
+    if (made !== undefined) undo.defer(() => this.#o.dropNetwork(made));
+    const { guest, claims } = admit(placed, this.admission(world));
     const record: GuestRecord = { ...guest, desired: wanted };
     world.addGuest(record, claims);
-    try {
-      state.guests.insert(record);
-      // The disk works while the kernel does; whoever answers waits for both. A failure is told there.
-      state.flush().catch(() => {});
-    } catch (error) {
-      world.removeGuest(record);
-      throw error;
-    }
+    undo.defer(() => world.removeGuest(record));
+    state.guests.insert(record);
+    undo.move();
+    // The disk works while the kernel does; whoever answers waits for both. A failure is told there.
+    state.flush().catch(() => {});
+    if (made !== undefined) this.#madeFor.set(record.id, made);
     return record;
+  }
+
+  /** The newcomer is here to stay. */
+  confirm(guest: GuestRecord): void {
+    this.#madeFor.delete(guest.id);
+  }
+
+  /** The newcomer could not be made, and is gone: what was made for it goes too. */
+  abandon(guest: GuestRecord): void {
+    const made = this.#madeFor.get(guest.id);
+    this.#madeFor.delete(guest.id);
+    if (made !== undefined) this.#o.dropNetwork(made);
   }
 
   /** What admitting to a world asks: this one, or a copy of it. */
@@ -68,8 +86,10 @@ export class Guests {
       this.attach(admitted);
     } catch (error) {
       this.#forget(admitted);
+      this.abandon(admitted);
       throw error;
     }
+    this.confirm(admitted);
     // Its row says that it should run; that it does is seen by looking, so no second write is needed.
     return this.#remember({ ...admitted, state: "running", startedAt: this.#o.clock.now() });
   }

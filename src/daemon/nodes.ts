@@ -49,9 +49,12 @@ export class Nodes implements AsyncDisposable {
       try {
         await this.#o.driver.prepare(this.#o.planOf(guest), options.progress);
         this.#o.chronicle.tell({ kind: "node.created", subject: guest.name, message: `node ${guest.name} created from ${spec.image}` });
-        return options.start ? await this.#run(guest) : guest;
+        const made = options.start ? await this.#run(guest) : guest;
+        this.#o.guests.confirm(guest);
+        return made;
       } catch (error) {
         await this.#erase(guest.name).catch((also: unknown) => this.#o.log.error({ guest: guest.name, error: messageOf(also) }, "a node that could not be made could not be removed either"));
+        this.#o.guests.abandon(guest);
         throw error;
       }
     });

@@ -25,6 +25,8 @@ export class Settings {
   readonly file: string | undefined;
   readonly #fromFile: Config;
   readonly #table: SettingTable;
+  readonly #atStart: Config;
+  readonly #followers: ((config: Config) => void)[] = [];
   #current: Config;
 
   constructor(source: ConfigFile, table: SettingTable) {
@@ -32,6 +34,13 @@ export class Settings {
     this.#fromFile = source.config;
     this.#table = table;
     this.#current = withSettings(source.config, table.all());
+    this.#atStart = this.#current;
+  }
+
+  /** Calls with the configuration in force, now and whenever it changes. */
+  follow(use: (config: Config) => void): void {
+    this.#followers.push(use);
+    use(this.#current);
   }
 
   get config(): Config {
@@ -46,8 +55,10 @@ export class Settings {
   get(key: string): Setting {
     const value = settingOf(this.#current, key);
     const stored = this.#table.all().has(key);
-    const isDefault = JSON.stringify(value) === JSON.stringify(settingOf(defaultConfig(), key));
-    return { key, value, source: stored ? "flag" : isDefault ? "default" : "file" };
+    const same = (config: Config) => JSON.stringify(value) === JSON.stringify(settingOf(config, key));
+    const isDefault = same(defaultConfig());
+    const restartNeeded = heldAtStart.has(key) && !same(this.#atStart);
+    return { key, value, source: stored ? "flag" : isDefault ? "default" : "file", ...(restartNeeded ? { restartNeeded } : {}) };
   }
 
   /** Holds from now on, and after a restart. @throws NexusError not-found; SpecError */
@@ -55,7 +66,15 @@ export class Settings {
     const { value } = parseSetting(key, given);
     const next = withSettings(this.#fromFile, new Map([...this.#table.all(), [key, value]]));
     this.#table.set(key, value);
-    this.#current = next;
+    this.#change(next);
     return this.get(key);
   }
+
+  #change(next: Config): void {
+    this.#current = next;
+    for (const use of this.#followers) use(next);
+  }
 }
+
+/** Settings that running guests already carry with them. */
+const heldAtStart = new Set(["dns.domain"]);

@@ -37,7 +37,7 @@ const mutations: Mutation[] = [
   { does: "ip link set {web} group 0", named: "{web} group", seen: "event" },
   { does: "ip link set {web} address 02:00:00:00:00:78", named: "{web} address", seen: "reconcile" },
   { does: "ip link property del dev {web} altname {webAlt}", named: "altname {webAlt}", seen: "reconcile" },
-  { does: "ip link set {web} name stolen", named: "ip link add {web}", seen: "event" },
+  { does: "ip link set {web} name stolen", named: "ip link add {web}", seen: "reconcile" },
   { does: "bridge link set dev {web} hairpin off", named: "{web} hairpin on", seen: "reconcile" },
   { does: "bridge link set dev {web} isolated on", named: "{web} hairpin on isolated off", seen: "reconcile" },
   { does: "bridge link set dev {room} isolated off", named: "{room} hairpin on isolated on", seen: "reconcile" },

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { type Ip, ipFamily, ipToBytes } from "../../base/ip.ts";
 import type { Transport } from "../../base/port.ts";
 
-/** Who holds a local address and port, `dnsmasq (pid 412)`; undefined when it cannot be seen. Reads /proc (proc_net(5)). */
+/** Who holds a local address and port, `dnsmasq (pid 412)`; undefined when it cannot be seen. The unspecified address asks for any of its family. Reads /proc (proc_net(5)). */
 export function portHolder(address: Ip, port: number, transport: Transport): string | undefined {
   const inodes = new Set<string>();
   for (const family of [4, 6] as const) {
@@ -10,7 +10,7 @@ export function portHolder(address: Ip, port: number, transport: Transport): str
       const fields = line.trim().split(/\s+/);
       const [host = "", hexPort = ""] = (fields[1] ?? "").split(":");
       const listens = transport === "udp" || fields[3] === tcpListen;
-      if (listens && Number.parseInt(hexPort, 16) === port && (/^0+$/.test(host) || host === procAddress(address, family)))
+      if (listens && Number.parseInt(hexPort, 16) === port && (/^0+$/.test(host) || host === procAddress(address, family) || isAny(address, family)))
         inodes.add(fields[9] ?? "");
     }
   }
@@ -18,6 +18,10 @@ export function portHolder(address: Ip, port: number, transport: Transport): str
 }
 
 const tcpListen = "0A";
+
+function isAny(address: Ip, family: 4 | 6): boolean {
+  return ipFamily(address) === family && ipToBytes(address).every((byte) => byte === 0);
+}
 
 /** The kernel prints each 32-bit word of the address in the machine's byte order. */
 function procAddress(address: Ip, family: 4 | 6): string | undefined {
