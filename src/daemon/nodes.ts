@@ -146,7 +146,8 @@ export class Nodes implements AsyncDisposable {
           return await this.#adoptIfRunning(guest);
         case "exited":
         case "absent": {
-          const unfinished = guest.state === "created" || guest.state === "starting";
+          // Wanted and never seen to run since: a start was begun.
+          const unfinished = guest.state === "created" || guest.state === "starting" || guest.state === "stopped";
           const again = options.rebooted && guest.spec.restart === "always";
           // Its creation was never answered: it comes to be whole, or not at all.
           if (guest.state === "created" && guest.desired === "running") return void (await this.#start(guest, () => {}).catch((error: unknown) => this.#giveUp(guest, error)));

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Input } from "../api/contract.ts";
 import { explain } from "../plan/explain.ts";
 import { defaultNetwork } from "./default-network.ts";
@@ -15,13 +16,19 @@ export function preview(wanted: Input<"plan.preview">["body"], r: Rooms): string
     copy.addNetwork(row);
     lines.push(...r.wiring.networkSteps(row, copy).flatMap(explain));
   };
-  for (const spec of wanted.networks) addNetwork(spec);
+  // What is there as described is left as it is; what is there otherwise is refused by name, as creating it would be.
+  for (const spec of wanted.networks) if (!same(copy.networks.get(spec.name)?.spec, spec)) addNetwork(spec);
   for (const spec of wanted.nodes) {
     const networks = spec.networks ?? [{ network: defaultNetwork(r.settings.config).name }];
+    if (same(copy.guests.get(spec.name)?.spec, { ...spec, networks })) continue;
     if (spec.networks === undefined && !copy.networks.has(networks[0]!.network)) addNetwork(defaultNetwork(r.settings.config));
     const { guest, claims } = admit({ kind: "container", spec: { ...spec, networks } }, r.guests.admission(copy));
     copy.addGuest(guest, claims);
     lines.push(...r.wiring.attachSteps(guest, copy).flatMap(explain), `# run ${spec.image} as node ${spec.name} in ${spec.name}'s namespace`);
   }
   return lines;
+}
+
+function same(present: unknown, wanted: unknown): boolean {
+  return isDeepStrictEqual(present, wanted);
 }

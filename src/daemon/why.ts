@@ -1,4 +1,5 @@
 import type { Input } from "../api/contract.ts";
+import { NexusError } from "../base/errors.ts";
 import { parseIp } from "../base/ip.ts";
 import { prefixAddress } from "../base/prefix.ts";
 import type { WhyView } from "../spec/views.ts";
@@ -11,6 +12,7 @@ export function answerWhy(query: Input<"why">["query"], world: World, wiring: Wi
   const { host, port } = query.to;
   const desired = world.desired();
   const name = shortName(host);
+  for (const asked of [shortName(query.from), name]) checkKnown(asked, world);
   return why(
     {
       from: shortName(query.from),
@@ -22,6 +24,12 @@ export function answerWhy(query: Input<"why">["query"], world: World, wiring: Wi
     },
     desired,
   );
+}
+
+/** @throws NexusError not-found for a name that is no guest's */
+function checkKnown(asked: string, world: World): void {
+  if (asked === "host" || asked === "outside" || parseIp(asked) !== undefined || [...world.guests.keys()].some((name) => (name as string) === asked)) return;
+  throw new NexusError("not-found", `there is no guest ${asked}`, { hint: "name a guest, an address, `host` or `outside`" });
 }
 
 /** Full names are asked about as well as short ones: `web.lan.nexus` is guest web. */

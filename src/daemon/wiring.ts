@@ -15,6 +15,7 @@ import { explain } from "../plan/explain.ts";
 import { addElements, deleteElements, elementDelta } from "../plan/firewall/delta.ts";
 import { attachmentElements, networkElements, peersOf, publishElements, type SetElement } from "../plan/firewall/elements.ts";
 import { counterName } from "../plan/firewall/inet-table.ts";
+import { tableNames } from "../plan/firewall/ruleset.ts";
 import { foreignBridge, isPrimary, plan, type Plan } from "../plan/plan.ts";
 import type { Observed } from "../plan/observed.ts";
 import type { NetworkRecord, PublishRecord } from "../plan/records.ts";
@@ -223,7 +224,7 @@ export class Wiring {
   foreignDrops(): string[] {
     return this.#o.host.firewall
       .listBaseChains()
-      .filter((chain) => chain.hook === "forward" && chain.table !== "nexus" && (chain.policy === "drop" || chain.end !== undefined))
+      .filter((chain) => chain.hook === "forward" && !isOurTable(chain) && (chain.policy === "drop" || chain.end !== undefined))
       .map((chain) => `${chain.products.join(", ") || "another program"} (chain ${chain.family} ${chain.table} ${chain.name}, ${chain.end === undefined ? "policy drop" : `ends in ${chain.end}`})`);
   }
 
@@ -269,22 +270,36 @@ export class Wiring {
     }
   }
 
-  /** Puts back what the first network changed, unless somebody else changed it since. */
+  /** Puts back what the first network changed, but for what others have come to rely on. */
   #restoreSettings(): void {
-    const { state } = this.#o;
+    const { state, host } = this.#o;
+    const others = host.firewall.listBaseChains().filter((chain) => chain.hook === "forward" && !isOurTable(chain));
     for (const [path, previous] of state.sysctls.all()) {
+      state.sysctls.delete(path);
+      if (isForwarding(path) && others.length > 0) {
+        const who = [...new Set(others.flatMap((chain) => (chain.products.length > 0 ? chain.products : [`table ${chain.family} ${chain.table}`])))];
+        this.#o.chronicle.tell({ kind: "setting.kept", subject: path, message: `${path} stays on: ${who.join(", ")} forwards on this host too` });
+        continue;
+      }
       try {
         writeSysctl(path.split("/") as unknown as SysctlPath, previous);
       } catch (error) {
         this.#o.log.warn({ path, error: String(error) }, "a setting could not be put back");
       }
-      state.sysctls.delete(path);
     }
   }
 }
 
 function elementsOf(guest: GuestRecord, world: World): SetElement[] {
   return [...attachmentsOf(guest).flatMap(attachmentElements), ...publishesOf(guest, world.networks).flatMap(publishElements)];
+}
+
+function isOurTable(chain: { family: string; table: string }): boolean {
+  return tableNames.some((t) => t.family === chain.family && t.name === chain.table);
+}
+
+function isForwarding(path: string): boolean {
+  return path === "net/ipv4/ip_forward" || path === "net/ipv6/conf/all/forwarding";
 }
 
 function isGlobal(step: Extract<Step, { kind: "set-sysctl" }>): boolean {
