@@ -34,17 +34,24 @@ export async function run(options: BenchmarkOptions): Promise<Record<string, unk
   if (first === undefined) throw new Error("no level was measured");
 
   const scale = await manyPresent(nexus, options.quick ? 40 : 200);
-  rows.push(row("nexus, 10 on 10 networks", scale.few, ""), row("nexus, 1,000 on 10 networks", scale.many, `${rounded(scale.ratio)}× of 10`));
+  rows.push(
+    row("nexus, 10 on 10 networks", scale.few, ""),
+    row("nexus, 1,000 on 10 networks", scale.many, `${rounded(scale.ratio)}× of 10`),
+  );
   const detach = summarize(first.nexusDetach);
   rows.push(row("nexus, detach, in the daemon", first.nexusDetach, ""));
   const burst = await burstOf(nexus, 500);
   printTable("attach: milliseconds", ["what", "p50", "p99", "max", "beside nexus"], rows);
-  printTable("many at once: milliseconds", ["what", "took"], [
-    ["500 attachments in parallel", burst],
-    ["1,000 detached, API answered", scale.removeAnsweredMs],
-    ["1,000 detached, gone from the kernel", scale.removeMs],
-    ["starting a program that does nothing (part of each peer process)", spawnMs],
-  ]);
+  printTable(
+    "many at once: milliseconds",
+    ["what", "took"],
+    [
+      ["500 attachments in parallel", burst],
+      ["1,000 detached, API answered", scale.removeAnsweredMs],
+      ["1,000 detached, gone from the kernel", scale.removeMs],
+      ["starting a program that does nothing (part of each peer process)", spawnMs],
+    ],
+  );
 
   const app = summarize(first.nexusApp);
   return {
@@ -198,7 +205,8 @@ class Attachments {
   }
 
   async createNetworks(count: number): Promise<void> {
-    for (let i = 0; i < count; i++) await this.#client.call("POST", "/v1/networks", { name: `bench${i}`, subnets: [`10.${100 + i}.0.0/24`] });
+    for (let i = 0; i < count; i++)
+      await this.#client.call("POST", "/v1/networks", { name: `bench${i}`, subnets: [`10.${100 + i}.0.0/24`] });
   }
 
   async removeNetworks(count: number): Promise<void> {

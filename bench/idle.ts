@@ -20,7 +20,15 @@ export async function run(options: BenchmarkOptions): Promise<Record<string, unk
 
   progress(`starting ${names.length} nodes`);
   const startMs = await timed(() =>
-    inParallel(names, 4, (name) => client.call("POST", "/v1/nodes", { name, image: rootfs.directory, command: ["/bin/sleep", "3600"], mem: 16, networks: [{ network: "bench" }] })),
+    inParallel(names, 4, (name) =>
+      client.call("POST", "/v1/nodes", {
+        name,
+        image: rootfs.directory,
+        command: ["/bin/sleep", "3600"],
+        mem: 16,
+        networks: [{ network: "bench" }],
+      }),
+    ),
   );
   try {
     progress("watching the daemon");
@@ -28,13 +36,17 @@ export async function run(options: BenchmarkOptions): Promise<Record<string, unk
     const list: number[] = [];
     for (let i = 0; i < 12; i++) list.push(await timed(() => listNodes(daemon.socket, names.length)));
     const ls = summarize(list.slice(2));
-    printTable(`idle: ${names.length} nodes running`, ["what", "figure"], [
-      ["daemon's memory without nodes, MiB", emptyMib],
-      ["daemon's memory, MiB", rss],
-      ["nexus node ls, median ms", ls.p50],
-      ["nexus node ls, slowest ms", ls.max],
-      ["all started after ms", startMs],
-    ]);
+    printTable(
+      `idle: ${names.length} nodes running`,
+      ["what", "figure"],
+      [
+        ["daemon's memory without nodes, MiB", emptyMib],
+        ["daemon's memory, MiB", rss],
+        ["nexus node ls, median ms", ls.p50],
+        ["nexus node ls, slowest ms", ls.max],
+        ["all started after ms", startMs],
+      ],
+    );
     return {
       rss_mb: rounded(rss),
       node_ls_ms: rounded(median(list.slice(2))),

@@ -14,7 +14,23 @@ export function isInside(): boolean {
 export async function runInside(script: string, args: readonly string[], deadlineMs: number): Promise<number> {
   const child = spawn(
     "unshare",
-    ["--net", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "--mount-proc", "sh", "-c", setup, "bench", process.execPath, script, ...args],
+    [
+      "--net",
+      "--mount",
+      "--pid",
+      "--fork",
+      "--kill-child",
+      "--propagation",
+      "private",
+      "--mount-proc",
+      "sh",
+      "-c",
+      setup,
+      "bench",
+      process.execPath,
+      script,
+      ...args,
+    ],
     { stdio: "inherit", env: { ...process.env, [marker]: "1" } },
   );
   const timer = setTimeout(() => child.kill("SIGKILL"), deadlineMs);

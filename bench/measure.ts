@@ -7,7 +7,13 @@ export type Summary = { count: number; min: number; p50: number; p99: number; ma
 export type Machine = { kernel: string; cpus: number; cpuModel: string; memoryMib: number; node: string; at: string };
 
 export function summarize(samples: readonly number[]): Summary {
-  return { count: samples.length, min: percentile(samples, 0), p50: percentile(samples, 0.5), p99: percentile(samples, 0.99), max: percentile(samples, 1) };
+  return {
+    count: samples.length,
+    min: percentile(samples, 0),
+    p50: percentile(samples, 0.5),
+    p99: percentile(samples, 0.99),
+    max: percentile(samples, 1),
+  };
 }
 
 /** Nearest-rank percentile, `q` within 0-1. @throws RangeError without samples */

@@ -23,7 +23,14 @@ export async function run(options: BenchmarkOptions): Promise<Record<string, unk
   const nexusRun = async (): Promise<number> => {
     const name = `node${count++}`;
     const begin = wallClock();
-    await client.call("POST", "/v1/nodes", { name, image: rootfs.directory, command: tellTime, mem: 64, pids: 64, networks: [{ network: "bench" }] });
+    await client.call("POST", "/v1/nodes", {
+      name,
+      image: rootfs.directory,
+      command: tellTime,
+      mem: 64,
+      pids: 64,
+      networks: [{ network: "bench" }],
+    });
     const at = await firstOutput(client, name);
     await client.call("DELETE", `/v1/nodes/${name}?force=true`);
     return at - begin;
@@ -40,11 +47,15 @@ export async function run(options: BenchmarkOptions): Promise<Record<string, unk
 
   const [nexusMs, bareMs, podmanMs] = [median(samples.nexus), median(samples.bare), median(samples.podman)];
   const row = (what: string, taken: number[], beside: string) => [what, summarize(taken).p50, summarize(taken).p99, beside];
-  printTable("node: milliseconds to the first output", ["what", "p50", "p99", "beside"], [
-    row("nexus node create", samples.nexus, `${rounded(nexusMs - bareMs)} ms over bare`),
-    row(`${runtime} run, bare`, samples.bare, ""),
-    row("podman run --runtime runc", samples.podman, `${rounded(podmanMs / nexusMs)}× nexus`),
-  ]);
+  printTable(
+    "node: milliseconds to the first output",
+    ["what", "p50", "p99", "beside"],
+    [
+      row("nexus node create", samples.nexus, `${rounded(nexusMs - bareMs)} ms over bare`),
+      row(`${runtime} run, bare`, samples.bare, ""),
+      row("podman run --runtime runc", samples.podman, `${rounded(podmanMs / nexusMs)}× nexus`),
+    ],
+  );
   return {
     over_bare_ms: rounded(nexusMs - bareMs),
     bare_ms: rounded(bareMs),

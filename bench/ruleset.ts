@@ -29,9 +29,15 @@ export async function run(options: BenchmarkOptions): Promise<Record<string, unk
 
   const rounds = { warmup: 1, measured: options.quick ? 3 : 21 };
   progress("throughput, interleaved");
-  const throughput = await interleave(each({ none, empty, nexus, netavark }, (host) => host.throughput(1000) / 1e9), rounds);
+  const throughput = await interleave(
+    each({ none, empty, nexus, netavark }, (host) => host.throughput(1000) / 1e9),
+    rounds,
+  );
   progress("new connections, interleaved");
-  const connections = await interleave(each({ none, empty, nexus, netavark }, (host) => host.connections(400, host === none ? "direct" : "published")), rounds);
+  const connections = await interleave(
+    each({ none, empty, nexus, netavark }, (host) => host.connections(400, host === none ? "direct" : "published")),
+    rounds,
+  );
 
   const stream = { each: medians(throughput), to: (shape: Shape, base: Shape) => pairedRatio(throughput[shape], throughput[base]) };
   const opened = { each: medians(connections), to: (shape: Shape, base: Shape) => pairedRatio(connections[shape], connections[base]) };
@@ -43,12 +49,16 @@ export async function run(options: BenchmarkOptions): Promise<Record<string, unk
     percent(opened.to(shape, "empty")),
     loadMs,
   ];
-  printTable(`ruleset: ${scale.networks} networks, ${scale.networks * scale.portsEach} published ports`, ["ruleset", "Gbit/s", "beside empty", "connections/s", "beside empty", "load ms"], [
-    row("no rules, no NAT, no connection tracking", "none", ""),
-    row("empty: nexus with this guest alone", "empty", ""),
-    row("nexus, all of them", "nexus", nexusLoad),
-    row("netavark-shaped, all of them", "netavark", netavarkLoad),
-  ]);
+  printTable(
+    `ruleset: ${scale.networks} networks, ${scale.networks * scale.portsEach} published ports`,
+    ["ruleset", "Gbit/s", "beside empty", "connections/s", "beside empty", "load ms"],
+    [
+      row("no rules, no NAT, no connection tracking", "none", ""),
+      row("empty: nexus with this guest alone", "empty", ""),
+      row("nexus, all of them", "nexus", nexusLoad),
+      row("netavark-shaped, all of them", "netavark", netavarkLoad),
+    ],
+  );
   return {
     throughput_ratio: rounded(stream.to("nexus", "empty")),
     connections_ratio: rounded(opened.to("nexus", "empty")),

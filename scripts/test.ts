@@ -19,8 +19,8 @@ if (tiers.length === 0) throw new TypeError(`no tier of that name; there are ${t
 
 type Allowed = { file: string; test: string; feature: string };
 const allowedSkips = JSON.parse(readFileSync("test/allowed-skips.json", "utf8")) as Allowed[];
-/** A network and a mount namespace are new already; names of namespaces must not be shared with the host either. */
-const freshNamespaces = 'mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns && exec "$@"';
+/** A network and a mount namespace are new already; what the host keeps in /run must not be shared either. */
+const freshNamespaces = 'mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lock && exec "$@"';
 const total = { passed: 0, failed: 0, skipped: 0 };
 const privileged = tiers.some((tier) => tier !== "check" && tier !== "unit");
 

@@ -9,7 +9,21 @@ export function podman(rootfs: string): Disposable & { run(): number } {
   const directory = mkdtempSync("/var/tmp/nexus-bench-podman-");
   const config = `${directory}/containers.conf`;
   writeFileSync(config, containersConf);
-  const args = ["--root", `${directory}/root`, "--runroot", "/run/bench-podman", "--tmpdir", "/run/bench-podman-tmp", "run", "--rm", "--cgroup-parent", cgroup, "--rootfs", rootfs, ...tellTime];
+  const args = [
+    "--root",
+    `${directory}/root`,
+    "--runroot",
+    "/run/bench-podman",
+    "--tmpdir",
+    "/run/bench-podman-tmp",
+    "run",
+    "--rm",
+    "--cgroup-parent",
+    cgroup,
+    "--rootfs",
+    rootfs,
+    ...tellTime,
+  ];
   return {
     run() {
       const begin = wallClock();
@@ -17,7 +31,10 @@ export function podman(rootfs: string): Disposable & { run(): number } {
     },
     [Symbol.dispose]: () => {
       // Its storage is a mount of its own, which would keep the directory; its parent group it never removes.
-      runOrThrow("sh", ["-c", `umount ${directory}/root/overlay; find /sys/fs/cgroup -mindepth 2 -depth -type d -path '*/${cgroup}*' -exec rmdir {} +; true`]);
+      runOrThrow("sh", [
+        "-c",
+        `umount ${directory}/root/overlay; find /sys/fs/cgroup -mindepth 2 -depth -type d -path '*/${cgroup}*' -exec rmdir {} +; true`,
+      ]);
       rmSync(directory, { recursive: true, force: true });
     },
   };

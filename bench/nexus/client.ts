@@ -41,12 +41,21 @@ export class NexusClient {
   #send(call: { method: string; path: string; text: string }): Promise<{ status: number; text: string; timing: string | undefined }> {
     return new Promise((resolve, reject) => {
       const headers = call.text === "" ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(call.text) };
-      const sent = request({ socketPath: this.#socketPath, agent: this.#agent, method: call.method, path: call.path, headers, timeout: 120_000 }, (answer) => {
-        const parts: Buffer[] = [];
-        answer.on("data", (part: Buffer) => parts.push(part));
-        answer.on("end", () => resolve({ status: answer.statusCode ?? 0, text: Buffer.concat(parts).toString(), timing: header(answer.headers["server-timing"]) }));
-        answer.on("error", reject);
-      });
+      const sent = request(
+        { socketPath: this.#socketPath, agent: this.#agent, method: call.method, path: call.path, headers, timeout: 120_000 },
+        (answer) => {
+          const parts: Buffer[] = [];
+          answer.on("data", (part: Buffer) => parts.push(part));
+          answer.on("end", () =>
+            resolve({
+              status: answer.statusCode ?? 0,
+              text: Buffer.concat(parts).toString(),
+              timing: header(answer.headers["server-timing"]),
+            }),
+          );
+          answer.on("error", reject);
+        },
+      );
       sent.on("timeout", () => sent.destroy(new Error(`${call.method} ${call.path}: no answer within 120 s`)));
       sent.on("error", reject);
       sent.end(call.text);

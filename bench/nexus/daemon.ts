@@ -16,7 +16,9 @@ export async function startDaemon(options: { config?: string } = {}): Promise<Da
   const socket = "/run/nexus-bench.sock";
   const log = openSync(join(directory, "log"), "a");
   const args = [entry, "daemon", "--state-dir", join(directory, "state"), "--run-dir", "/run/nexus-bench", "--socket", socket];
-  const child = spawn(process.execPath, options.config === undefined ? args : [...args, "--config", options.config], { stdio: ["ignore", log, log] });
+  const child = spawn(process.execPath, options.config === undefined ? args : [...args, "--config", options.config], {
+    stdio: ["ignore", log, log],
+  });
   closeSync(log);
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
 

@@ -48,7 +48,9 @@ function callPlugin(command: "ADD" | "DEL", call: { plugin: Plugin; slot: number
     cniVersion: "1.0.0",
     name: "bench",
     ...call.plugin,
-    ...(call.plugin.type === "portmap" ? { runtimeConfig: { portMappings: [{ hostPort: 25000 + call.slot, containerPort: 80, protocol: "tcp" }] } } : {}),
+    ...(call.plugin.type === "portmap"
+      ? { runtimeConfig: { portMappings: [{ hostPort: 25000 + call.slot, containerPort: 80, protocol: "tcp" }] } }
+      : {}),
     ...(call.result === undefined ? {} : { prevResult: call.result }),
   };
   const env = {

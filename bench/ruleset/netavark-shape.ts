@@ -8,7 +8,9 @@ export function netavarkShape(networks: number): string {
   const subnets = Array.from({ length: networks }, (_, network) => ({ network, ...subnetOf(network) }));
   const forward = subnets.map((s) => `  ip daddr ${s.prefix} ct state established,related accept\n  ip saddr ${s.prefix} accept`);
   const masquerade = subnets.map((s) => `  ip saddr ${s.prefix} ip daddr != ${s.prefix} masquerade`);
-  const dnat = subnets.flatMap((s) => portsOf(s.network).map((port) => `  tcp dport ${port} dnat ip to ${s.guest}:${guestPorts.connections}`));
+  const dnat = subnets.flatMap((s) =>
+    portsOf(s.network).map((port) => `  tcp dport ${port} dnat ip to ${s.guest}:${guestPorts.connections}`),
+  );
   return `table inet netavark {
  chain hostports {
 ${dnat.join("\n")}

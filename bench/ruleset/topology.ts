@@ -38,24 +38,48 @@ export async function makeHost(name: string): Promise<Host> {
     router,
   );
   ip(["link set lo up", `addr add ${guestAddress}/24 dev eth0`, "link set eth0 up", `route add default via ${gateway}`], guest);
-  ip(["link set lo up", `addr add ${outsideAddress}/24 dev eth0`, "link set eth0 up", `route add 10.0.0.0/8 via ${routerAddress}`], outside);
-  inside(router, "sh", ["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward; for f in /proc/sys/net/bridge/bridge-nf-call-*; do [ ! -e $f ] || echo 0 > $f; done"]);
+  ip(
+    ["link set lo up", `addr add ${outsideAddress}/24 dev eth0`, "link set eth0 up", `route add 10.0.0.0/8 via ${routerAddress}`],
+    outside,
+  );
+  inside(router, "sh", [
+    "-c",
+    "echo 1 > /proc/sys/net/ipv4/ip_forward; for f in /proc/sys/net/bridge/bridge-nf-call-*; do [ ! -e $f ] || echo 0 > $f; done",
+  ]);
   inside(outside, "sh", ["-c", "echo '1025 65535' > /proc/sys/net/ipv4/ip_local_port_range"]);
 
   const servers = new DisposableStack();
   await startServer(servers, outside, "iperf3", ["-s", "-A", "1", "-p", String(guestPorts.throughput), "--forceflush"], "Server listening");
-  await startServer(servers, guest, "taskset", ["-c", "1", process.execPath, script("accept-loop.ts"), String(guestPorts.connections)], "ready");
+  await startServer(
+    servers,
+    guest,
+    "taskset",
+    ["-c", "1", process.execPath, script("accept-loop.ts"), String(guestPorts.connections)],
+    "ready",
+  );
 
   return {
     router,
     throughput(ms) {
-      const report = inside(guest, "iperf3", ["-c", outsideAddress, "-A", "0", "-p", String(guestPorts.throughput), "-t", String(ms / 1000), "-J"]);
+      const report = inside(guest, "iperf3", [
+        "-c",
+        outsideAddress,
+        "-A",
+        "0",
+        "-p",
+        String(guestPorts.throughput),
+        "-t",
+        String(ms / 1000),
+        "-J",
+      ]);
       return (JSON.parse(report) as { end: { sum_received: { bits_per_second: number } } }).end.sum_received.bits_per_second;
     },
     connections(ms, via) {
       const published = portsOf(scale.measured)[scale.portsEach / 2];
       const [address, port] = via === "direct" ? [guestAddress, guestPorts.connections] : [routerAddress, published];
-      return Number(inside(outside, "taskset", ["-c", "0", process.execPath, script("connect-loop.ts"), String(address), String(port), String(ms)]));
+      return Number(
+        inside(outside, "taskset", ["-c", "0", process.execPath, script("connect-loop.ts"), String(address), String(port), String(ms)]),
+      );
     },
     [Symbol.dispose]() {
       servers.dispose();

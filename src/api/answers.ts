@@ -161,7 +161,7 @@ export const setting = answer(
   z.strictObject({
     key: text,
     value: z.unknown(),
-    source: z.enum(["default", "file", "flag", "environment"]),
+    source: z.enum(["default", "file", "stored", "environment"]),
     summary: text.optional(),
     /** True when the value counts only after the daemon starts again. */
     restartNeeded: z.boolean().optional(),
@@ -176,7 +176,7 @@ export const settings = answer(
 export type Setting = {
   key: string;
   value: unknown;
-  source: "default" | "file" | "flag" | "environment";
+  source: "default" | "file" | "stored" | "environment";
   summary?: string;
   restartNeeded?: boolean;
 };

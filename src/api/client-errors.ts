@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { type ErrorBody, type ErrorCode, errorCatalogue, NexusError, SpecError, type SpecProblem } from "../base/errors.ts";
 
 /** The error the daemon raised, rebuilt from its answer. An answer that is none of ours becomes `internal`. */
@@ -23,13 +24,27 @@ export function unreachableError(cause: unknown, socketPath: string): NexusError
       return failed(`no daemon: nothing listens on ${socketPath}`, "start it with `sudo nexus daemon start`", cause);
     case "EACCES":
     case "EPERM":
-      return failed(`${socketPath} may not be opened by this user`, "use sudo, or join the group that owns the socket", cause);
+      return new NexusError("not-permitted", `the daemon's socket ${socketPath} is closed to this user`, {
+        hint: belongsToRoot(socketPath)
+          ? "use sudo, or make and join the group nexus (`sudo groupadd nexus && sudo usermod -aG nexus $USER`), restart the daemon and log in again"
+          : "use sudo, or join the group nexus (`sudo usermod -aG nexus $USER`, then log in again)",
+        cause,
+      });
     default:
       return failed(
         `the daemon on ${socketPath} did not answer: ${cause instanceof Error ? cause.message : String(cause)}`,
         "see its log, or `nexus daemon status`",
         cause,
       );
+  }
+}
+
+/** When the daemon started, the host had no group to give it to. */
+function belongsToRoot(socketPath: string): boolean {
+  try {
+    return statSync(socketPath).gid === 0;
+  } catch {
+    return false;
   }
 }
 

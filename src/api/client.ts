@@ -14,7 +14,7 @@ type Given<Id extends OperationId> =
   Record<string, never> extends Asked<Id> ? [asked?: Asked<Id>, options?: CallOptions] : [asked: Asked<Id>, options?: CallOptions];
 
 export type Client = {
-  /** @throws NexusError as the daemon raised it, or daemon-unreachable */
+  /** @throws NexusError as the daemon raised it; daemon-unreachable, or not-permitted when the socket is closed to this user */
   call<Id extends IdsAnswering<"json" | "progress">>(id: Id, ...given: Given<Id>): Promise<Answer<Id>>;
   /** As call, with each progress sentence as it comes. */
   follow<Id extends IdsAnswering<"progress">>(id: Id, asked: Asked<Id>, onProgress: (line: string) => void): Promise<Answer<Id>>;

@@ -170,7 +170,15 @@ export const operations = {
   "config.set": {
     method: "PUT",
     path: "/v1/config/{key}",
-    summary: "Changes one setting in the configuration file",
+    summary: "Stores one setting, which wins over the configuration file from then on",
+    when: "the caller is root",
+    answers: "json",
+    who: "root",
+  },
+  "config.unset": {
+    method: "DELETE",
+    path: "/v1/config/{key}",
+    summary: "Forgets what was stored for one setting: the configuration file or the default counts again",
     when: "the caller is root",
     answers: "json",
     who: "root",

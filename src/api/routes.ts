@@ -1,6 +1,7 @@
 import { z } from "zod";
 import * as answers from "./answers.ts";
 import type { AnswerShape } from "./answers.ts";
+import { imageReference } from "./image-reference.ts";
 import { target } from "./why-target.ts";
 import type { OperationId } from "./operations.ts";
 import { networkChange, networkSpec } from "../spec/network.ts";
@@ -70,8 +71,8 @@ export const routes = {
   "attachment.remove": { params: named, answer: answers.removed },
 
   "image.list": { answer: answers.listOf(answers.image) },
-  "image.pull": { body: z.strictObject({ reference: z.string().min(1).max(512) }), answer: answers.image, status: 201 },
-  "image.remove": { params: z.strictObject({ reference: z.string().min(1).max(512) }), answer: answers.removed },
+  "image.pull": { body: z.strictObject({ reference: imageReference }), answer: answers.image, status: 201 },
+  "image.remove": { params: z.strictObject({ reference: imageReference }), answer: answers.removed },
 
   "config.show": { answer: answers.settings },
   "config.get": { params: z.strictObject({ key: z.string().min(1).max(128) }), answer: answers.setting },
@@ -80,6 +81,7 @@ export const routes = {
     body: z.strictObject({ value: z.unknown() }),
     answer: answers.setting,
   },
+  "config.unset": { params: z.strictObject({ key: z.string().min(1).max(128) }), answer: answers.setting },
 
   "event.list": {
     query: z.strictObject({ since: z.number().int().min(0).default(0), follow: z.boolean().default(false) }),

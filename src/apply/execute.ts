@@ -12,7 +12,7 @@ import { createNamespace, nameNamespace, namespacePath, openNamespace, pinNamesp
 import type { NamespaceStock } from "../kernel/namespace-stock.ts";
 import { NetlinkSocket } from "../kernel/netlink-socket.ts";
 import { changePort } from "../kernel/ports.ts";
-import { routeStep } from "../kernel/routes.ts";
+import { removeRoute, routeStep } from "../kernel/routes.ts";
 import { type SysctlPath, writeSysctl } from "../kernel/sysctl.ts";
 import { type GuestSideStep, type LinkWish, type Step, undoOf, type VethStep } from "../plan/steps.ts";
 import type { Host } from "./host.ts";
@@ -57,13 +57,14 @@ export function performOn(host: Host): Perform {
 
 function undoAll(done: readonly Step[], perform: Perform): unknown[] {
   const errors: unknown[] = [];
-  for (const step of done.toReversed()) for (const back of undoOf(step)) {
-    try {
-      perform(back);
-    } catch (error) {
-      errors.push(error);
+  for (const step of done.toReversed())
+    for (const back of undoOf(step)) {
+      try {
+        perform(back);
+      } catch (error) {
+        errors.push(error);
+      }
     }
-  }
   return errors;
 }
 
@@ -101,7 +102,12 @@ function perform(step: Step, { route, netfilter, firewall, namespaces }: Host): 
     case "firewall":
       return firewall.apply(step.op, step.changes);
     case "forget-connections":
-      flushPublishedFlows(netfilter, { transport: step.protocol, port: step.from, portEnd: step.to, ...(step.hostAddress === undefined ? {} : { address: step.hostAddress }) });
+      flushPublishedFlows(netfilter, {
+        transport: step.protocol,
+        port: step.from,
+        portEnd: step.to,
+        ...(step.hostAddress === undefined ? {} : { address: step.hostAddress }),
+      });
       return;
     default:
       return unreachable(step);
@@ -139,12 +145,19 @@ function configureGuest(step: GuestSideStep): void {
     inside,
     [
       changeStep({ index: 1, name: "lo" }, { up: true }),
-      changeStep(link, { up: true, ...(link.mac === step.mac ? {} : { mac: step.mac }), mtuBytes: step.mtuBytes, ...(step.ipv6 ? {} : { ipv6LinkLocal: "none" }) }),
+      changeStep(link, {
+        up: true,
+        ...(link.mac === step.mac ? {} : { mac: step.mac }),
+        mtuBytes: step.mtuBytes,
+        ...(step.ipv6 ? {} : { ipv6LinkLocal: "none" }),
+      }),
       ...step.addresses.map((cidr) => addressStep({ link, cidr })),
       ...step.gateways.map((via) => routeStep({ destination: anywhere(via), via, link })),
+      ...step.routes.map((route) => routeStep({ ...route, link })),
     ],
     ["EEXIST"],
   );
+  for (const route of step.staleRoutes) removeRoute(inside, { ...route, link });
 }
 
 function anywhere(gateway: Ip): Prefix {

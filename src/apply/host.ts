@@ -27,7 +27,14 @@ export class Host implements Disposable {
     });
   }
 
-  private constructor(parts: { route: NetlinkSocket; netfilter: NetlinkSocket; slow: NetlinkSocket; firewall: Firewall; namespaces: NamespaceStock; stack: DisposableStack }) {
+  private constructor(parts: {
+    route: NetlinkSocket;
+    netfilter: NetlinkSocket;
+    slow: NetlinkSocket;
+    firewall: Firewall;
+    namespaces: NamespaceStock;
+    stack: DisposableStack;
+  }) {
     this.route = parts.route;
     this.netfilter = parts.netfilter;
     this.firewall = parts.firewall;

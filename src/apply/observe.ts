@@ -4,6 +4,7 @@ import { listAddresses } from "../kernel/addresses.ts";
 import type { Link } from "../kernel/link-view.ts";
 import { listLinks } from "../kernel/links.ts";
 import { listNamespaces, namespaceExists, namespacePath, openNamespace } from "../kernel/namespaces.ts";
+import { nexusProtocol } from "../kernel/ownership.ts";
 import { NetlinkSocket } from "../kernel/netlink-socket.ts";
 import { listRoutes, type Route } from "../kernel/routes.ts";
 import { readSysctl, type SysctlPath } from "../kernel/sysctl.ts";
@@ -35,7 +36,11 @@ export function observe(host: Host, question: Question): Observed {
     provenNamespaces: new Set([...namespaces].filter((name) => name.startsWith(netnsPrefix) && !wanted.has(name) && holdsOurLink(name))),
     residents: new Map(question.residents),
     guestSides: question.guestSides,
-    sysctls: readSettings([...hostSysctls(question.networks, routerAdvertLinks), ...question.networks.flatMap((n) => bridgeSysctls(n))].map((wish) => wish.path)),
+    sysctls: readSettings(
+      [...hostSysctls(question.networks, routerAdvertLinks), ...question.networks.flatMap((n) => bridgeSysctls(n))].map(
+        (wish) => wish.path,
+      ),
+    ),
     uplinkMtuBytes: uplinkMtu(links, routes),
     routerAdvertLinks,
   };
@@ -43,13 +48,26 @@ export function observe(host: Host, question: Question): Observed {
 
 /** Only what a fresh attachment needs to know: that nothing of it is there. */
 export function nothingObserved(uplinkMtuBytes: number): Observed {
-  return { links: new Map(), namespaces: new Set(), provenNamespaces: new Set(), residents: new Map(), guestSides: new Map(), sysctls: new Map(), uplinkMtuBytes, routerAdvertLinks: [] };
+  return {
+    links: new Map(),
+    namespaces: new Set(),
+    provenNamespaces: new Set(),
+    residents: new Map(),
+    guestSides: new Map(),
+    sysctls: new Map(),
+    uplinkMtuBytes,
+    routerAdvertLinks: [],
+  };
 }
 
 /** Bytes that fit the interface of the default route; 1500 when there is none. */
 export function uplinkMtu(links: readonly ObservedLink[], routes: readonly Route[]): number {
-  const defaults = routes.filter((r) => prefixLength(r.destination) === 0 && r.type === "unicast" && r.link !== undefined && r.table === mainTable);
-  const best = defaults.toSorted((a, b) => prefixFamily(a.destination) - prefixFamily(b.destination) || (a.metric ?? 0) - (b.metric ?? 0))[0];
+  const defaults = routes.filter(
+    (r) => prefixLength(r.destination) === 0 && r.type === "unicast" && r.link !== undefined && r.table === mainTable,
+  );
+  const best = defaults.toSorted(
+    (a, b) => prefixFamily(a.destination) - prefixFamily(b.destination) || (a.metric ?? 0) - (b.metric ?? 0),
+  )[0];
   const mtu = links.find((l) => l.index === best?.link)?.mtuBytes ?? 1500;
   return Math.min(Math.max(mtu, 1280), 65535);
 }
@@ -70,7 +88,13 @@ export function readLinks(route: NetlinkSocket): { links: ObservedLink[]; routes
   const raw = listLinks(route);
   const byIndex = new Map(raw.map((link) => [link.index, link]));
   const addresses = Map.groupBy(listAddresses(route), (a) => a.link);
-  const links = raw.map((link) => observedLink(link, byIndex, (addresses.get(link.index) ?? []).map((a) => a.cidr)));
+  const links = raw.map((link) =>
+    observedLink(
+      link,
+      byIndex,
+      (addresses.get(link.index) ?? []).map((a) => a.cidr),
+    ),
+  );
   return { links, routes: listRoutes(route) };
 }
 
@@ -103,6 +127,7 @@ export function observeGuestSide(attachment: AttachmentRecord): ObservedGuestSid
   const links = listLinks(inside);
   const link = links.find((l) => l.name === guestInterface(attachment.nic));
   if (link === undefined) return "gone";
+  const routes = listRoutes(inside, { link: link.index });
   return {
     link: guestInterface(attachment.nic),
     mac: link.mac,
@@ -110,7 +135,12 @@ export function observeGuestSide(attachment: AttachmentRecord): ObservedGuestSid
     mtuBytes: link.mtuBytes,
     loopbackUp: links.some((l) => l.loopback && l.up),
     addresses: listAddresses(inside, { link: link.index }).map((a) => a.cidr),
-    gateways: listRoutes(inside, { link: link.index }).flatMap((r) => (prefixLength(r.destination) === 0 && r.gateway !== undefined ? [r.gateway] : [])),
+    gateways: routes.flatMap((r) => (prefixLength(r.destination) === 0 && r.gateway !== undefined ? [r.gateway] : [])),
+    routes: routes.flatMap((r) =>
+      r.protocol === nexusProtocol && prefixLength(r.destination) > 0 && r.gateway !== undefined
+        ? [{ destination: r.destination, via: r.gateway }]
+        : [],
+    ),
   };
 }
 

@@ -276,7 +276,7 @@ export const commands: readonly Command[] = [
   {
     path: "config get",
     summary: "print one setting",
-    example: "nexus config get socket_group",
+    example: "nexus config get dns.domain",
     args: [{ name: "KEY", complete: "setting" }],
     run: async (c) => (await import("./verbs/config.ts")).get(c),
   },
@@ -286,6 +286,13 @@ export const commands: readonly Command[] = [
     example: "nexus config set log_level debug",
     args: [{ name: "KEY", complete: "setting" }, { name: "VALUE" }],
     run: async (c) => (await import("./verbs/config.ts")).set(c),
+  },
+  {
+    path: "config unset",
+    summary: "forget what config set stored; the file or the default counts again",
+    example: "nexus config unset log_level",
+    args: [{ name: "KEY", complete: "setting" }],
+    run: async (c) => (await import("./verbs/config.ts")).unset(c),
   },
   {
     path: "config show",

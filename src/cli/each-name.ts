@@ -1,4 +1,5 @@
 import type { VerbContext } from "./context.ts";
+import { inWordsOf } from "./request-words.ts";
 import { joinErrors, NexusError } from "../base/errors.ts";
 
 /** Does the same to the named object and every further one, goes on after a failure, and prints what was done. @throws the failures, together */
@@ -10,7 +11,7 @@ export async function eachName<Item>(c: VerbContext, act: (name: string) => Prom
     try {
       done.push(...(await act(name)));
     } catch (error) {
-      errors.push(error);
+      errors.push(c.out.json ? error : inWordsOf(c.command, error));
     }
   }
   if (done.length > 0 && (errors.length === 0 || !c.out.json)) c.out.result(done, () => done.map((item) => `${nameOf(item)}\n`).join(""));

@@ -10,6 +10,11 @@ export function bytesText(bytes: number): string {
   return `${value >= 100 || Number.isInteger(value) ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
 }
 
+/** A count as it is, or as a power of two when it is past what numbers hold exactly: an IPv6 subnet has 2^64 addresses. */
+export function countText(count: number): string {
+  return Number.isSafeInteger(count) ? String(count) : `2^${Math.round(Math.log2(count))}`;
+}
+
 /** How long ago an ISO time was: 5s, 3m, 2h, 4d. */
 export function since(iso: string, now = Date.now()): string {
   const seconds = Math.max(0, Math.floor((now - Date.parse(iso)) / 1000));

@@ -1,4 +1,5 @@
 import type { VerbContext } from "./context.ts";
+import { imageFor } from "./image-flag.ts";
 import { parseDuration, parseEnv, parseMemory, parseNetworkRef, parsePublish } from "../spec/flags.ts";
 import type { NetworkRef, PublishSpec } from "../spec/node.ts";
 
@@ -10,6 +11,12 @@ export function networksOf(c: VerbContext): NetworkRef[] {
 
 export function publishOf(c: VerbContext): PublishSpec[] {
   return c.flags.many("publish").map(parsePublish);
+}
+
+/** A directory is absolute here, whatever the user wrote. */
+export function imageOf(c: VerbContext): string | undefined {
+  const text = c.flags.text("image");
+  return text === undefined ? undefined : imageFor(text, { directory: process.cwd(), home: c.io.env["HOME"] });
 }
 
 /** A later value of the same name wins. */

@@ -7,7 +7,8 @@ for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
     // The reader went away, as in `nexus node ls | head -1`: nothing is wrong and nobody is left to tell.
     if (error.code === "EPIPE") process.exit(0);
-    throw error;
+    if (stream === process.stdout) process.stderr.write(`nexus: the output cannot be written: ${error.message}\n`);
+    process.exit(1);
   });
 }
 const { stdin, stdout, stderr, env } = process;

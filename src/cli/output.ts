@@ -27,14 +27,14 @@ export function makeOutput(streams: { stdout: Writable; stderr: Writable }, json
   };
 }
 
-/** `nexus: what` and `  hint`; with --json the error's body on stdout as well, since that is what a program reads. */
+/** `nexus: what`, or what already says which command it is about, and `  hint`; with --json the error's body on stdout as well, since that is what a program reads. */
 export function printError(streams: { stdout: Writable; stderr: Writable }, error: NexusError, json: boolean): void {
   if (json) {
     streams.stdout.write(`${JSON.stringify({ error: error.toBody() }, null, 2)}\n`);
     return;
   }
   const [first = "", ...more] = error.message.split("\n");
-  const lines = [`nexus: ${first}`, ...more.map((line) => `       ${line}`)];
+  const lines = [/^nexus[: ]/.test(first) ? first : `nexus: ${first}`, ...more.map((line) => `       ${line}`)];
   if (error.hint !== undefined) lines.push(`  ${error.hint}`);
   streams.stderr.write(`${lines.join("\n")}\n`);
 }

@@ -25,10 +25,10 @@ export function parseCommandLine(words: readonly string[], commands: readonly Co
       takeFlag(queue, { flags, known: globalFlags, where: "nexus" });
       continue;
     }
-    const longer = [...path, word].join(" ");
+    if (word === "--version" && path.length === 0) queue[0] = "version";
+    const longer = [...path, queue[0] ?? ""].join(" ");
     if (!commands.some((c) => c.path === longer || c.path.startsWith(`${longer} `))) break;
-    path.push(word);
-    queue.shift();
+    path.push(queue.shift() ?? "");
   }
   if (path.length === 0 && queue[0] === "help") return { kind: "help", path: queue.slice(1).join(" "), asked: true, flags };
   const command = commands.find((c) => c.path === path.join(" "));
@@ -132,7 +132,7 @@ function usage(command: Command, problem: string): NexusError {
 }
 
 function unknownFlag(written: string, place: FlagPlace): NexusError {
-  const meant = nearest(
+  const meant = meantBy(
     written,
     place.known.map((f) => `--${f.name}`),
   );
@@ -142,7 +142,7 @@ function unknownFlag(written: string, place: FlagPlace): NexusError {
 
 function unknownWord(path: string[], word: string, commands: readonly Command[]): NexusError {
   const siblings = commands.filter((c) => c.hidden !== true && c.path.split(" ").slice(0, path.length).join(" ") === path.join(" "));
-  const meant = nearest(
+  const meant = meantBy(
     word,
     siblings.map((c) => c.path.split(" ")[path.length] ?? ""),
   );
@@ -150,4 +150,10 @@ function unknownWord(path: string[], word: string, commands: readonly Command[])
   return new NexusError("usage", `${where}: unknown command "${word}"`, {
     hint: meant === undefined ? `\`${where} --help\` lists them` : `did you mean \`${where} ${meant}\`?`,
   });
+}
+
+/** Who stops early means the shortest word that goes on; who errs means the nearest. */
+function meantBy(word: string, known: readonly string[]): string | undefined {
+  const longer = /[a-z]{2}/.test(word) ? known.filter((other) => other.startsWith(word)) : [];
+  return longer.toSorted((a, b) => a.length - b.length)[0] ?? nearest(word, known);
 }

@@ -13,7 +13,7 @@ export function makeProgress(stream: Writable & { isTTY?: boolean; columns?: num
   let tick = 0;
   let timer: NodeJS.Timeout | undefined;
   const draw = () => {
-    const room = (stream.columns ?? 80) - 3;
+    const room = (stream.columns || 80) - 3;
     stream.write(`\r\u001b[K${frames[tick++ % frames.length]} ${current.slice(0, Math.max(0, room))}`);
   };
   return {

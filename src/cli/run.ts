@@ -1,20 +1,24 @@
 import { commands } from "./commands.ts";
 import { type Io, makeContext } from "./context.ts";
 import { printError } from "./output.ts";
-import { parseCommandLine } from "./parse.ts";
+import { type HelpWanted, parseCommandLine, type Parsed } from "./parse.ts";
+import { inWordsOf } from "./request-words.ts";
+import { systemError } from "./system-error.ts";
 import { errorCatalogue, NexusError } from "../base/errors.ts";
 
 /** Runs one command line and gives its exit code. Never throws. */
 export async function runCommandLine(words: readonly string[], io: Io): Promise<number> {
   let json = words.includes("--json");
+  let parsed: Parsed | HelpWanted | undefined;
   try {
-    const parsed = parseCommandLine(words, commands);
+    parsed = parseCommandLine(words, commands);
     json = parsed.flags.has("json");
     if (parsed.kind === "help") return await help(parsed.path, parsed.asked, io);
     using context = makeContext(parsed, io);
     return (await parsed.command.run(context)) ?? 0;
   } catch (error) {
-    const known = error instanceof NexusError ? error : defect(error);
+    const said = !json && parsed?.kind === "command" ? inWordsOf(parsed.command, error) : error;
+    const known = said instanceof NexusError ? said : (systemError(said, io) ?? defect(said));
     printError(io, known, json);
     return errorCatalogue[known.code].exit;
   }

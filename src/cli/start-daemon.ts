@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { chmodSync, closeSync, fstatSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { once } from "node:events";
 import { dirname, join } from "node:path";
@@ -19,11 +19,14 @@ export type DaemonStart = {
 
 const pollMs = 15;
 
-/** Starts nexusd detached from this terminal and waits until it serves its socket. @throws NexusError daemon-unreachable with the end of its log */
+/**
+ * Starts nexusd detached from this terminal and waits until it serves its socket.
+ * @throws NexusError daemon-unreachable with the end of what it logged; not-permitted when its log cannot be written
+ */
 export async function startDaemon(start: DaemonStart): Promise<void> {
-  const logPath = join(start.stateDir ?? systemStateDir, daemonLogName);
+  const log = openLog(join(start.stateDir ?? systemStateDir, daemonLogName));
   const deadline = performance.now() + (start.deadlineMs ?? 15_000);
-  const child = launch(start, logPath);
+  const child = launch(start, log);
   let ended: string | undefined;
   child.on("exit", (code, signal) => (ended = signal === null ? `ended with code ${code}` : `was ended by ${signal}`));
   child.on("error", (error) => (ended = `could not be started: ${error.message}`));
@@ -39,43 +42,67 @@ export async function startDaemon(start: DaemonStart): Promise<void> {
   }
   child.unref();
   const how = ended ?? `did not open ${start.socketPath} in time`;
-  const last = lastLines(logPath, 5);
-  throw new NexusError("daemon-unreachable", [`nexusd ${how}`, ...last].join("\n"), {
-    hint: `its log is ${logPath}; \`nexusd\` in the foreground shows it as it happens`,
+  throw new NexusError("daemon-unreachable", [`nexusd ${how}`, ...linesSince(log, 5)].join("\n"), {
+    hint: `its log is ${log.path}; \`nexusd\` in the foreground shows it as it happens`,
   });
 }
 
 /** Whether something accepts connections on a unix socket. */
 export async function listensOn(path: string): Promise<boolean> {
+  return (await tryConnecting(path)) === undefined;
+}
+
+/** Undefined when something accepts connections on a unix socket, else why not. */
+export async function tryConnecting(path: string): Promise<unknown> {
   const socket = connect(path);
   try {
     await once(socket, "connect", { signal: AbortSignal.timeout(1000) });
-    return true;
-  } catch {
-    return false;
+    return undefined;
+  } catch (error) {
+    return error;
   } finally {
     socket.destroy();
   }
 }
 
-function launch(start: DaemonStart, logPath: string) {
-  mkdirSync(dirname(logPath), { recursive: true, mode: 0o755 });
-  const log = openSync(logPath, "a", 0o640);
+/** A log and how much of it was there before. */
+type Log = { path: string; fd: number; before: number };
+
+/** In the daemon's state directory, made as the daemon makes it: nobody else's to read. */
+function openLog(path: string): Log {
+  try {
+    const directory = dirname(path);
+    if (mkdirSync(directory, { recursive: true, mode: 0o700 }) !== undefined) chmodSync(directory, 0o700);
+    const fd = openSync(path, "a", 0o640);
+    return { path, fd, before: fstatSync(fd).size };
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code !== "EACCES" && code !== "EPERM") throw error;
+    throw new NexusError("not-permitted", `this user may not start the daemon: ${path} cannot be written (${code})`, {
+      hint: "start it as root: `sudo nexus daemon start`",
+      cause: error,
+    });
+  }
+}
+
+function launch(start: DaemonStart, log: Log) {
   try {
     const [program, ...fixed] = start.command ?? [join(import.meta.dirname, "../../nexusd")];
     return spawn(program, [...fixed, "--socket", start.socketPath, ...start.args], {
       detached: true,
       cwd: "/",
-      stdio: ["ignore", log, log],
+      stdio: ["ignore", log.fd, log.fd],
     });
   } finally {
-    closeSync(log);
+    closeSync(log.fd);
   }
 }
 
-function lastLines(path: string, count: number): string[] {
+/** The last lines written since the log was opened. */
+function linesSince(log: Log, count: number): string[] {
   try {
-    return readFileSync(path, "utf8").trimEnd().split("\n").slice(-count);
+    const written = readFileSync(log.path).subarray(log.before).toString("utf8").trimEnd();
+    return written === "" ? [] : written.split("\n").slice(-count);
   } catch {
     return [];
   }

@@ -30,7 +30,11 @@ export const bridgePortLimit = 1023;
  */
 export function admit(newcomer: Newcomer, at: Admission): { guest: GuestRecord; claims: PortClaim[] } {
   const { name } = newcomer.spec;
-  if (at.world.guests.has(name)) throw new NexusError("name-taken", `a guest named ${name} exists already`, { hint: `remove it first, or choose another name`, details: { name } });
+  if (at.world.guests.has(name))
+    throw new NexusError("name-taken", `a guest named ${name} exists already`, {
+      hint: `remove it first, or choose another name`,
+      details: { name },
+    });
   const id = `${name.slice(0, 40)}-${randomUUID().slice(0, 8)}`;
   const refs = newcomer.spec.networks ?? [];
   checkNetworks(newcomer, at.world);
@@ -39,7 +43,8 @@ export function admit(newcomer: Newcomer, at: Admission): { guest: GuestRecord; 
   const leases: LeaseRow[] = [];
   for (const [nic, ref] of refs.entries()) {
     const network = at.world.networks.get(ref.network) as NetworkRow;
-    for (const address of leaseAddresses(network, { ref, owner: ownerOf(name, nic), at, undo })) leases.push({ network: network.name, address, nic, since: at.clock.now() });
+    for (const address of leaseAddresses(network, { ref, owner: ownerOf(name, nic), at, undo }))
+      leases.push({ network: network.name, address, nic, since: at.clock.now() });
     const nicId = { id, guest: name, index: nic };
     const hostInterface = hostInterfaceName(nicId, 1, (taken) => at.world.isInterfaceTaken(taken));
     attachments.push({ nic, network: network.name, hostInterface, mac: nicMac(at.world.instance, nicId), epoch: 1 });
@@ -48,7 +53,10 @@ export function admit(newcomer: Newcomer, at: Admission): { guest: GuestRecord; 
   undo.defer(() => claims.forEach((claim) => at.world.ports.delete(claim)));
   for (const publish of newcomer.spec.publish) refuseListener(publish, at);
   undo.move();
-  return { guest: { id, name, createdAt: at.clock.now(), ...newcomer, ...newLifecycle(), attachments, leases, publishes: newcomer.spec.publish }, claims };
+  return {
+    guest: { id, name, createdAt: at.clock.now(), ...newcomer, ...newLifecycle(), attachments, leases, publishes: newcomer.spec.publish },
+    claims,
+  };
 }
 
 /** New interface names for a guest that is about to be attached again; MACs and addresses stay. */
@@ -63,7 +71,16 @@ export function renewInterfaces(guest: GuestRecord, world: World): GuestRecord {
 }
 
 function newLifecycle() {
-  return { desired: "running", state: "created", exit: undefined, problem: undefined, restarts: 0, epoch: 1, runtime: undefined, startedAt: undefined } as const;
+  return {
+    desired: "running",
+    state: "created",
+    exit: undefined,
+    problem: undefined,
+    restarts: 0,
+    epoch: 1,
+    runtime: undefined,
+    startedAt: undefined,
+  } as const;
 }
 
 function checkNetworks(newcomer: Newcomer, world: World): void {
@@ -73,29 +90,51 @@ function checkNetworks(newcomer: Newcomer, world: World): void {
     const network = world.networks.get(ref.network);
     if (network === undefined) {
       const known = [...world.networks.keys()].join(", ");
-      throw new NexusError("not-found", `there is no network ${ref.network}`, { hint: known === "" ? `create it: nexus network create ${ref.network}` : `networks: ${known}` });
+      throw new NexusError("not-found", `there is no network ${ref.network}`, {
+        hint: known === "" ? `create it: nexus network create ${ref.network}` : `networks: ${known}`,
+      });
     }
-    if (refs.findIndex((r) => r.network === ref.network) !== i) problems.push({ path: `networks[${i}]`, problem: `network ${ref.network} is named twice` });
+    if (refs.findIndex((r) => r.network === ref.network) !== i)
+      problems.push({ path: `networks[${i}]`, problem: `network ${ref.network} is named twice` });
     if (world.attachedTo(ref.network) >= bridgePortLimit) {
-      throw new NexusError("pool-exhausted", `network ${ref.network} has ${bridgePortLimit} guests, the most a bridge can have`, { hint: "create another network and peer the two" });
+      throw new NexusError("pool-exhausted", `network ${ref.network} has ${bridgePortLimit} guests, the most a bridge can have`, {
+        hint: "create another network and peer the two",
+      });
     }
   }
   if (newcomer.spec.publish.length > 0 && !refs.some((ref) => world.networks.get(ref.network)?.spec.internal === false)) {
-    problems.push({ path: "publish", problem: "ports cannot be published from internal networks only", hint: "attach the guest to a network that is not internal as well" });
+    problems.push({
+      path: "publish",
+      problem: "ports cannot be published from internal networks only",
+      hint: "attach the guest to a network that is not internal as well",
+    });
   }
   if (problems.length > 0) throw new SpecError(problems);
 }
 
-type LeaseWish = { ref: { network: Name; address?: Ip | undefined; address6?: Ip | undefined }; owner: string; at: Admission; undo: DisposableStack };
+type LeaseWish = {
+  ref: { network: Name; address?: Ip | undefined; address6?: Ip | undefined };
+  owner: string;
+  at: Admission;
+  undo: DisposableStack;
+};
 
 /** One address for each family the network has. */
 function leaseAddresses(network: NetworkRow, { ref, owner, at, undo }: LeaseWish): Ip[] {
   const pools = at.world.pools.get(network.name) ?? [];
   const requests = [ref.address, ref.address6].filter((a) => a !== undefined);
-  const families = ([4, 6] as const).filter((family) => network.subnets.some((s) => prefixFamily(s.prefix) === family) || requests.some((r) => ipFamily(r) === family));
+  const families = ([4, 6] as const).filter(
+    (family) => network.subnets.some((s) => prefixFamily(s.prefix) === family) || requests.some((r) => ipFamily(r) === family),
+  );
   return families.map((family) => {
     const request = requests.find((r) => ipFamily(r) === family);
-    const address = allocate(pools, { network: network.name, owner, family, request, remembered: at.remembered(network.name, owner, family) });
+    const address = allocate(pools, {
+      network: network.name,
+      owner,
+      family,
+      request,
+      remembered: at.remembered(network.name, owner, family),
+    });
     undo.defer(() => pools.find((pool) => pool.contains(address))?.release(address));
     return address;
   });
@@ -104,5 +143,8 @@ function leaseAddresses(network: NetworkRow, { ref, owner, at, undo }: LeaseWish
 function refuseListener(publish: PublishSpec, at: Admission): void {
   const holder = at.listener(publish);
   if (holder === undefined) return;
-  throw new NexusError("port-taken", `${publish.protocol} port ${publish.hostPort} of the host is used by ${holder}`, { hint: "choose another host port, or end that program", details: { port: publish.hostPort, holder } });
+  throw new NexusError("port-taken", `${publish.protocol} port ${publish.hostPort} of the host is used by ${holder}`, {
+    hint: "choose another host port, or end that program",
+    details: { port: publish.hostPort, holder },
+  });
 }

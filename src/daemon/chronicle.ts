@@ -20,7 +20,13 @@ export class Chronicle {
   }
 
   tell(happening: Happening): void {
-    const row = { at: this.#clock.now(), kind: happening.kind, subject: happening.subject, message: happening.message, details: happening.details };
+    const row = {
+      at: this.#clock.now(),
+      kind: happening.kind,
+      subject: happening.subject,
+      message: happening.message,
+      details: happening.details,
+    };
     this.#log.info({ event: happening.kind, subject: happening.subject, ...happening.details }, happening.message);
     const id = this.#append(row);
     if (id === undefined) return;

@@ -36,7 +36,13 @@ import { watchKernel } from "./watches.ts";
 import { Wiring } from "./wiring.ts";
 import { World } from "./world.ts";
 
-export type DaemonInput = { source: ConfigFile; surroundings: Surroundings; log: Log; /** Called when a caller asks the daemon to end. */ onShutdown: () => void; onLogLevel: (level: Config["log_level"]) => void };
+export type DaemonInput = {
+  source: ConfigFile;
+  surroundings: Surroundings;
+  log: Log;
+  /** Called when a caller asks the daemon to end. */ onShutdown: () => void;
+  onLogLevel: (level: Config["log_level"]) => void;
+};
 
 export type Daemon = AsyncDisposable & { socket: string; stateDir: string };
 
@@ -70,13 +76,27 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     if (dnsProblems.get(network) === problem) return;
     if (problem === undefined) dnsProblems.delete(network);
     else dnsProblems.set(network, problem);
-    chronicle.tell(problem === undefined ? { kind: "dns.restored", subject: network, message: `names of network ${network} are served` } : { kind: "dns.failed", subject: network, message: problem });
+    chronicle.tell(
+      problem === undefined
+        ? { kind: "dns.restored", subject: network, message: `names of network ${network} are served` }
+        : { kind: "dns.failed", subject: network, message: problem },
+    );
   });
 
   const loopback6 = stack.use(
-    new Loopback6Publisher({ onProblem: ({ protocol, port }, problem) => chronicle.tell({ kind: "publish.failed", subject: `${protocol} [::1]:${port}`, message: problem }) }),
+    new Loopback6Publisher({
+      onProblem: ({ protocol, port }, problem) =>
+        chronicle.tell({ kind: "publish.failed", subject: `${protocol} [::1]:${port}`, message: problem }),
+    }),
   );
-  const networks = new Networks({ world, state, wiring, chronicle, clock: systemClock, onChange: (network, present) => names.networkChanged(network, present) });
+  const networks = new Networks({
+    world,
+    state,
+    wiring,
+    chronicle,
+    clock: systemClock,
+    onChange: (network, present) => names.networkChanged(network, present),
+  });
   const guests = new Guests({
     world,
     state,
@@ -95,13 +115,17 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
   const images = new ImageStore({ directory: join(places.stateDir, "images") });
   const guestsDirectory = join(places.stateDir, "guests");
   const driver = createOciDriver({ directory: join(places.stateDir, "runtime"), images, guestsDirectory });
-  const guestPlan = (guest: Container): GuestPlan => planOf(guest, { world, domain, guestsDirectory, netns: namespacePath(netnsName(guest.name)) });
-  const nodes: Nodes = stack.use(new Nodes({ guests, driver, chronicle, log, planOf: guestPlan, runtimeOf: (plan) => driver.runtimeOf(plan) }));
+  const guestPlan = (guest: Container): GuestPlan =>
+    planOf(guest, { world, domain, guestsDirectory, netns: namespacePath(netnsName(guest.name)) });
+  const nodes: Nodes = stack.use(
+    new Nodes({ guests, driver, chronicle, log, planOf: guestPlan, runtimeOf: (plan) => driver.runtimeOf(plan) }),
+  );
   const alongside = async () => {
     names.retry();
     void loopback6.set(world.desired().publishes);
     await finishLeaving({ world, state, driver, guestsDirectory, log });
-    for (const guest of guests.all()) if (guest.kind === "container" && nodes.running(guest.name) !== undefined) driver.rotateLogs(guestPlan(guest));
+    for (const guest of guests.all())
+      if (guest.kind === "container" && nodes.running(guest.name) !== undefined) driver.rotateLogs(guestPlan(guest));
     state.checkpoint();
   };
   const reconciler = stack.use(new Reconciler({ wiring, chronicle, log, alongside }));
@@ -127,7 +151,13 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     kernel: readFileSync("/proc/sys/kernel/osrelease", "utf8").trim(),
     networks: world.networks.size,
     guests: { total: world.guests.size, running: world.live.size },
-    features: [{ name: "owner-persist", present: host.firewall.features.ownerPersist, ...(host.firewall.features.ownerPersist ? {} : { note: "tables are watched and rebuilt instead (Linux 6.9 has it)" }) }],
+    features: [
+      {
+        name: "owner-persist",
+        present: host.firewall.features.ownerPersist,
+        ...(host.firewall.features.ownerPersist ? {} : { note: "tables are watched and rebuilt instead (Linux 6.9 has it)" }),
+      },
+    ],
   });
   const doctor = () =>
     runDoctor({
@@ -137,8 +167,32 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
       probeRuntimes: () => runtimeProbes(driver),
       daemonPid: process.pid,
     });
-  const handlers = makeHandlers({ flush: () => state.flush(), world, networks, guests, nodes, wiring, chronicle, reconciler, settings, images, driver, info, version, doctor, problemOf: (name) => dnsProblems.get(name), shutdown: onShutdown });
-  const server = await startServer({ socketPath: places.socket, group: settings.config.socket_group, version, handlers, peerOf: callerOf, log });
+  const handlers = makeHandlers({
+    flush: () => state.flush(),
+    world,
+    networks,
+    guests,
+    nodes,
+    wiring,
+    chronicle,
+    reconciler,
+    settings,
+    images,
+    driver,
+    info,
+    version,
+    doctor,
+    problemOf: (name) => dnsProblems.get(name),
+    shutdown: onShutdown,
+  });
+  const server = await startServer({
+    socketPath: places.socket,
+    group: settings.config.socket_group,
+    version,
+    handlers,
+    peerOf: callerOf,
+    log,
+  });
   stack.defer(() => server.close());
   log.info({ socket: places.socket, state: places.stateDir, networks: world.networks.size, guests: world.guests.size }, "nexusd serves");
   const kept = stack.move();
@@ -149,7 +203,10 @@ function onlyDaemonHere(): Disposable {
   const lock = takeAbstractLock(lockName);
   if (lock.kind === "held") return lock.lock;
   const who = lock.holder === undefined ? "" : ` (pid ${lock.holder.pid})`;
-  throw new NexusError("daemon-running", `another nexusd${who} serves this network namespace`, { hint: "stop it with `nexus daemon stop`", details: { pid: lock.holder?.pid } });
+  throw new NexusError("daemon-running", `another nexusd${who} serves this network namespace`, {
+    hint: "stop it with `nexus daemon stop`",
+    details: { pid: lock.holder?.pid },
+  });
 }
 
 function openHost(): Host {
@@ -157,7 +214,10 @@ function openHost(): Host {
     return Host.open();
   } catch (error) {
     if (error instanceof Error && "errno" in error && error.errno === "EPERM") {
-      throw new NexusError("not-permitted", "the kernel refuses network changes: CAP_NET_ADMIN is missing", { hint: "run nexusd as root, or give it CAP_NET_ADMIN and CAP_SYS_ADMIN; `nexus doctor` says more", cause: error });
+      throw new NexusError("not-permitted", "the kernel refuses network changes: CAP_NET_ADMIN is missing", {
+        hint: "run nexusd as root, or give it CAP_NET_ADMIN and CAP_SYS_ADMIN; `nexus doctor` says more",
+        cause: error,
+      });
     }
     throw error;
   }

@@ -1,20 +1,29 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createOciDriver, type OciDriver } from "../guests/oci.ts";
 import type { DoctorReport, RuntimeProbe } from "../host/doctor/report.ts";
 import { runDoctor } from "../host/doctor/run.ts";
+import { trialDirectory } from "../host/doctor/trial-directory.ts";
 import { ImageStore } from "../images/store.ts";
 import type { Prefix } from "../base/prefix.ts";
 import { type Config, placesOf, type Surroundings } from "../spec/config.ts";
 
-/** The doctor without a daemon: for hosts on which none can start. Looks only at what is configured. */
-export function examine(config: Config, surroundings: Surroundings, options: { fix: boolean }): Promise<DoctorReport> {
+/** The doctor without a daemon: for hosts on which none can start. Looks only at what is configured, and leaves no state where no daemon ever ran. */
+export async function examine(config: Config, surroundings: Surroundings, options: { fix: boolean }): Promise<DoctorReport> {
   const places = placesOf(config, surroundings);
   const { bridge_name: bridge, subnet } = config.network;
   const prefixes: Prefix[] = subnet === "auto" ? [] : [subnet];
-  const images = new ImageStore({ directory: join(places.stateDir, "images") });
-  const driver = createOciDriver({ directory: join(places.stateDir, "runtime"), images });
-  return runDoctor(
-    { stateDirectory: places.stateDir, socketPath: places.socket, networks: [{ name: "default", bridge, prefixes }], probeRuntimes: () => runtimeProbes(driver) },
+  using trial = trialDirectory(places.stateDir);
+  const place = existsSync(join(places.stateDir, "images")) ? places.stateDir : trial.directory;
+  const images = new ImageStore({ directory: join(place, "images") });
+  const driver = createOciDriver({ directory: join(place, "runtime"), images });
+  return await runDoctor(
+    {
+      stateDirectory: places.stateDir,
+      socketPath: places.socket,
+      networks: [{ name: "default", bridge, prefixes }],
+      probeRuntimes: () => runtimeProbes(driver),
+    },
     options,
   );
 }

@@ -26,10 +26,13 @@ export class FirewallKeeper {
     for (const { family, name } of tableNames) {
       const outcome = this.#firewall.adopt(family, name);
       if (outcome === "of-another-process") {
-        throw new NexusError("daemon-running", `table ${family} ${name} belongs to another running process`, { hint: "another nexusd serves this network namespace; end it first" });
+        throw new NexusError("daemon-running", `table ${family} ${name} belongs to another running process`, {
+          hint: "another nexusd serves this network namespace; end it first",
+        });
       }
       // A table that anybody may flush is made anew as one that nobody may.
-      if (outcome === "without-owner" && this.#firewall.features.ownerPersist) this.#firewall.apply(`replace table ${family} ${name}`, [{ kind: "delete-table", family, name }]);
+      if (outcome === "without-owner" && this.#firewall.features.ownerPersist)
+        this.#firewall.apply(`replace table ${family} ${name}`, [{ kind: "delete-table", family, name }]);
     }
   }
 

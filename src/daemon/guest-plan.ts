@@ -21,6 +21,11 @@ export function planOf(guest: Container, facts: PlanFacts): GuestPlan {
     // resolv.conf takes three; the first network's come first.
     nameservers: (guest.spec.dns ?? gateways).slice(0, 3),
     searchDomains: attachments.map((a) => `${a.network}.${domain}`),
-    hosts: attachments.flatMap((a) => a.addresses.map((address) => ({ address, names: [`${guest.name}.${a.network}.${domain}`, guest.name, ...(hostname === guest.name ? [] : [hostname])] }))),
+    hosts: attachments.flatMap((a) =>
+      a.addresses.map((address) => ({
+        address,
+        names: [`${guest.name}.${a.network}.${domain}`, guest.name, ...(hostname === guest.name ? [] : [hostname])],
+      })),
+    ),
   };
 }

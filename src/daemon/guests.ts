@@ -1,5 +1,5 @@
 import type { Clock } from "../base/clock.ts";
-import { NexusError } from "../base/errors.ts";
+import { KernelError, NexusError } from "../base/errors.ts";
 import type { Name } from "../base/names.ts";
 import type { PublishSpec } from "../spec/node.ts";
 import type { Desired as Wanted, GuestRecord, Lifecycle } from "../state/rows.ts";
@@ -97,7 +97,8 @@ export class Guests {
   /** Its row stays until the kernel's side is gone, marked as leaving: after a crash at any point nothing of it comes back or is left. */
   removeAttachment(name: Name): void {
     const guest = this.find(name);
-    if (guest?.kind !== "netns") throw new NexusError("not-found", `there is no attachment ${name}`, { hint: "nexus attachment ls lists them" });
+    if (guest?.kind !== "netns")
+      throw new NexusError("not-found", `there is no attachment ${name}`, { hint: "nexus attachment ls lists them" });
     this.retire(guest);
     this.bury(guest);
   }
@@ -119,6 +120,18 @@ export class Guests {
   }
 
   attach(guest: GuestRecord): void {
+    try {
+      this.#wire(guest);
+    } catch (error) {
+      if (!(error instanceof KernelError) || error.errno !== "ENODEV") throw error;
+      // Somebody removed a bridge of ours a moment ago: it is put back without waiting for the reconcile.
+      this.#o.wiring.settle();
+      this.#wire(guest);
+    }
+    this.#o.onChange(guest, true);
+  }
+
+  #wire(guest: GuestRecord): void {
     this.world.live.add(guest.name);
     try {
       this.#o.wiring.attach(guest);
@@ -126,7 +139,6 @@ export class Guests {
       this.world.live.delete(guest.name);
       throw error;
     }
-    this.#o.onChange(guest, true);
   }
 
   /** The guest is attached already: a daemon before this one did it. */

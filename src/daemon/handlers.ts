@@ -48,8 +48,13 @@ export function makeHandlers(r: Rooms): Handlers {
 /** Each a few lines on what the rooms do. */
 function operationsOn(r: Rooms): Handlers {
   const viewNetwork = (network: NetworkRow): NetworkView =>
-    networkView(network, r.world, { uplinkMtuBytes: r.wiring.uplinkMtuBytes, problem: r.wiring.problems.get(network.name) ?? r.problemOf(network.name), counters: r.wiring.counters(network) });
-  const viewGuest = (guest: GuestRecord): GuestView => guestView(guest, r.world, { uplinkMtuBytes: r.wiring.uplinkMtuBytes, running: r.nodes.running(guest.name), netnsDirectory });
+    networkView(network, r.world, {
+      uplinkMtuBytes: r.wiring.uplinkMtuBytes,
+      problem: r.wiring.problems.get(network.name) ?? r.problemOf(network.name),
+      counters: r.wiring.counters(network),
+    });
+  const viewGuest = (guest: GuestRecord): GuestView =>
+    guestView(guest, r.world, { uplinkMtuBytes: r.wiring.uplinkMtuBytes, running: r.nodes.running(guest.name), netnsDirectory });
   const viewNode = (name: Name) => viewGuest(r.nodes.get(name));
   const ofKind = (kind: GuestRecord["kind"]) => r.guests.all().filter((guest) => guest.kind === kind);
 
@@ -59,9 +64,18 @@ function operationsOn(r: Rooms): Handlers {
     info: async () => r.info(),
 
     "network.list": async () => r.networks.all().map(viewNetwork),
-    "network.create": async ({ body }) => viewNetwork(r.networks.create(body)),
+    "network.create": async ({ body }) => {
+      const made = r.networks.create(body);
+      if (made.spec.peers.length > 0) await r.reconciler.run(`network ${made.name}`);
+      return viewNetwork(made);
+    },
     "network.get": async ({ params }) => viewNetwork(r.networks.get(params.name)),
-    "network.change": async ({ params, body }) => viewNetwork(r.networks.change(params.name, body)),
+    "network.change": async ({ params, body }) => {
+      r.networks.change(params.name, body);
+      // What lies inside guests follows as well: MTU, default routes, routes to peers.
+      await r.reconciler.run(`the change of network ${params.name}`);
+      return viewNetwork(r.networks.get(params.name));
+    },
     "network.remove": async ({ params, query }) => ({ removed: await removeNetwork(r, params.name, query.force) }),
     "network.reset": async ({ query }) => ({ removed: await reset(r, query.force) }),
     why: async ({ query }) => answerWhy(query, r.world, r.wiring),
@@ -72,14 +86,19 @@ function operationsOn(r: Rooms): Handlers {
     "node.get": async ({ params }) => viewNode(params.name),
     "node.start": async ({ params }, { progress }) => viewGuest(await r.nodes.start(params.name, progress)),
     "node.stop": async ({ params, query }) => viewGuest(await r.nodes.stop(params.name, query.grace * 1000)),
-    "node.restart": async ({ params, query }, { progress }) => viewGuest(await r.nodes.restart(params.name, { graceMs: query.grace * 1000, progress })),
+    "node.restart": async ({ params, query }, { progress }) =>
+      viewGuest(await r.nodes.restart(params.name, { graceMs: query.grace * 1000, progress })),
     "node.remove": async ({ params, query }) => {
       await r.nodes.remove(params.name, { force: query.force });
       return { removed: [params.name] };
     },
     "node.exec": async ({ params, body }) => r.driver.exec(r.nodes.runningPlan(params.name), execRequest(body)),
     "node.logs": async ({ params, query }, { signal }) =>
-      r.driver.logs(r.nodes.plan(params.name), { follow: query.follow, signal, ...(query.tail === undefined ? {} : { tailLines: query.tail }) }),
+      r.driver.logs(r.nodes.plan(params.name), {
+        follow: query.follow,
+        signal,
+        ...(query.tail === undefined ? {} : { tailLines: query.tail }),
+      }),
 
     "attachment.list": async () => ofKind("netns").map(viewGuest),
     "attachment.create": async ({ body }) => viewGuest(r.guests.createAttachment({ kind: "netns", spec: body })),
@@ -104,6 +123,7 @@ function operationsOn(r: Rooms): Handlers {
     "config.show": async () => ({ ...(r.settings.file === undefined ? {} : { file: r.settings.file }), settings: r.settings.all() }),
     "config.get": async ({ params }) => r.settings.get(params.key),
     "config.set": async ({ params, body }) => r.settings.set(params.key, body.value),
+    "config.unset": async ({ params }) => r.settings.unset(params.key),
 
     "event.list": async ({ query }, { signal }) => r.chronicle.read({ ...query, signal }),
     "plan.preview": async ({ body }) => ({ steps: preview(body, r) }),
@@ -153,7 +173,9 @@ async function removeNetwork(r: Rooms, name: Name, force: boolean): Promise<stri
 async function reset(r: Rooms, force: boolean): Promise<string[]> {
   const running = r.guests.all().filter((guest) => r.nodes.running(guest.name) !== undefined);
   if (running.length > 0 && !force) {
-    throw new NexusError("in-use", `these nodes run: ${running.map((g) => g.name).join(", ")}`, { hint: "stop them first, or use --force, which removes every guest" });
+    throw new NexusError("in-use", `these nodes run: ${running.map((g) => g.name).join(", ")}`, {
+      hint: "stop them first, or use --force, which removes every guest",
+    });
   }
   const removed: string[] = [];
   for (const guest of r.guests.all()) {
@@ -186,5 +208,11 @@ function execRequest(body: Input<"node.exec">["body"]) {
 
 function imageView(r: Rooms, image: ImageView): Answer<"image.pull"> {
   const names = image.usedBy.map((id) => r.guests.all().find((g) => g.id === id)?.name ?? id);
-  return { reference: image.reference, sizeBytes: image.bytes, usedBy: names, ...(image.digest === "" ? {} : { digest: image.digest }), ...(image.pulledAt === "" ? {} : { pulledAt: image.pulledAt }) };
+  return {
+    reference: image.reference,
+    sizeBytes: image.bytes,
+    usedBy: names,
+    ...(image.digest === "" ? {} : { digest: image.digest }),
+    ...(image.pulledAt === "" ? {} : { pulledAt: image.pulledAt }),
+  };
 }

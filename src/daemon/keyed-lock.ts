@@ -13,9 +13,16 @@ export class KeyedLock {
     return mine;
   }
 
-  /** Resolves when nothing is under way. */
-  async idle(): Promise<void> {
-    while (this.#tails.size > 0) await Promise.all(this.#tails.values());
+  /** Resolves when nothing is under way, or the deadline has passed. */
+  async idle(deadlineMs: number): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    let patient = true;
+    const timer = setTimeout(() => {
+      patient = false;
+      late.resolve();
+    }, deadlineMs);
+    while (patient && this.#tails.size > 0) await Promise.race([Promise.all(this.#tails.values()), late.promise]);
+    clearTimeout(timer);
   }
 
   #forget(key: string, tail: Promise<void>): void {

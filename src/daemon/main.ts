@@ -26,11 +26,19 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => ended.resolve(signal));
   // Threads of the pool must be born here, never while this thread visits a guest's namespace.
   await warmThreadpool();
-  await using daemon = await startDaemon({ source: { file: source.file, config }, surroundings, log, onShutdown: () => ended.resolve("a request"), onLogLevel: (level) => (log.level = level) });
-  notify({ READY: "1", STATUS: `serving ${daemon.socket}` });
-  const why = await ended.promise;
-  notify({ STOPPING: "1" });
-  log.info({ why }, "nexusd ends; guests and networks stay");
-  return 0;
+  {
+    await using daemon = await startDaemon({
+      source: { file: source.file, config },
+      surroundings,
+      log,
+      onShutdown: () => ended.resolve("a request"),
+      onLogLevel: (level) => (log.level = level),
+    });
+    notify({ READY: "1", STATUS: `serving ${daemon.socket}` });
+    const why = await ended.promise;
+    notify({ STOPPING: "1" });
+    log.info({ why }, "nexusd ends; guests and networks stay");
+  }
+  // Whatever did not come to its end in time must not go on with what is closed by now.
+  process.exit(0);
 }
-

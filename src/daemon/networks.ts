@@ -59,7 +59,11 @@ export class Networks {
       throw error;
     }
     this.#tell([row, ...peersOf(row, this.all())]);
-    this.#o.chronicle.tell({ kind: "network.created", subject: row.name, message: `network ${row.name} created: ${row.subnets.map((s) => s.prefix).join(", ")} on ${row.bridge}` });
+    this.#o.chronicle.tell({
+      kind: "network.created",
+      subject: row.name,
+      message: `network ${row.name} created: ${row.subnets.map((s) => s.prefix).join(", ")} on ${row.bridge}`,
+    });
     return row;
   }
 
@@ -67,18 +71,31 @@ export class Networks {
   decide(spec: NetworkSpec, world: World = this.#o.world): NetworkRow {
     const { wiring, clock, state } = this.#o;
     const all = [...world.networks.values()];
-    if (world.networks.has(spec.name)) throw new NexusError("name-taken", `a network named ${spec.name} exists already`, { details: { name: spec.name } });
+    if (world.networks.has(spec.name))
+      throw new NexusError("name-taken", `a network named ${spec.name} exists already`, { details: { name: spec.name } });
     this.#checkPeers(spec.name, spec.peers, world);
     const index = freeIndex(all);
     const bridges = new Set<string>(all.map((n) => n.bridge));
     const bridge = spec.bridge ?? bridgeName(spec.name, (name) => bridges.has(name));
-    if (bridges.has(bridge)) throw new NexusError("name-taken", `bridge ${bridge} belongs to another network`, { hint: "choose another bridge name" });
+    if (bridges.has(bridge))
+      throw new NexusError("name-taken", `bridge ${bridge} belongs to another network`, { hint: "choose another bridge name" });
     const macs = new Set<string>(all.map((n) => n.mac));
-    const taken: TakenPrefix[] = [...wiring.routedPrefixes(), ...all.flatMap((n) => n.subnets.map((s) => ({ prefix: s.prefix, by: `network ${n.name}` })))];
+    const taken: TakenPrefix[] = [
+      ...wiring.routedPrefixes(),
+      ...all.flatMap((n) => n.subnets.map((s) => ({ prefix: s.prefix, by: `network ${n.name}` }))),
+    ];
     const subnets = chooseSubnets(spec, { taken, hostId: state.identity.hostId, index });
     // A pool refuses subnets that cannot serve guests, with the reason.
     for (const s of subnets) new Pool(s);
-    return { name: spec.name, index, bridge, mac: bridgeMac(world.instance, spec.name, (mac) => macs.has(mac)), spec, createdAt: clock.now(), subnets };
+    return {
+      name: spec.name,
+      index,
+      bridge,
+      mac: bridgeMac(world.instance, spec.name, (mac) => macs.has(mac)),
+      spec,
+      createdAt: clock.now(),
+      subnets,
+    };
   }
 
   /** @throws NexusError not-found, in-use */
@@ -89,7 +106,10 @@ export class Networks {
     const spec = { ...before.spec, ...dropUndefined(change) };
     if (spec.internal && !before.spec.internal) {
       const publisher = [...world.guests.values()].find((g) => g.publishes.length > 0 && g.attachments.some((a) => a.network === name));
-      if (publisher !== undefined) throw new NexusError("in-use", `guest ${publisher.name} publishes ports on network ${name}, so it cannot become internal`, { hint: "remove the guest first" });
+      if (publisher !== undefined)
+        throw new NexusError("in-use", `guest ${publisher.name} publishes ports on network ${name}, so it cannot become internal`, {
+          hint: "remove the guest first",
+        });
     }
     const after = { ...before, spec };
     const formerPeers = peersOf(before, this.all());
@@ -97,13 +117,15 @@ export class Networks {
     const rows = [after, ...(change.peers === undefined ? [] : this.#withoutPeer(name, change.peers))];
     state.transaction(() => rows.forEach((row) => state.networks.setSpec(row.name, row.spec)));
     for (const row of rows) world.networks.set(row.name, row);
-    // Nobody touched the ruleset, yet it is no longer the one that is wanted.
-    wiring.distrustFirewall();
     // The tables are as they were last meant to be, which is no longer what is meant.
     wiring.distrustFirewall();
     wiring.settle();
     this.#tell([after, ...formerPeers, ...peersOf(after, this.all())]);
-    this.#o.chronicle.tell({ kind: "network.changed", subject: name, message: `network ${name} changed: ${Object.keys(dropUndefined(change)).join(", ")}` });
+    this.#o.chronicle.tell({
+      kind: "network.changed",
+      subject: name,
+      message: `network ${name} changed: ${Object.keys(dropUndefined(change)).join(", ")}`,
+    });
     return after;
   }
 
@@ -113,8 +135,13 @@ export class Networks {
     const network = this.get(name);
     const users = [...world.guests.values(), ...world.leaving.values()].filter((g) => g.attachments.some((a) => a.network === name));
     if (users.length > 0) {
-      throw new NexusError("in-use", `network ${name} is used by ${users.map((g) => g.name).join(", ")}`, { hint: "remove these guests first, or use --force", details: { guests: users.map((g) => g.name) } });
+      throw new NexusError("in-use", `network ${name} is used by ${users.map((g) => g.name).join(", ")}`, {
+        hint: "remove these guests first, or use --force",
+        details: { guests: users.map((g) => g.name) },
+      });
     }
+    const before = this.all();
+    const formerPeers = peersOf(network, before);
     const rows = this.#withoutPeer(name, []);
     state.transaction(() => {
       for (const row of rows) state.networks.setSpec(row.name, row.spec);
@@ -123,7 +150,8 @@ export class Networks {
     for (const row of rows) world.networks.set(row.name, row);
     world.removeNetwork(name);
     this.#o.onChange(network, false);
-    wiring.removeNetwork(network);
+    wiring.removeNetwork(network, before);
+    this.#tell(formerPeers);
     this.#o.chronicle.tell({ kind: "network.removed", subject: name, message: `network ${name} removed` });
   }
 
@@ -137,7 +165,10 @@ export class Networks {
 
   #checkPeers(name: Name, peers: readonly Name[], world: World = this.#o.world): void {
     const missing = peers.filter((peer) => peer !== name && !world.networks.has(peer));
-    if (missing.length > 0) throw new NexusError("not-found", `there is no network ${missing.join(", ")} to peer with`, { hint: "create it first; peering holds in both directions" });
+    if (missing.length > 0)
+      throw new NexusError("not-found", `there is no network ${missing.join(", ")} to peer with`, {
+        hint: "create it first; peering holds in both directions",
+      });
     if (peers.includes(name)) throw new SpecError([{ path: "peers", problem: `network ${name} cannot be its own peer` }]);
   }
 
@@ -164,7 +195,8 @@ function chooseSubnets(spec: NetworkSpec, { taken, hostId, index }: SubnetChoice
     const prefix: Prefix = wish === "auto" ? pickSubnet(all()) : wish.prefix;
     const asked = wish !== "auto" && "gateway" in wish ? (wish.gateway as Ip | undefined) : undefined;
     const { gateway } = new Pool({ prefix, gateway: asked });
-    if (!prefixContains(prefix, gateway)) throw new SpecError([{ path: `subnets[${i}].gateway`, problem: `${gateway} is not in ${prefix}` }]);
+    if (!prefixContains(prefix, gateway))
+      throw new SpecError([{ path: `subnets[${i}].gateway`, problem: `${gateway} is not in ${prefix}` }]);
     checkSubnet(prefix, all());
     chosen.push({ prefix, gateway });
   }

@@ -1,7 +1,7 @@
 import { NexusError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Name } from "../base/names.ts";
-import type { GuestDriver, GuestPlan } from "../guests/driver.ts";
+import type { GuestDriver, GuestPlan, GuestStatus } from "../guests/driver.ts";
 import type { NodeSpec } from "../spec/node.ts";
 import type { GuestExit, LimitsView } from "../spec/views.ts";
 import type { GuestRecord } from "../state/rows.ts";
@@ -53,7 +53,9 @@ export class Nodes implements AsyncDisposable {
         this.#o.guests.confirm(guest);
         return made;
       } catch (error) {
-        await this.#erase(guest.name).catch((also: unknown) => this.#o.log.error({ guest: guest.name, error: messageOf(also) }, "a node that could not be made could not be removed either"));
+        await this.#erase(guest.name).catch((also: unknown) =>
+          this.#o.log.error({ guest: guest.name, error: messageOf(also) }, "a node that could not be made could not be removed either"),
+        );
         this.#o.guests.abandon(guest);
         throw error;
       }
@@ -102,7 +104,8 @@ export class Nodes implements AsyncDisposable {
   /** @throws NexusError wrong-state unless it runs */
   runningPlan(name: Name): GuestPlan {
     const guest = this.get(name);
-    if (!this.#running.has(name)) throw new NexusError("wrong-state", `node ${name} is ${guest.state}`, { hint: `start it: nexus node start ${name}` });
+    if (!this.#running.has(name))
+      throw new NexusError("wrong-state", `node ${name} is ${guest.state}`, { hint: `start it: nexus node start ${name}` });
     return this.#o.planOf(guest);
   }
 
@@ -129,8 +132,18 @@ export class Nodes implements AsyncDisposable {
       const status = await this.#o.driver.observe(this.#o.planOf(guest));
       if (status.kind !== "running") return;
       this.#o.guests.goLive(guest.name);
-      this.#watch(this.#o.guests.update(guest, { state: "running", startedAt: Date.parse(status.startedAt) }) as Container, status);
-      this.#o.chronicle.tell({ kind: "node.adopted", subject: guest.name, message: `node ${guest.name} was running already and is looked after again` });
+      this.#watch(
+        this.#o.guests.update(guest, {
+          state: guest.desired === "running" ? "running" : "stopping",
+          startedAt: Date.parse(status.startedAt),
+        }) as Container,
+        status,
+      );
+      this.#o.chronicle.tell({
+        kind: "node.adopted",
+        subject: guest.name,
+        message: `node ${guest.name} was running already and is looked after again`,
+      });
     } catch (error) {
       // `recover` looks again, and says what is wrong.
       this.#o.log.warn({ guest: guest.name, error: messageOf(error) }, "a node could not be looked at");
@@ -139,7 +152,11 @@ export class Nodes implements AsyncDisposable {
 
   async #recover(guest: Container, options: { rebooted: boolean }): Promise<void> {
     try {
-      if (this.#running.has(guest.name)) return void (guest.desired !== "running" && (await this.#stop(guest, 10_000)));
+      if (this.#running.has(guest.name)) {
+        // It may take its time to end, and nobody else is to wait for that.
+        if (guest.desired !== "running") this.#later(guest.name, () => this.#stop(guest, 10_000));
+        return;
+      }
       const status = await this.#o.driver.observe(this.#o.planOf(guest));
       switch (status.kind) {
         case "running":
@@ -150,19 +167,25 @@ export class Nodes implements AsyncDisposable {
           const unfinished = guest.state === "created" || guest.state === "starting" || guest.state === "stopped";
           const again = options.rebooted && guest.spec.restart === "always";
           // Its creation was never answered: it comes to be whole, or not at all.
-          if (guest.state === "created" && guest.desired === "running") return void (await this.#start(guest, () => {}).catch((error: unknown) => this.#giveUp(guest, error)));
+          if (guest.state === "created" && guest.desired === "running")
+            return void (await this.#start(guest, () => {}).catch((error: unknown) => this.#giveUp(guest, error)));
           if (guest.desired !== "running" && !again) {
             if (guest.state === "running" || guest.state === "stopping") this.#o.guests.update(guest, { state: "stopped" });
             return;
           }
-          if (unfinished || again) return void (await this.#start(this.#o.guests.update(guest, { desired: "running" }) as Container, () => {}));
+          if (unfinished || again)
+            return void (await this.#start(this.#o.guests.update(guest, { desired: "running" }) as Container, () => {}));
           if (guest.state !== "running" && guest.state !== "stopping") return this.#scheduleIfWanted(guest);
-          return this.#ended(guest, status.kind === "exited" ? status.exit : lostExit(options.rebooted));
+          return this.#ended(guest, exitAfter(status, options.rebooted));
         }
       }
     } catch (error) {
       this.#o.guests.update(guest, { state: "failed", problem: messageOf(error) });
-      this.#o.chronicle.tell({ kind: "node.failed", subject: guest.name, message: `node ${guest.name} could not be recovered: ${messageOf(error)}` });
+      this.#o.chronicle.tell({
+        kind: "node.failed",
+        subject: guest.name,
+        message: `node ${guest.name} could not be recovered: ${messageOf(error)}`,
+      });
       this.#scheduleIfWanted(this.get(guest.name));
     }
   }
@@ -187,7 +210,13 @@ export class Nodes implements AsyncDisposable {
       guests.attach(guest);
       const status = await driver.start(planOf(guest));
       const startedAt = status.kind === "running" ? Date.parse(status.startedAt) : Date.now();
-      const running = guests.update(guest, { state: "running", startedAt, exit: undefined, problem: undefined, runtime: this.#o.runtimeOf(planOf(guest)) }) as Container;
+      const running = guests.update(guest, {
+        state: "running",
+        startedAt,
+        exit: undefined,
+        problem: undefined,
+        runtime: this.#o.runtimeOf(planOf(guest)),
+      }) as Container;
       if (status.kind === "exited") {
         this.#ended(running, status.exit);
         return this.get(guest.name);
@@ -224,7 +253,11 @@ export class Nodes implements AsyncDisposable {
     this.#unwatch(guest.name);
     this.#o.guests.detach(guest);
     const ended = this.#o.guests.update(guest, { state: "exited", exit }) as Container;
-    const how = exit.oomKilled ? "was killed: out of memory" : exit.signal === undefined ? `ended with code ${exit.code}` : `was killed by ${exit.signal}`;
+    const how = exit.oomKilled
+      ? "was killed: out of memory"
+      : exit.signal === undefined
+        ? `ended with code ${exit.code}`
+        : `was killed by ${exit.signal}`;
     this.#o.chronicle.tell({ kind: "node.exited", subject: guest.name, message: `node ${guest.name} ${how}`, details: { ...exit } });
     this.#scheduleIfWanted(ended, ranMs);
   }
@@ -238,7 +271,11 @@ export class Nodes implements AsyncDisposable {
     this.#cancelRestart(guest.name);
     const timer = setTimeout(() => this.#later(guest.name, () => this.#startAgain(guest)), delayMs);
     this.#timers.set(guest.name, timer);
-    this.#o.chronicle.tell({ kind: "node.restarting", subject: guest.name, message: `node ${guest.name} starts again in ${delayMs} ms (policy ${guest.spec.restart})` });
+    this.#o.chronicle.tell({
+      kind: "node.restarting",
+      subject: guest.name,
+      message: `node ${guest.name} starts again in ${delayMs} ms (policy ${guest.spec.restart})`,
+    });
   }
 
   async #startAgain(guest: Container): Promise<void> {
@@ -248,7 +285,11 @@ export class Nodes implements AsyncDisposable {
     try {
       await this.#start(this.#o.guests.update(now, { restarts: now.restarts + 1 }) as Container, () => {});
     } catch (error) {
-      this.#o.chronicle.tell({ kind: "node.failed", subject: guest.name, message: `node ${guest.name} could not be started again: ${messageOf(error)}` });
+      this.#o.chronicle.tell({
+        kind: "node.failed",
+        subject: guest.name,
+        message: `node ${guest.name} could not be started again: ${messageOf(error)}`,
+      });
       this.#scheduleIfWanted(this.get(guest.name));
     }
   }
@@ -257,12 +298,18 @@ export class Nodes implements AsyncDisposable {
     this.#cancelRestart(guest.name);
     if (!this.#running.has(guest.name) && guest.desired === "stopped" && guest.state !== "running") return guest;
     // Wanted first: a crash from here on ends with the node stopped, as asked.
-    const stopping = this.#o.guests.update(guest, { desired: "stopped", state: this.#running.has(guest.name) ? "stopping" : guest.state }) as Container;
+    const stopping = this.#o.guests.update(guest, {
+      desired: "stopped",
+      state: this.#running.has(guest.name) ? "stopping" : guest.state,
+    }) as Container;
     this.#unwatch(guest.name);
     await this.#o.driver.stop(this.#o.planOf(stopping), graceMs);
     const status = await this.#o.driver.observe(this.#o.planOf(stopping));
     this.#o.guests.detach(stopping);
-    const stopped = this.#o.guests.update(stopping, { state: "stopped", ...(status.kind === "exited" ? { exit: status.exit } : {}) }) as Container;
+    const stopped = this.#o.guests.update(stopping, {
+      state: "stopped",
+      ...(status.kind === "exited" ? { exit: status.exit } : {}),
+    }) as Container;
     this.#o.chronicle.tell({ kind: "node.stopped", subject: guest.name, message: `node ${guest.name} stopped` });
     return stopped;
   }
@@ -286,12 +333,18 @@ export class Nodes implements AsyncDisposable {
 
   async #giveUp(guest: Container, error: unknown): Promise<void> {
     await this.#erase(guest.name);
-    this.#o.chronicle.tell({ kind: "node.removed", subject: guest.name, message: `node ${guest.name}, whose creation was cut short, could not be finished and was removed: ${messageOf(error)}` });
+    this.#o.chronicle.tell({
+      kind: "node.removed",
+      subject: guest.name,
+      message: `node ${guest.name}, whose creation was cut short, could not be finished and was removed: ${messageOf(error)}`,
+    });
   }
 
   /** In its turn, with nobody waiting for the outcome. */
-  #later(name: Name, work: () => Promise<void>): void {
-    this.#lock.run(name, work).catch((error: unknown) => this.#o.log.error({ guest: name, error: messageOf(error) }, "looking after a node failed"));
+  #later(name: Name, work: () => Promise<unknown>): void {
+    this.#lock
+      .run(name, work)
+      .catch((error: unknown) => this.#o.log.error({ guest: name, error: messageOf(error) }, "looking after a node failed"));
   }
 
   #unwatch(name: Name): void {
@@ -307,7 +360,8 @@ export class Nodes implements AsyncDisposable {
   /** Lets go of the nodes; they keep running. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#letGo();
-    await this.#lock.idle();
+    // A node's grace or a download may take long; the next daemon finishes what this one leaves.
+    await this.#lock.idle(idleDeadlineMs);
     // What was under way may have started nodes, or put off a start.
     this.#letGo();
   }
@@ -318,10 +372,17 @@ export class Nodes implements AsyncDisposable {
   }
 }
 
-function lostExit(rebooted: boolean): GuestExit {
+/** How a node ended that nobody watched. Nothing hands over an exit code when the host goes down. */
+function exitAfter(status: Exclude<GuestStatus, { kind: "running" }>, rebooted: boolean): GuestExit {
+  const known = status.kind === "exited" ? status.exit : undefined;
+  if (known !== undefined && (known.code !== lostCode || !rebooted)) return known;
   const why = rebooted ? "the host restarted" : "it ended while no daemon was watching";
-  return { code: 255, oomKilled: false, at: new Date().toISOString(), lastLines: [`(${why}; its exit code is not known)`] };
+  const { at, lastLines } = known ?? { at: new Date().toISOString(), lastLines: [] };
+  return { code: lostCode, oomKilled: false, at, lastLines: [...lastLines, `(${why}; its exit code is not known)`] };
 }
+
+const lostCode = 255;
+const idleDeadlineMs = 3000;
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -12,7 +12,9 @@ export function listenerOn(publish: PublishSpec): string | undefined {
   for (let port: number = publish.hostPort; port <= (publish.hostPortEnd ?? publish.hostPort); port++) {
     const found = testPort(publish.protocol, port, publish.hostAddress);
     if (found === "no-such-address") {
-      throw new NexusError("address-outside", `no interface of this host has the address ${publish.hostAddress}`, { hint: "leave the address out to publish on all of them" });
+      throw new NexusError("address-outside", `no interface of this host has the address ${publish.hostAddress}`, {
+        hint: "leave the address out to publish on all of them",
+      });
     }
     if (found === "free") continue;
     const holder = holderOf(publish, port);

@@ -24,7 +24,10 @@ export function preview(wanted: Input<"plan.preview">["body"], r: Rooms): string
     if (spec.networks === undefined && !copy.networks.has(networks[0]!.network)) addNetwork(defaultNetwork(r.settings.config));
     const { guest, claims } = admit({ kind: "container", spec: { ...spec, networks } }, r.guests.admission(copy));
     copy.addGuest(guest, claims);
-    lines.push(...r.wiring.attachSteps(guest, copy).flatMap(explain), `# run ${spec.image} as node ${spec.name} in ${spec.name}'s namespace`);
+    lines.push(
+      ...r.wiring.attachSteps(guest, copy).flatMap(explain),
+      `# run ${spec.image} as node ${spec.name} in ${spec.name}'s namespace`,
+    );
   }
   return lines;
 }

@@ -81,7 +81,12 @@ export class Reconciler implements AsyncDisposable {
       else {
         this.#storm++;
         const rest = all.length > 3 ? ` and ${all.length - 3} more` : "";
-        this.#o.chronicle.tell({ kind: "repaired", subject: "host", message: `repaired after ${reason}: ${all.slice(0, 3).join("; ")}${rest}`, details: { steps: all.slice(0, 100) } });
+        this.#o.chronicle.tell({
+          kind: "repaired",
+          subject: "host",
+          message: `repaired after ${reason}: ${all.slice(0, 3).join("; ")}${rest}`,
+          details: { steps: all.slice(0, 100) },
+        });
       }
       return all;
     } catch (error) {

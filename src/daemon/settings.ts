@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import type { Setting } from "../api/answers.ts";
 import { NexusError } from "../base/errors.ts";
 import { type Config, configFiles, defaultConfig, parseConfig, type Surroundings } from "../spec/config.ts";
-import { parseSetting, settingKeys, settingOf, withSettings } from "../spec/settings.ts";
+import { parseSetting, settingKeys, settingMeaning, settingOf, withSettings } from "../spec/settings.ts";
 import type { SettingTable } from "../state/settings.ts";
 
 export type ConfigFile = { file: string | undefined; config: Config };
@@ -15,7 +15,11 @@ export function readConfig(named: string | undefined, surroundings: Surroundings
   try {
     text = readFileSync(file, "utf8");
   } catch (error) {
-    throw new NexusError("not-found", `configuration file ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`, { hint: "name another with --config", cause: error });
+    throw new NexusError(
+      "not-found",
+      `configuration file ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+      { hint: "name another with --config", cause: error },
+    );
   }
   return { file, config: parseConfig(text, file) };
 }
@@ -58,7 +62,8 @@ export class Settings {
     const same = (config: Config) => JSON.stringify(value) === JSON.stringify(settingOf(config, key));
     const isDefault = same(defaultConfig());
     const restartNeeded = heldAtStart.has(key) && !same(this.#atStart);
-    return { key, value, source: stored ? "flag" : isDefault ? "default" : "file", ...(restartNeeded ? { restartNeeded } : {}) };
+    const source = stored ? "stored" : isDefault ? "default" : "file";
+    return { key, value, source, summary: settingMeaning(key), ...(restartNeeded ? { restartNeeded } : {}) };
   }
 
   /** Holds from now on, and after a restart. @throws NexusError not-found; SpecError */
@@ -66,6 +71,17 @@ export class Settings {
     const { value } = parseSetting(key, given);
     const next = withSettings(this.#fromFile, new Map([...this.#table.all(), [key, value]]));
     this.#table.set(key, value);
+    this.#change(next);
+    return this.get(key);
+  }
+
+  /** Forgets what `set` stored: the file's value, or the default, holds again. @throws NexusError not-found; SpecError */
+  unset(key: string): Setting {
+    settingOf(this.#fromFile, key);
+    const stored = this.#table.all();
+    stored.delete(key);
+    const next = withSettings(this.#fromFile, stored);
+    this.#table.delete(key);
     this.#change(next);
     return this.get(key);
   }

@@ -11,7 +11,11 @@ import { attachmentsOf, type World } from "./world.ts";
 
 /** Records as the API shows them. */
 
-export type NetworkFacts = { uplinkMtuBytes: number; problem: string | undefined; counters: { packets: number; bytes: number } | undefined };
+export type NetworkFacts = {
+  uplinkMtuBytes: number;
+  problem: string | undefined;
+  counters: { packets: number; bytes: number } | undefined;
+};
 
 export function networkView(network: NetworkRow, world: World, facts: NetworkFacts): NetworkView {
   const { spec } = network;
@@ -84,7 +88,17 @@ function leasesOf(network: NetworkRow, world: World): LeaseView[] {
       .filter((lease) => lease.network === network.name)
       .flatMap((lease): LeaseView[] => {
         const mac = guest.attachments.find((a) => a.nic === lease.nic)?.mac;
-        return mac === undefined ? [] : [{ address: lease.address, guest: guest.name, nic: guestInterface(lease.nic), mac, since: new Date(lease.since).toISOString() }];
+        return mac === undefined
+          ? []
+          : [
+              {
+                address: lease.address,
+                guest: guest.name,
+                nic: guestInterface(lease.nic),
+                mac,
+                since: new Date(lease.since).toISOString(),
+              },
+            ];
       }),
   );
   return leases.toSorted((a, b) => ipFamily(a.address) - ipFamily(b.address) || (a.address < b.address ? -1 : 1));

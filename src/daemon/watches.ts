@@ -58,7 +58,12 @@ export function watchKernel(o: Watched): Disposable {
         const touched = event.tables.some((t) => tableNames.some((ours) => ours.family === t.family && ours.name === t.name));
         if (event.ours || !touched) return;
         o.wiring.distrustFirewall();
-        o.chronicle.tell({ kind: "foreign-change", subject: "firewall", message: `our ruleset was changed by ${event.comm} (pid ${event.pid})`, details: { pid: event.pid, comm: event.comm } });
+        o.chronicle.tell({
+          kind: "foreign-change",
+          subject: "firewall",
+          message: `our ruleset was changed by ${event.comm} (pid ${event.pid})`,
+          details: { pid: event.pid, comm: event.comm },
+        });
         o.ask(`a change of our ruleset by ${event.comm}`);
       },
       lost: () => {

@@ -28,7 +28,13 @@ export function answerWhy(query: Input<"why">["query"], world: World, wiring: Wi
 
 /** @throws NexusError not-found for a name that is no guest's */
 function checkKnown(asked: string, world: World): void {
-  if (asked === "host" || asked === "outside" || parseIp(asked) !== undefined || [...world.guests.keys()].some((name) => (name as string) === asked)) return;
+  if (
+    asked === "host" ||
+    asked === "outside" ||
+    parseIp(asked) !== undefined ||
+    [...world.guests.keys()].some((name) => (name as string) === asked)
+  )
+    return;
   throw new NexusError("not-found", `there is no guest ${asked}`, { hint: "name a guest, an address, `host` or `outside`" });
 }
 

@@ -88,8 +88,15 @@ export class Wiring {
   /** @throws NexusError bridge-foreign */
   checkBridge(network: NetworkRecord): void {
     const { links } = readLinks(this.#o.host.route);
-    const problem = foreignBridge(network, links.find((l) => l.name === network.bridge));
-    if (problem !== undefined) throw new NexusError("bridge-foreign", problem, { hint: `nexus network create ${network.name} --bridge NAME`, details: { bridge: network.bridge } });
+    const problem = foreignBridge(
+      network,
+      links.find((l) => l.name === network.bridge),
+    );
+    if (problem !== undefined)
+      throw new NexusError("bridge-foreign", problem, {
+        hint: `nexus network create ${network.name} --bridge NAME`,
+        details: { bridge: network.bridge },
+      });
   }
 
   /** The network is in the world already. All of it is made, or nothing. @throws KernelError */
@@ -100,17 +107,22 @@ export class Wiring {
   /** What making a network takes, in a world that has it already. */
   networkSteps(network: NetworkRow, world: World): Step[] {
     const observed = observe(this.#o.host, { networks: [network], attachments: [], guestSides: new Map(), residents: new Map() });
-    const alone = plan({ instance: world.instance, networks: [network], attachments: [], publishes: [], dormant: [] }, { ...observed, provenNamespaces: new Set() });
+    const alone = plan(
+      { instance: world.instance, networks: [network], attachments: [], publishes: [], dormant: [] },
+      { ...observed, provenNamespaces: new Set() },
+    );
     const all = [...world.networks.values()];
     const others = all.filter((n) => n.name !== network.name);
     return [...this.#firewallForNetworks({ before: others, after: all, network, op: `add network ${network.name}` }), ...alone.networks];
   }
 
-  /** The network is gone from the world already, and no guest uses it. */
-  removeNetwork(network: NetworkRow): void {
-    const { world } = this.#o;
-    const rest = [...world.networks.values()];
-    const steps: Step[] = [{ kind: "delete-link", name: network.bridge, why: `network ${network.name} was removed` }, ...this.#firewallForNetworks({ before: [...rest, network], after: rest, network, op: `remove network ${network.name}` })];
+  /** The network is gone from the world already, and no guest uses it; `before` is what networks there were with it. */
+  removeNetwork(network: NetworkRow, before: NetworkRow[]): void {
+    const rest = [...this.#o.world.networks.values()];
+    const steps: Step[] = [
+      { kind: "delete-link", name: network.bridge, why: `network ${network.name} was removed` },
+      ...this.#firewallForNetworks({ before, after: rest, network, op: `remove network ${network.name}` }),
+    ];
     this.#report(executeEach(steps, this.#perform));
     this.problems.delete(network.name);
     if (rest.length === 0) this.#restoreSettings();
@@ -125,10 +137,19 @@ export class Wiring {
     const desired = { networks: [...world.networks.values()], attachments: attachmentsOf(guest) };
     const observed = nothingObserved(this.#uplinkMtuBytes);
     const elements = elementsOf(guest, world);
-    const steps: Step[] = elements.length === 0 ? [] : [{ kind: "firewall", op: `attach guest ${guest.name}`, changes: addElements(elements), undo: deleteElements(elements) }];
+    const steps: Step[] =
+      elements.length === 0
+        ? []
+        : [{ kind: "firewall", op: `attach guest ${guest.name}`, changes: addElements(elements), undo: deleteElements(elements) }];
     for (const attachment of desired.attachments) {
       const network = world.networks.get(attachment.network);
-      if (network !== undefined) steps.push(...planAttachment({ attachment, network, primary: isPrimary(attachment, desired) }, observed));
+      if (network !== undefined)
+        steps.push(
+          ...planAttachment(
+            { attachment, network, primary: isPrimary(attachment, desired), peers: peersOf(network, desired.networks) },
+            observed,
+          ),
+        );
       observed.namespaces.add(attachment.netns);
     }
     return [...steps, ...this.#forgetting(guest)];
@@ -137,7 +158,8 @@ export class Wiring {
   /** The guest is no longer among the live ones. Goes as far as it can; the kernel takes the links away in its own time. */
   detach(guest: GuestRecord): void {
     const elements = elementsOf(guest, this.#o.world);
-    const steps: Step[] = elements.length === 0 ? [] : [{ kind: "firewall", op: `detach guest ${guest.name}`, changes: deleteElements(elements), undo: [] }];
+    const steps: Step[] =
+      elements.length === 0 ? [] : [{ kind: "firewall", op: `detach guest ${guest.name}`, changes: deleteElements(elements), undo: [] }];
     for (const netns of new Set(attachmentsOf(guest).map((a) => a.netns))) steps.push({ kind: "remove-namespace", name: netns });
     steps.push(...this.#forgetting(guest));
     this.#report(executeEach(steps, this.#perform));
@@ -182,7 +204,9 @@ export class Wiring {
   counters(network: NetworkRow): { packets: number; bytes: number } | undefined {
     const all = this.#keeper.counters();
     const values = [counterName(network, "out"), counterName(network, "in")].flatMap((name) => all.get(name) ?? []);
-    return values.length === 0 ? undefined : { packets: Number(values.reduce((n, v) => n + v.packets, 0n)), bytes: Number(values.reduce((n, v) => n + v.bytes, 0n)) };
+    return values.length === 0
+      ? undefined
+      : { packets: Number(values.reduce((n, v) => n + v.packets, 0n)), bytes: Number(values.reduce((n, v) => n + v.bytes, 0n)) };
   }
 
   /** What a link of ours should be; undefined for any other link. */
@@ -225,13 +249,21 @@ export class Wiring {
     return this.#o.host.firewall
       .listBaseChains()
       .filter((chain) => chain.hook === "forward" && !isOurTable(chain) && (chain.policy === "drop" || chain.end !== undefined))
-      .map((chain) => `${chain.products.join(", ") || "another program"} (chain ${chain.family} ${chain.table} ${chain.name}, ${chain.end === undefined ? "policy drop" : `ends in ${chain.end}`})`);
+      .map(
+        (chain) =>
+          `${chain.products.join(", ") || "another program"} (chain ${chain.family} ${chain.table} ${chain.name}, ${chain.end === undefined ? "policy drop" : `ends in ${chain.end}`})`,
+      );
   }
 
   #compare(guestSides: Observed["guestSides"]): { steps: Plan } {
     const { world, host } = this.#o;
     const desired = world.desired();
-    const observed = observe(host, { networks: desired.networks, attachments: desired.attachments, guestSides, residents: this.#o.residents() });
+    const observed = observe(host, {
+      networks: desired.networks,
+      attachments: desired.attachments,
+      guestSides,
+      residents: this.#o.residents(),
+    });
     this.#uplinkMtuBytes = observed.uplinkMtuBytes;
     const steps = plan(desired, observed);
     this.problems.clear();
@@ -239,10 +271,21 @@ export class Wiring {
     return { steps };
   }
 
-  #firewallForNetworks({ before, after, network, op }: { before: NetworkRecord[]; after: NetworkRecord[]; network: NetworkRecord; op: string }): Step[] {
+  #firewallForNetworks({
+    before,
+    after,
+    network,
+    op,
+  }: {
+    before: NetworkRecord[];
+    after: NetworkRecord[];
+    network: NetworkRecord;
+    op: string;
+  }): Step[] {
     if (before.length === 0 || after.length === 0) return this.#keeper.planAnew({ ...this.#o.world.desired(), networks: after });
     const affected = [network, ...peersOf(network, before.length > after.length ? before : after)];
-    const elements = (all: NetworkRecord[]) => affected.filter((n) => all.some((m) => m.name === n.name)).flatMap((n) => networkElements(n, all));
+    const elements = (all: NetworkRecord[]) =>
+      affected.filter((n) => all.some((m) => m.name === n.name)).flatMap((n) => networkElements(n, all));
     const counters = [counterName(network, "out"), counterName(network, "in")];
     const adds = after.length > before.length;
     const table = { family: "inet", table: "nexus", names: counters } as const;
@@ -251,7 +294,14 @@ export class Wiring {
     const delta = elementDelta(elements(before), elements(after));
     const back = elementDelta(elements(after), elements(before));
     // A counter exists before a map names it, and goes after.
-    return [{ kind: "firewall", op, changes: adds ? [create, ...delta] : [...delta, destroy], undo: adds ? [...back, destroy] : [create, ...back] }];
+    return [
+      {
+        kind: "firewall",
+        op,
+        changes: adds ? [create, ...delta] : [...delta, destroy],
+        undo: adds ? [...back, destroy] : [create, ...back],
+      },
+    ];
   }
 
   /** A client that keeps sending UDP from one port would otherwise keep its old destination for ever. */
@@ -259,7 +309,13 @@ export class Wiring {
     const udp = (p: PublishRecord) => p.protocol === "udp";
     return publishesOf(guest, this.#o.world.networks)
       .filter(udp)
-      .map((p) => ({ kind: "forget-connections", protocol: p.protocol, hostAddress: p.hostAddress, from: p.hostPort, to: p.hostPortEnd ?? p.hostPort }));
+      .map((p) => ({
+        kind: "forget-connections",
+        protocol: p.protocol,
+        hostAddress: p.hostAddress,
+        from: p.hostPort,
+        to: p.hostPortEnd ?? p.hostPort,
+      }));
   }
 
   #report(failed: { step: Step; error: unknown }[]): void {
@@ -277,8 +333,14 @@ export class Wiring {
     for (const [path, previous] of state.sysctls.all()) {
       state.sysctls.delete(path);
       if (isForwarding(path) && others.length > 0) {
-        const who = [...new Set(others.flatMap((chain) => (chain.products.length > 0 ? chain.products : [`table ${chain.family} ${chain.table}`])))];
-        this.#o.chronicle.tell({ kind: "setting.kept", subject: path, message: `${path} stays on: ${who.join(", ")} forwards on this host too` });
+        const who = [
+          ...new Set(others.flatMap((chain) => (chain.products.length > 0 ? chain.products : [`table ${chain.family} ${chain.table}`]))),
+        ];
+        this.#o.chronicle.tell({
+          kind: "setting.kept",
+          subject: path,
+          message: `${path} stays on: ${who.join(", ")} forwards on this host too`,
+        });
         continue;
       }
       try {

@@ -59,7 +59,8 @@ export class World {
   removeGuest(guest: GuestRecord): void {
     this.guests.delete(guest.name);
     this.live.delete(guest.name);
-    for (const lease of guest.leases) for (const pool of this.pools.get(lease.network) ?? []) if (pool.contains(lease.address)) pool.release(lease.address);
+    for (const lease of guest.leases)
+      for (const pool of this.pools.get(lease.network) ?? []) if (pool.contains(lease.address)) pool.release(lease.address);
     for (const claim of this.#claims.get(guest.name) ?? []) this.ports.delete(claim);
     this.#claims.delete(guest.name);
     this.#countInterfaces(guest, -1);
@@ -102,7 +103,9 @@ export class World {
 
   /** Namespaces that should not be there now: of guests that do not run, or are on their way out. */
   dormant(): string[] {
-    return [...this.guests.values(), ...this.leaving.values()].filter((guest) => !this.live.has(guest.name)).map((guest) => netnsName(guest.name));
+    return [...this.guests.values(), ...this.leaving.values()]
+      .filter((guest) => !this.live.has(guest.name))
+      .map((guest) => netnsName(guest.name));
   }
 
   #countInterfaces(guest: GuestRecord, by: 1 | -1): void {
@@ -115,9 +118,16 @@ export class World {
 
   #restore(guest: GuestRecord): void {
     for (const lease of guest.leases) {
-      for (const pool of this.pools.get(lease.network) ?? []) if (pool.contains(lease.address)) pool.take(lease.address, ownerOf(guest.name, lease.nic));
+      for (const pool of this.pools.get(lease.network) ?? [])
+        if (pool.contains(lease.address)) pool.take(lease.address, ownerOf(guest.name, lease.nic));
     }
-    const claims = guest.publishes.map((p): PortClaim => ({ protocol: p.protocol, hostAddress: p.hostAddress, hostPort: p.hostPort, hostPortEnd: p.hostPortEnd, by: `guest ${guest.name}` }));
+    const claims = guest.publishes.map((p): PortClaim => ({
+      protocol: p.protocol,
+      hostAddress: p.hostAddress,
+      hostPort: p.hostPort,
+      hostPortEnd: p.hostPortEnd,
+      by: `guest ${guest.name}`,
+    }));
     for (const claim of claims) this.ports.add(claim);
     this.addGuest(guest, claims);
   }

@@ -13,7 +13,10 @@ import { readPid } from "./oci-process.ts";
 import { type RuntimeCommand, runtimeCall, runtimeEnvironment } from "./supervisor.ts";
 import { consoleSocketIn, terminalOf } from "./terminal.ts";
 
-/** Runs a command in a running container. What the runtime says when it cannot comes on stderr, or on the terminal. */
+/**
+ * Runs a command in a running container. When it cannot be run, what the runtime says comes on stderr, or on the terminal, and the
+ * exit code is that of a shell: 127 when it or its directory is not there, 126 when it may not be run.
+ */
 export async function execIn(input: OciInput, runtime: RuntimeCommand, request: ExecRequest): Promise<ExecSession> {
   const { layout, plan } = input;
   const own = join(layout.directory, `exec-${randomUUID()}`);
@@ -47,8 +50,11 @@ function withPipes(call: Call): ExecSession {
   const child = spawn(program, args, { stdio: "pipe", cwd: "/", env: runtimeEnvironment() });
   const stderr = new PassThrough();
   child.stderr.pipe(stderr, { end: false });
-  const exitCode = ended(child, call).then(({ code, said }) => {
-    stderr.end(said === "" ? "" : `${said}\n`);
+  let spoke = false;
+  child.stderr.once("data", () => (spoke = true));
+  const exitCode = ended(child, call).then(({ code, complaint }) => {
+    // Runtimes write into their log what they have said on stderr; only one that could not speak needs us to.
+    stderr.end(spoke || complaint === "" ? "" : `${complaint}\n`);
     return code;
   });
   // A command that does not read its input must not break us when it ends.
@@ -63,7 +69,9 @@ async function withHandedTerminal(call: Call, directory: string, size: Size): Pr
   const child = spawn(program, args, { stdio: "pipe", cwd: "/", env: runtimeEnvironment() });
   const exit = ended(child, call);
   const gone = new AbortController();
-  void exit.then(({ code, said }) => gone.abort(new NexusError("runtime-failed", `the command did not start (${code}): ${said}`)));
+  void exit.then(({ code, complaint }) =>
+    gone.abort(new NexusError("runtime-failed", `the command did not start (${code}): ${complaint}`)),
+  );
   try {
     const terminal = terminalOf(await socket.receive({ timeoutMs: 10_000, signal: gone.signal }));
     terminal.resize(size.columns, size.rows);
@@ -92,10 +100,8 @@ function withForegroundTerminal(call: Call, size: Size): ExecSession {
     env: runtimeEnvironment(),
     detached: true,
   });
-  const exitCode = ended(child, call).then(({ code, said }) => {
-    if (said !== "" && !terminal.stdout.writableEnded) terminal.stdout.write(`${said}\r\n`);
-    return code;
-  });
+  // What it complains of it says on its terminal; one that is not there cannot.
+  child.once("error", (error) => terminal.stdout.write(`${error.message}\r\n`));
   return {
     ...terminal,
     stderr: undefined,
@@ -105,21 +111,30 @@ function withForegroundTerminal(call: Call, size: Size): ExecSession {
       child.kill("SIGWINCH");
     },
     kill: (signal) => kill(call, child, signal),
-    exitCode,
+    exitCode: ended(child, call).then(({ code }) => code),
   };
 }
 
 /** The command's end, and the runtime's complaint if it could not be run at all. */
-function ended(child: ChildProcess, { files }: Call): Promise<{ code: number; said: string }> {
+function ended(child: ChildProcess, { files }: Call): Promise<{ code: number; complaint: string }> {
   return new Promise((resolve) => {
     let failed = "";
     child.on("error", (error) => (failed = error.message));
     child.on("close", (code, signal) => {
-      const said = failed || complaints(files.log);
+      const complaint = failed || complaintsIn(files.log);
       for (const path of Object.values(files)) rmSync(path, { force: true });
-      resolve({ code: code ?? (signal === null ? 127 : 128 + (constants.signals[signal] ?? 0)), said });
+      if (code === null) resolve({ code: signal === null ? 127 : 128 + (constants.signals[signal] ?? 0), complaint });
+      else resolve({ code: complaint !== "" && refusals.has(code) ? codeFor(complaint) : code, complaint });
     });
   });
+}
+
+/** What runtimes end with when they did not run the command, as the command itself may; only their log tells which it was. */
+const refusals: ReadonlySet<number> = new Set([1, 255]);
+
+/** As POSIX has it for shells (2.8.2 Exit Status for Commands). */
+function codeFor(complaint: string): 126 | 127 {
+  return /no such file or directory|not found/i.test(complaint) ? 127 : 126;
 }
 
 function kill(call: Call, child: ChildProcess, signal: NodeJS.Signals): void {
@@ -133,11 +148,13 @@ function kill(call: Call, child: ChildProcess, signal: NodeJS.Signals): void {
   }
 }
 
-function complaints(log: string): string {
+/** The errors of a runtime's log; its warnings did not keep it from running the command. */
+function complaintsIn(log: string): string {
   try {
     return readFileSync(log, "utf8")
       .split("\n")
-      .flatMap((line) => (line === "" ? [] : [String((JSON.parse(line) as { msg?: unknown }).msg ?? "")]))
+      .flatMap((line) => (line === "" ? [] : [JSON.parse(line) as { msg?: unknown; level?: unknown }]))
+      .flatMap(({ msg, level }) => (level === undefined || level === "error" || level === "fatal" ? [String(msg ?? "")] : []))
       .join("; ");
   } catch {
     return "";

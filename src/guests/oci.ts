@@ -72,7 +72,11 @@ export function createOciDriver(options: OciOptions): OciDriver {
     chosen.catch(() => (chosen = undefined));
     return chosen;
   };
-  const place = (plan: Pick<GuestPlan, "id" | "directory">) => ({ layout: layoutOf(plan.directory), cgroups, cgroup: `${parent}/${plan.id}` });
+  const place = (plan: Pick<GuestPlan, "id" | "directory">) => ({
+    layout: layoutOf(plan.directory),
+    cgroups,
+    cgroup: `${parent}/${plan.id}`,
+  });
   const inputOf = (plan: GuestPlan, image: RootImage): OciInput => {
     const { layout, cgroup } = place(plan);
     return {

@@ -39,7 +39,9 @@ function summary(report: DoctorReport): string {
   const count = (outcome: Outcome) => report.checks.filter((check) => check.ok === outcome).length;
   const broken = report.checks.filter((check) => check.needed && check.ok === "fail").map((check) => check.name);
   const counted = `${count("ok")} of ${report.checks.length} checks passed`;
-  const notes = [many(count("warn"), "warning"), many(count("skip"), "could not be made", "could not be made")].filter((note) => note !== "");
+  const notes = [many(count("warn"), "warning"), many(count("skip"), "could not be made", "could not be made")].filter(
+    (note) => note !== "",
+  );
   const tail = notes.length === 0 ? "" : `, ${notes.join(", ")}`;
   return broken.length === 0 ? `${counted}${tail}. Nexus can work here.` : `${counted}${tail}. Needed and broken: ${broken.join(", ")}.`;
 }

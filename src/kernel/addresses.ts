@@ -37,7 +37,10 @@ export function listAddresses(rt: NetlinkSocket, options: { link?: number; famil
   const families = options.family === undefined ? ([4, 6] as const) : [options.family];
   return families.flatMap((family) => {
     const request = addressBody.request(routeMessage.getAddress, { header: { family: familyNumber(family), index: options.link } });
-    return rt.dump("list addresses", request).filter((message) => message.type === routeMessage.newAddress).map((message) => readAddress(message.body));
+    return rt
+      .dump("list addresses", request)
+      .filter((message) => message.type === routeMessage.newAddress)
+      .map((message) => readAddress(message.body));
   });
 }
 
@@ -76,7 +79,8 @@ export function readAddress(body: Uint8Array): Address {
   const { header, attributes } = addressBody.decode(body);
   const local = attributes.local ?? attributes.address;
   if (local === undefined) throw new WireError("address", "the address itself is missing");
-  if (header.prefixLength > familyBits(ipFamily(local))) throw new WireError("address", `${local} cannot have a prefix of ${header.prefixLength} bits`);
+  if (header.prefixLength > familyBits(ipFamily(local)))
+    throw new WireError("address", `${local} cannot have a prefix of ${header.prefixLength} bits`);
   const flags = attributes.flags ?? header.flags;
   const seconds = attributes.lifetimes?.validSeconds;
   return {

@@ -9,7 +9,10 @@ export type BatchStep = { op: string; request: NetlinkRequest };
 /** Sends all steps in one call and gives each one's replies. All are tried. @throws KernelError of the first that was refused, under its own op */
 export function batchSteps(rt: NetlinkSocket, steps: readonly BatchStep[]): NetlinkMessage[][] {
   try {
-    return rt.batch("batch", steps.map((step) => step.request));
+    return rt.batch(
+      "batch",
+      steps.map((step) => step.request),
+    );
   } catch (error) {
     if (error instanceof BatchRefusal) throw underOp(error, steps[error.index]?.op ?? error.op);
     throw error;
@@ -19,7 +22,10 @@ export function batchSteps(rt: NetlinkSocket, steps: readonly BatchStep[]): Netl
 /** As batchSteps, but refusals with one of these errnos count as done: what is to go was gone. Gives how many were carried out. */
 export function batchIgnoring(rt: NetlinkSocket, steps: readonly BatchStep[], ignored: readonly string[]): number {
   try {
-    rt.batch("batch", steps.map((step) => step.request));
+    rt.batch(
+      "batch",
+      steps.map((step) => step.request),
+    );
     return steps.length;
   } catch (error) {
     if (!(error instanceof BatchRefusal)) throw error;

@@ -18,7 +18,9 @@ export type ChangeHandler = {
 
 /** Tells, from the event loop, that links, addresses and default routes changed, reading as little of each message as that takes. @throws KernelError */
 export function watchChanges(handler: ChangeHandler): Disposable {
-  const socket = NetlinkSocket.open("route", { groups: [routeGroup.link, routeGroup.ipv4Address, routeGroup.ipv6Address, routeGroup.ipv4Route, routeGroup.ipv6Route] });
+  const socket = NetlinkSocket.open("route", {
+    groups: [routeGroup.link, routeGroup.ipv4Address, routeGroup.ipv6Address, routeGroup.ipv4Route, routeGroup.ipv6Route],
+  });
   socket.onMessages({
     messages: (messages) => {
       for (const message of messages) tell(message, handler);

@@ -34,7 +34,10 @@ export function flushPublishedFlows(nf: NetlinkSocket, { transport, port, portEn
   const destination = address === undefined ? {} : { destination: address };
   if (portEnd - port < separatePorts) {
     const ports = Array.from({ length: portEnd - port + 1 }, (_, i) => port + i);
-    flush(nf, families.flatMap((family) => ports.map((destinationPort) => ({ family, transport, original: { ...destination, destinationPort } }))));
+    flush(
+      nf,
+      families.flatMap((family) => ports.map((destinationPort) => ({ family, transport, original: { ...destination, destinationPort } }))),
+    );
     return;
   }
   const isWithin = ({ original }: FlowAttributes): boolean => {
@@ -53,7 +56,11 @@ export function flushGuestFlows(nf: NetlinkSocket, address: Ip): void {
     { family, reply: { source: address } },
   ];
   if (family === 4) flush(nf, filters);
-  else forget(nf, readFlows(nf, { family }).filter((flow) => filters.some((filter) => isMatch(flow, filter))));
+  else
+    forget(
+      nf,
+      readFlows(nf, { family }).filter((flow) => filters.some((filter) => isMatch(flow, filter))),
+    );
 }
 
 /** The kernel filters by one port; above this many, reading all connections of the protocol and comparing is cheaper. */
@@ -170,5 +177,10 @@ function directionView(tuple: FlowTuple | undefined): FlowDirection {
   const destination = tuple?.addresses?.destination4 ?? tuple?.addresses?.destination6;
   if (source === undefined || destination === undefined) throw new WireError("flow", "an address is missing");
   const { sourcePort, destinationPort } = tuple?.transport ?? {};
-  return { source, destination, ...(sourcePort === undefined ? {} : { sourcePort }), ...(destinationPort === undefined ? {} : { destinationPort }) };
+  return {
+    source,
+    destination,
+    ...(sourcePort === undefined ? {} : { sourcePort }),
+    ...(destinationPort === undefined ? {} : { destinationPort }),
+  };
 }

@@ -1,6 +1,14 @@
 import { NexusError } from "../base/errors.ts";
 import type { AttributeSpecs, Attributes, AttributesInput, AttributeTable } from "../wire/netlink/attributes.ts";
-import { chainAttributes, elementListAttributes, generationAttributes, objectAttributes, ruleAttributes, setAttributes, tableAttributes } from "../wire/nftables/attributes.ts";
+import {
+  chainAttributes,
+  elementListAttributes,
+  generationAttributes,
+  objectAttributes,
+  ruleAttributes,
+  setAttributes,
+  tableAttributes,
+} from "../wire/nftables/attributes.ts";
 import { type ElementAttributes, decodeElements } from "../wire/nftables/elements.ts";
 import { counterAttributes } from "../wire/nftables/expressions/counter.ts";
 import { decodeBody, describeBody, encodeBody, messageType } from "../wire/nftables/message.ts";
@@ -25,7 +33,10 @@ export class FirewallReader {
 
   /** The number that grows with each change of the ruleset of this namespace. */
   generation(): number {
-    const [reply] = this.#socket.request("read the ruleset's generation", { type: messageType.getGeneration, body: encodeBody(generationAttributes, "any", {}) });
+    const [reply] = this.#socket.request("read the ruleset's generation", {
+      type: messageType.getGeneration,
+      body: encodeBody(generationAttributes, "any", {}),
+    });
     const id = reply === undefined ? undefined : decodeBody(generationAttributes, reply.body, "generation").attributes.id;
     if (id === undefined) throw new NexusError("internal", "the kernel told no generation of the ruleset");
     return id;
@@ -45,7 +56,11 @@ export class FirewallReader {
   table(family: Family, name: string): Attributes<typeof tableAttributes.specs> | undefined {
     const body = encodeBody(tableAttributes, family, { name });
     try {
-      const [reply] = this.#socket.request(`read table ${family} ${name}`, { type: messageType.getTable, body, describe: describeBody(tableAttributes, body, "table") });
+      const [reply] = this.#socket.request(`read table ${family} ${name}`, {
+        type: messageType.getTable,
+        body,
+        describe: describeBody(tableAttributes, body, "table"),
+      });
       return reply === undefined ? undefined : decodeBody(tableAttributes, reply.body, "table").attributes;
     } catch (error) {
       if (isErrno(error, "ENOENT")) return undefined;
@@ -64,7 +79,9 @@ export class FirewallReader {
   /** The rules of a table, or of one of its chains, in order. */
   rules(family: Family, place: { table: string; chain?: string | undefined }): Attributes<typeof ruleAttributes.specs>[] {
     const found = this.#dump({ type: messageType.getRule, table: ruleAttributes, family, what: "rules" }, place);
-    return found.map(({ attributes }) => attributes).filter((rule) => rule.table === place.table && (place.chain === undefined || rule.chain === place.chain));
+    return found
+      .map(({ attributes }) => attributes)
+      .filter((rule) => rule.table === place.table && (place.chain === undefined || rule.chain === place.chain));
   }
 
   sets(family: Family, table: string): Attributes<typeof setAttributes.specs>[] {
@@ -81,7 +98,10 @@ export class FirewallReader {
   }
 
   counters(family: Family, table: string): Map<string, { packets: bigint; bytes: bigint }> {
-    const found = this.#dump({ type: messageType.getObject, table: objectAttributes, family, what: "counters" }, { table, type: objectTypes.counter });
+    const found = this.#dump(
+      { type: messageType.getObject, table: objectAttributes, family, what: "counters" },
+      { table, type: objectTypes.counter },
+    );
     const counters = new Map<string, { packets: bigint; bytes: bigint }>();
     for (const { attributes } of found) {
       if (attributes.table !== table || attributes.type !== objectTypes.counter || attributes.name === undefined) continue;
@@ -91,7 +111,10 @@ export class FirewallReader {
     return counters;
   }
 
-  #dump<S extends AttributeSpecs>(how: { type: number; table: AttributeTable<S>; family: Family | "any"; what: string }, filter: AttributesInput<S>): Found<S>[] {
+  #dump<S extends AttributeSpecs>(
+    how: { type: number; table: AttributeTable<S>; family: Family | "any"; what: string },
+    filter: AttributesInput<S>,
+  ): Found<S>[] {
     const body = encodeBody(how.table, how.family, filter);
     const messages = this.#socket.dump(`list ${how.what}`, { type: how.type, body, describe: describeBody(how.table, body, how.what) });
     const found = messages.map((message) => decodeBody(how.table, message.body, how.what));

@@ -36,7 +36,15 @@ export function surveyBaseChains(reader: FirewallReader): BaseChain[] {
       if (family === undefined || base === undefined || table === undefined || name === undefined) continue;
       const key = `${family} ${table}`;
       const last = reader.rules(family, { table, chain: name }).at(-1);
-      found.push({ ...base, family, table, name, owner: owners.get(key), products: productsOf(table, names.get(key) ?? []), end: endOf(last?.expressions ?? []) });
+      found.push({
+        ...base,
+        family,
+        table,
+        name,
+        owner: owners.get(key),
+        products: productsOf(table, names.get(key) ?? []),
+        end: endOf(last?.expressions ?? []),
+      });
     }
     return found;
   });
@@ -57,7 +65,9 @@ const products: readonly { name: string; table?: RegExp; chain?: RegExp }[] = [
 ];
 
 function productsOf(table: string, chains: readonly string[]): string[] {
-  return products.filter((product) => product.table?.test(table) === true || chains.some((chain) => product.chain?.test(chain) === true)).map(({ name }) => name);
+  return products
+    .filter((product) => product.table?.test(table) === true || chains.some((chain) => product.chain?.test(chain) === true))
+    .map(({ name }) => name);
 }
 
 /** Counting and logging let a packet go on; anything else before the end makes the rule a condition. */

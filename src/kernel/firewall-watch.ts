@@ -59,6 +59,13 @@ export class FirewallEvents {
     const tables = [...this.#tables.values()];
     this.#tables.clear();
     const { portId } = message;
-    this.#handler.changed({ generation: attributes.id ?? 0, pid: attributes.pid ?? 0, comm: attributes.comm ?? "", portId, ours: portId === this.#ownPort, tables });
+    this.#handler.changed({
+      generation: attributes.id ?? 0,
+      pid: attributes.pid ?? 0,
+      comm: attributes.comm ?? "",
+      portId,
+      ours: portId === this.#ownPort,
+      tables,
+    });
   }
 }

@@ -113,7 +113,14 @@ export class Firewall implements Disposable {
     // The kernel would make the table if it vanished before this.
     const batch = new Batch(() => this.#socket.reserve(1), generation);
     const attributes = { name, flags: ownerPersist };
-    batch.add({ type: messageType.newTable, flags: 0, family, about: op, table: tableAttributes, attributes: (writer) => tableAttributes.write(writer, attributes) });
+    batch.add({
+      type: messageType.newTable,
+      flags: 0,
+      family,
+      about: op,
+      table: tableAttributes,
+      attributes: (writer) => tableAttributes.write(writer, attributes),
+    });
     commit(this.#socket, op, batch);
     return "adopted";
   }
@@ -142,7 +149,9 @@ export class Firewall implements Disposable {
   /** Tells every change of the ruleset, ours included, from the event loop until the result is disposed. @throws KernelError */
   watch(handler: FirewallHandler): Disposable & { unref(): void } {
     using stack = new DisposableStack();
-    const listener = stack.use(NetlinkSocket.open("netfilter", { groups: [changesGroup], ...(this.#netns === undefined ? {} : { netns: this.#netns }) }));
+    const listener = stack.use(
+      NetlinkSocket.open("netfilter", { groups: [changesGroup], ...(this.#netns === undefined ? {} : { netns: this.#netns }) }),
+    );
     const events = new FirewallEvents(this.portId, handler);
     const watch = listener.onMessages({ messages: (messages) => events.messages(messages), lost: () => events.lost() });
     stack.move();
@@ -155,7 +164,8 @@ export class Firewall implements Disposable {
 
   /** Sets made or gone by a change, so that elements in the same batch find their types. */
   #learn(change: FirewallChange): void {
-    if (change.kind === "add-table") for (const set of change.table.sets) this.#definitions.set(key(change.table.family, change.table.name, set.name), set);
+    if (change.kind === "add-table")
+      for (const set of change.table.sets) this.#definitions.set(key(change.table.family, change.table.name, set.name), set);
     if (change.kind !== "delete-table") return;
     const prefix = key(change.family, change.name, "");
     for (const known of this.#definitions.keys()) if (known.startsWith(prefix)) this.#definitions.delete(known);
@@ -164,7 +174,8 @@ export class Firewall implements Disposable {
   #definitionOf(family: Family, table: string, set: string): SetDefinition | undefined {
     const known = this.#definitions.get(key(family, table, set));
     if (known !== undefined) return known;
-    for (const { name, definition } of readSets(this.#reader, family, table)) if (definition !== undefined) this.#definitions.set(key(family, table, name), definition);
+    for (const { name, definition } of readSets(this.#reader, family, table))
+      if (definition !== undefined) this.#definitions.set(key(family, table, name), definition);
     return this.#definitions.get(key(family, table, set));
   }
 }
@@ -200,7 +211,14 @@ function refusalOfOwnership(socket: NetlinkSocket): KernelError | undefined {
   const batch = new Batch(() => socket.reserve(1));
   const name = `nexus-probe-${socket.portId}`;
   const put = (type: number, attributes: { name: string; flags?: number }): void =>
-    batch.add({ type, flags: 0, family: "inet", about: "probe for tables with an owner", table: tableAttributes, attributes: (writer) => tableAttributes.write(writer, attributes) });
+    batch.add({
+      type,
+      flags: 0,
+      family: "inet",
+      about: "probe for tables with an owner",
+      table: tableAttributes,
+      attributes: (writer) => tableAttributes.write(writer, attributes),
+    });
   put(messageType.newTable, { name, flags: ownerPersist });
   put(messageType.deleteTable, { name });
   try {

@@ -25,7 +25,12 @@ export type GuestSide = {
  */
 export function configureGuestSide(rt: NetlinkSocket, side: GuestSide): void {
   const { link, metric } = side;
-  const defaults = side.gateways.map((via): RouteInput => ({ destination: anywhere(via), via, link, ...(metric === undefined ? {} : { metric }) }));
+  const defaults = side.gateways.map((via): RouteInput => ({
+    destination: anywhere(via),
+    via,
+    link,
+    ...(metric === undefined ? {} : { metric }),
+  }));
   batchSteps(rt, [
     changeStep(loopback, { up: true }),
     changeStep(link, { up: true }),

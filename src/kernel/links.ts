@@ -98,7 +98,9 @@ export function listLinks(rt: NetlinkSocket, options: { master?: number; kind?: 
 export function getLink(rt: NetlinkSocket, link: number | string): Link | undefined {
   const request = linkBody.request(
     routeMessage.getLink,
-    typeof link === "number" ? { header: { index: link }, attributes: { filter: withoutInet6Counters } } : { header: {}, attributes: named(link) },
+    typeof link === "number"
+      ? { header: { index: link }, attributes: { filter: withoutInet6Counters } }
+      : { header: {}, attributes: named(link) },
   );
   try {
     const [message] = rt.request(`look up link ${link}`, request);
@@ -155,9 +157,15 @@ export function changeStep(link: LinkRef, change: LinkChange): BatchStep {
     mtu: change.mtuBytes,
     master: master === undefined ? undefined : master === "none" ? 0 : linkIndex(master),
     group: change.group,
-    perFamily: ipv6LinkLocal === undefined ? undefined : { inet6: { addressGeneration: ipv6LinkLocal === "none" ? addressGeneration.none : addressGeneration.eui64 } },
+    perFamily:
+      ipv6LinkLocal === undefined
+        ? undefined
+        : { inet6: { addressGeneration: ipv6LinkLocal === "none" ? addressGeneration.none : addressGeneration.eui64 } },
   };
-  const header = { index: linkIndex(link), ...(change.up === undefined ? {} : { flags: change.up ? linkFlags.up : 0, change: linkFlags.up }) };
+  const header = {
+    index: linkIndex(link),
+    ...(change.up === undefined ? {} : { flags: change.up ? linkFlags.up : 0, change: linkFlags.up }),
+  };
   return { op: `set ${linkText(link)} ${changeText(change)}`, request: linkBody.request(routeMessage.newLink, { header, attributes }) };
 }
 
@@ -193,7 +201,10 @@ function upHeader(up: true | undefined) {
 }
 
 function altNameStep(link: LinkRef, altName: string): BatchStep {
-  return { op: `add alternative name ${altName} to ${linkText(link)}`, request: altNameRequest(routeMessage.newLinkProperty, link, altName) };
+  return {
+    op: `add alternative name ${altName} to ${linkText(link)}`,
+    request: altNameRequest(routeMessage.newLinkProperty, link, altName),
+  };
 }
 
 function altNameRequest(type: number, link: LinkRef, altName: string): NetlinkRequest {

@@ -18,7 +18,10 @@ export function listNeighbours(rt: NetlinkSocket, options: { link?: number; fami
     header: { family: options.family === undefined ? addressFamily.any : familyNumber(options.family) },
     attributes: { link: options.link },
   });
-  const found = rt.dump("list neighbours", request).filter(isIpNeighbour).map((message) => readNeighbour(message.body));
+  const found = rt
+    .dump("list neighbours", request)
+    .filter(isIpNeighbour)
+    .map((message) => readNeighbour(message.body));
   return found.filter((neighbour) => neighbour !== undefined);
 }
 
@@ -28,7 +31,10 @@ export function flushNeighbours(rt: NetlinkSocket, link: LinkRef): number {
   const learned = listNeighbours(rt, { link: index }).filter(({ state }) => state !== "permanent" && state !== "noArp");
   const steps = learned.map(({ address }) => ({
     op: `forget neighbour ${address} on ${linkText(link)}`,
-    request: neighbourBody.request(routeMessage.delNeighbour, { header: { family: familyNumber(ipFamily(address)), index }, attributes: { address } }),
+    request: neighbourBody.request(routeMessage.delNeighbour, {
+      header: { family: familyNumber(ipFamily(address)), index },
+      attributes: { address },
+    }),
   }));
   return batchIgnoring(rt, steps, ["ENOENT"]);
 }

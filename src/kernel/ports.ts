@@ -131,5 +131,8 @@ function hundredths(seconds: number | undefined): number | undefined {
 }
 
 function worded(change: object): string {
-  return Object.entries(change).filter(([, value]) => value !== undefined).map(([name, value]) => `${name} ${String(value)}`).join(", ");
+  return Object.entries(change)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${name} ${String(value)}`)
+    .join(", ");
 }

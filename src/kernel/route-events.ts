@@ -28,7 +28,10 @@ const everything: readonly RouteGroup[] = ["link", "ipv4Address", "ipv6Address",
  * Tells of changes to links, addresses and routes from the moment it returns until disposed, on the event loop, in the kernel's order.
  * A link is told of whenever anything about it changed. Neighbours only when asked for: there are many. @throws KernelError
  */
-export function watchRoutes(onEvent: (event: RouteEvent) => void, options: { groups?: readonly RouteGroup[]; netns?: Fd | number } = {}): RouteWatch {
+export function watchRoutes(
+  onEvent: (event: RouteEvent) => void,
+  options: { groups?: readonly RouteGroup[]; netns?: Fd | number } = {},
+): RouteWatch {
   const groups = (options.groups ?? everything).map((name) => routeGroup[name]);
   const socket = NetlinkSocket.open("route", { groups, ...(options.netns === undefined ? {} : { netns: options.netns }) });
   const listening = socket.onMessages({

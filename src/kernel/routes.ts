@@ -51,14 +51,19 @@ export type RouteInput = {
 };
 
 /** Every route of every table, IPv4 first, or those of one family, table, link or protocol. @throws KernelError */
-export function listRoutes(rt: NetlinkSocket, options: { family?: IpFamily; table?: number; link?: number; protocol?: number } = {}): Route[] {
+export function listRoutes(
+  rt: NetlinkSocket,
+  options: { family?: IpFamily; table?: number; link?: number; protocol?: number } = {},
+): Route[] {
   const families = options.family === undefined ? ([4, 6] as const) : [options.family];
   return families.flatMap((family) => {
     const request = routeBody.request(routeMessage.getRoute, {
       header: { family: familyNumber(family), protocol: options.protocol },
       attributes: { table: options.table, outputLink: options.link },
     });
-    return dumpTable(rt, request).filter((message) => message.type === routeMessage.newRoute).map((message) => readRoute(message.body));
+    return dumpTable(rt, request)
+      .filter((message) => message.type === routeMessage.newRoute)
+      .map((message) => readRoute(message.body));
   });
 }
 
@@ -93,14 +98,18 @@ export function lookupRoute(rt: NetlinkSocket, address: Ip): Route | undefined {
 
 /** The message of addRoute, for a batch. */
 export function routeStep(input: RouteInput): BatchStep {
-  return { op: `add ${routeText(input)}`, request: routeRequest(routeMessage.newRoute, messageFlags.create | messageFlags.exclusive, input) };
+  return {
+    op: `add ${routeText(input)}`,
+    request: routeRequest(routeMessage.newRoute, messageFlags.create | messageFlags.exclusive, input),
+  };
 }
 
 /** The route a RTM_NEWROUTE or RTM_DELROUTE message of IPv4 or IPv6 tells of. @throws WireError */
 export function readRoute(body: Uint8Array): Route {
   const { header, attributes } = routeBody.decode(body);
   const address = attributes.destination ?? ipFromBigint(header.family === addressFamily.ipv6 ? 6 : 4, 0n);
-  if (header.destinationLength > familyBits(ipFamily(address))) throw new WireError("route", `${address} cannot have a prefix of ${header.destinationLength} bits`);
+  if (header.destinationLength > familyBits(ipFamily(address)))
+    throw new WireError("route", `${address} cannot have a prefix of ${header.destinationLength} bits`);
   const gateway = attributes.gateway ?? attributes.via;
   return {
     destination: makePrefix(address, header.destinationLength),
@@ -149,7 +158,12 @@ function routeRequest(type: number, flags: number, input: RouteInput): NetlinkRe
       destinationLength: length,
       table: table > 255 ? routeTable.compat : table,
       protocol: nexusProtocol,
-      scope: type === routeMessage.delRoute ? routeScope.nowhere : family === 4 && kind === "unicast" && via === undefined ? routeScope.link : routeScope.universe,
+      scope:
+        type === routeMessage.delRoute
+          ? routeScope.nowhere
+          : family === 4 && kind === "unicast" && via === undefined
+            ? routeScope.link
+            : routeScope.universe,
       type: type === routeMessage.delRoute && input.type === undefined ? 0 : routeTypes.indexOf(kind),
       flags: input.onLink === true ? routeFlags.onLink : 0,
     },

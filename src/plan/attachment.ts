@@ -1,16 +1,23 @@
 import { ipFamily } from "../base/ip.ts";
 import { macFromBytes, macToBytes } from "../base/mac.ts";
 import { guestInterface } from "../base/names.ts";
-import { type Cidr, makeCidr, prefixContains, prefixLength } from "../base/prefix.ts";
+import { type Cidr, makeCidr, prefixContains, prefixFamily, prefixLength } from "../base/prefix.ts";
 import { altName } from "./naming.ts";
-import { groupOf, isOurGroup } from "./group.ts";
-import { changeLink, mtuOf, nameLink } from "./network.ts";
-import type { Observed, ObservedGuestSide, ObservedLink } from "./observed.ts";
+import { groupOf } from "./group.ts";
+import { changeLink, mtuOf, nameLink, unname } from "./network.ts";
+import type { Observed, ObservedGuestSide } from "./observed.ts";
 import type { AttachmentRecord, NetworkRecord } from "./records.ts";
 import { hasIpv6 } from "./sysctls.ts";
-import type { GuestSideStep, Step } from "./steps.ts";
+import type { GuestRoute, GuestSideStep, Step } from "./steps.ts";
 
-export type AttachmentInput = { attachment: AttachmentRecord; network: NetworkRecord; /** Carries the guest's default routes. */ primary: boolean };
+export type AttachmentInput = {
+  /** Networks that may talk to this one. */
+  peers: readonly NetworkRecord[];
+
+  attachment: AttachmentRecord;
+  network: NetworkRecord;
+  /** Carries the guest's default routes. */ primary: boolean;
+};
 
 /** Steps that make one attachment what it should be; none when it is. The firewall's part is planned for the whole ruleset. */
 export function planAttachment(input: AttachmentInput, observed: Observed): Step[] {
@@ -20,20 +27,30 @@ export function planAttachment(input: AttachmentInput, observed: Observed): Step
   const link = observed.links.get(attachment.hostInterface);
   const side = observed.guestSides.get(attachment.hostInterface);
   if (link === undefined || side === "gone") {
-    // A host end without its peer in the right namespace, or under another name, is of no use: make the pair anew.
-    const useless = link ?? renamed(attachment, observed);
-    if (useless !== undefined) steps.push({ kind: "delete-link", name: useless.name, why: "it does not lead to the guest by this name" });
+    // A host end without its peer in the right namespace is of no use: make the pair anew.
+    if (link !== undefined) steps.push({ kind: "delete-link", name: link.name, why: "its other end is not in the guest" });
+    else steps.push(...unname(altName(attachment), observed));
     steps.push(createVeth(input, observed), guestSide(input, observed));
     return steps;
   }
-  steps.push(...changeLink(link, { mtuBytes: mtuOf(network, observed), mac: hostMac(attachment), group: groupOf(network.index), up: true, master: network.bridge }));
+  steps.push(
+    ...changeLink(link, {
+      mtuBytes: mtuOf(network, observed),
+      mac: hostMac(attachment),
+      group: groupOf(network.index),
+      up: true,
+      master: network.bridge,
+    }),
+  );
   steps.push(...nameLink(link, altName(attachment)));
   const isolated = network.spec.isolation === "guests";
   // A link that joins a bridge is a port without flags, whatever it was elsewhere.
   const port = link.master === network.bridge ? link.port : undefined;
-  if (port === undefined || port.isolated !== isolated || !port.hairpin) steps.push({ kind: "set-port", link: link.name, isolated, hairpin: true });
+  if (port === undefined || port.isolated !== isolated || !port.hairpin)
+    steps.push({ kind: "set-port", link: link.name, isolated, hairpin: true });
   const wanted = guestSide(input, observed);
-  if (side !== undefined && !sideMatches(side, wanted)) steps.push(wanted);
+  const staleRoutes = (side?.routes ?? []).filter((route) => !hasRoute(wanted.routes, route));
+  if (side !== undefined && !(staleRoutes.length === 0 && sideMatches(side, wanted))) steps.push({ ...wanted, staleRoutes });
   return steps;
 }
 
@@ -44,10 +61,28 @@ export function attachmentCidrs(attachment: AttachmentRecord, network: NetworkRe
   });
 }
 
-export function attachmentGateways({ attachment, network, primary }: AttachmentInput): GuestSideStep["gateways"] {
+export function attachmentGateways({ attachment, network, primary }: Omit<AttachmentInput, "peers">): GuestSideStep["gateways"] {
   if (!primary || network.spec.internal) return [];
-  const gateways = attachment.addresses.flatMap((address) => network.subnets.filter((s) => prefixContains(s.prefix, address)).map((s) => s.gateway));
+  const gateways = attachment.addresses.flatMap((address) =>
+    network.subnets.filter((s) => prefixContains(s.prefix, address)).map((s) => s.gateway),
+  );
   return ([4, 6] as const).flatMap((family) => gateways.filter((g) => ipFamily(g) === family).slice(0, 1));
+}
+
+/** Where the default route leads another way, or nowhere, peers are reached by routes of their own. */
+export function peerRoutes(input: AttachmentInput): GuestRoute[] {
+  const { network, peers } = input;
+  if (attachmentGateways(input).length > 0) return [];
+  return peers.flatMap((peer) =>
+    peer.subnets.flatMap(({ prefix }) => {
+      const own = network.subnets.find((s) => prefixFamily(s.prefix) === prefixFamily(prefix));
+      return own === undefined ? [] : [{ destination: prefix, via: own.gateway }];
+    }),
+  );
+}
+
+function hasRoute(routes: readonly GuestRoute[], wanted: GuestRoute): boolean {
+  return routes.some((route) => route.destination === wanted.destination && route.via === wanted.via);
 }
 
 /** The host end's own MAC: the guest's with the first octet's unused bit flipped, so the two never collide. */
@@ -55,12 +90,6 @@ export function hostMac(attachment: AttachmentRecord): AttachmentRecord["mac"] {
   const bytes = macToBytes(attachment.mac);
   bytes[0] = (bytes[0] ?? 0) ^ 0x04;
   return macFromBytes(bytes);
-}
-
-/** Our host end under a name somebody else gave it: it keeps both marks, and the guest's interface with it. */
-function renamed(attachment: AttachmentRecord, observed: Observed): ObservedLink | undefined {
-  const mark = altName(attachment);
-  return [...observed.links.values()].find((link) => isOurGroup(link.group) && link.altNames.includes(mark));
 }
 
 function createNamespace(name: string, observed: Observed): Step {
@@ -94,6 +123,8 @@ function guestSide(input: AttachmentInput, observed: Observed): GuestSideStep {
     mtuBytes: mtuOf(network, observed),
     addresses: attachmentCidrs(attachment, network),
     gateways: attachmentGateways(input),
+    routes: peerRoutes(input),
+    staleRoutes: [],
     ipv6: hasIpv6(network),
   };
 }
@@ -105,6 +136,7 @@ function sideMatches(side: ObservedGuestSide, wanted: GuestSideStep): boolean {
     side.mac === wanted.mac &&
     side.mtuBytes === wanted.mtuBytes &&
     wanted.addresses.every((a) => side.addresses.includes(a)) &&
-    wanted.gateways.every((g) => side.gateways.includes(g))
+    wanted.gateways.every((g) => side.gateways.includes(g)) &&
+    wanted.routes.every((route) => hasRoute(side.routes, route))
   );
 }

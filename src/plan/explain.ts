@@ -37,11 +37,15 @@ export function explain(step: Step): string[] {
     case "set-port":
       return [`bridge link set dev ${step.link} hairpin ${step.hairpin ? "on" : "off"} isolated ${step.isolated ? "on" : "off"}`];
     case "set-sysctl":
-      return [`sysctl -w ${step.path.map((part) => part.replaceAll(".", "/")).join(".")}=${step.value}${step.was === undefined ? "" : `  # was ${step.was}`}`];
+      return [
+        `sysctl -w ${step.path.map((part) => part.replaceAll(".", "/")).join(".")}=${step.value}${step.was === undefined ? "" : `  # was ${step.was}`}`,
+      ];
     case "firewall":
       return step.changes.flatMap(renderChange);
     case "forget-connections":
-      return [`conntrack -D -p ${step.protocol} --orig-port-dst ${step.from}${step.to === step.from ? "" : `-${step.to}`}${step.hostAddress === undefined ? "" : ` --orig-dst ${step.hostAddress}`}`];
+      return [
+        `conntrack -D -p ${step.protocol} --orig-port-dst ${step.from}${step.to === step.from ? "" : `-${step.to}`}${step.hostAddress === undefined ? "" : ` --orig-dst ${step.hostAddress}`}`,
+      ];
     default:
       return unreachable(step);
   }
@@ -53,7 +57,11 @@ function guestLines(step: Extract<Step, { kind: "configure-guest" }>): string[] 
     `${ip} link set dev lo up`,
     `${ip} link set dev ${step.link} address ${step.mac} mtu ${step.mtuBytes}${step.ipv6 ? "" : " addrgenmode none"} up`,
     ...step.addresses.map((cidr) => `${ip} address add ${cidr} dev ${step.link}${cidr.includes(":") ? " nodad" : ""}`),
-    ...step.gateways.map((gateway) => `${ip} ${ipFamily(gateway) === 6 ? "-6 " : ""}route add default via ${gateway} dev ${step.link} protocol 78`),
+    ...step.gateways.map(
+      (gateway) => `${ip} ${ipFamily(gateway) === 6 ? "-6 " : ""}route add default via ${gateway} dev ${step.link} protocol 78`,
+    ),
+    ...step.routes.map((route) => `${ip} route add ${route.destination} via ${route.via} dev ${step.link} protocol 78`),
+    ...step.staleRoutes.map((route) => `${ip} route delete ${route.destination} via ${route.via} dev ${step.link}`),
   ];
 }
 

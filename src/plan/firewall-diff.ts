@@ -7,7 +7,11 @@ import type { ObservedChain, ObservedSet, ObservedTable } from "../wire/nftables
  * changed in place. Anything else rebuilds the table, which one batch does without a packet seeing half of it.
  * `elements` is by set; a set it does not name is to be empty. @throws WireError for an element that does not fit its set
  */
-export function diffTable(desired: Table, elements: ReadonlyMap<string, readonly Element[]>, observed: ObservedTable | undefined): FirewallChange[] {
+export function diffTable(
+  desired: Table,
+  elements: ReadonlyMap<string, readonly Element[]>,
+  observed: ObservedTable | undefined,
+): FirewallChange[] {
   const { family, name } = desired;
   if (observed === undefined) return build(desired, elements);
   if (!sameStructure(desired, observed)) return [{ kind: "delete-table", family, name }, ...build(desired, elements)];
@@ -39,11 +43,17 @@ export function sameStructure(desired: Table, observed: ObservedTable): boolean 
 
 function build(table: Table, elements: ReadonlyMap<string, readonly Element[]>): FirewallChange[] {
   const { family, name } = table;
-  const filled = table.sets.map((set) => ({ set: set.name, elements: [...(elements.get(set.name) ?? [])] })).filter((set) => set.elements.length > 0);
+  const filled = table.sets
+    .map((set) => ({ set: set.name, elements: [...(elements.get(set.name) ?? [])] }))
+    .filter((set) => set.elements.length > 0);
   return [{ kind: "add-table", table }, ...filled.map((set): FirewallChange => ({ kind: "add-elements", family, table: name, ...set }))];
 }
 
-function sameByName<D extends { name: string }, O extends { name: string }>(desired: readonly D[], observed: readonly O[], same: (d: D, o: O) => boolean): boolean {
+function sameByName<D extends { name: string }, O extends { name: string }>(
+  desired: readonly D[],
+  observed: readonly O[],
+  same: (d: D, o: O) => boolean,
+): boolean {
   const found = new Map(observed.map((item) => [item.name, item]));
   if (found.size !== desired.length) return false;
   return desired.every((item) => {
@@ -56,7 +66,12 @@ function sameChain(desired: Chain, observed: ObservedChain): boolean {
   const { base } = desired;
   const other = observed.base;
   if ((base === undefined) !== (other === undefined)) return false;
-  if (base !== undefined && other !== undefined && (base.type !== other.type || base.hook !== other.hook || base.priority !== other.priority || base.policy !== other.policy)) return false;
+  if (
+    base !== undefined &&
+    other !== undefined &&
+    (base.type !== other.type || base.hook !== other.hook || base.priority !== other.priority || base.policy !== other.policy)
+  )
+    return false;
   return desired.rules.length === observed.rules.length && desired.rules.every((rule, i) => rule.id === observed.rules[i]?.id);
 }
 

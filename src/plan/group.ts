@@ -4,7 +4,8 @@ export const groupMask = 0xff000000;
 
 /** @throws RangeError unless the index is 1 to 0xffffff */
 export function groupOf(networkIndex: number): number {
-  if (!Number.isInteger(networkIndex) || networkIndex < 1 || networkIndex > 0xffffff) throw new RangeError(`no network index: ${networkIndex}`);
+  if (!Number.isInteger(networkIndex) || networkIndex < 1 || networkIndex > 0xffffff)
+    throw new RangeError(`no network index: ${networkIndex}`);
   return groupBase + networkIndex;
 }
 

@@ -1,6 +1,6 @@
 import type { IfName } from "../base/names.ts";
 import { type Cidr, makeCidr, prefixLength } from "../base/prefix.ts";
-import { groupOf } from "./group.ts";
+import { groupOf, isOurGroup } from "./group.ts";
 import type { Observed, ObservedLink } from "./observed.ts";
 import type { NetworkRecord } from "./records.ts";
 import type { LinkWish, Step } from "./steps.ts";
@@ -9,17 +9,17 @@ import { bridgeSysctls, type SysctlWish } from "./sysctls.ts";
 /** Steps that make one network's bridge what it should be; none when it is. */
 export function planNetwork(network: NetworkRecord, observed: Observed): Step[] {
   const link = observed.links.get(network.bridge);
-  const steps: Step[] = link === undefined ? [createBridge(network, observed)] : changeBridge(network, link, observed);
+  const making = link === undefined ? [...unname(bridgeAltName(network.name), observed), createBridge(network, observed)] : [];
+  const steps: Step[] = link === undefined ? [] : changeBridge(network, link, observed);
   const present = link?.addresses ?? [];
   const wanted = gatewayCidrs(network);
   // Add before remove: the gateway is never without an address.
   for (const cidr of wanted) if (!present.includes(cidr)) steps.push({ kind: "add-address", link: network.bridge, cidr });
-  for (const cidr of present) if (!wanted.includes(cidr) && !isLinkLocal(cidr)) steps.push({ kind: "remove-address", link: network.bridge, cidr });
+  for (const cidr of present)
+    if (!wanted.includes(cidr) && !isLinkLocal(cidr)) steps.push({ kind: "remove-address", link: network.bridge, cidr });
   if (link !== undefined) steps.push(...nameLink(link, bridgeAltName(network.name)));
   // Settings come before addresses: an IPv6 address is refused while disable_ipv6 is set.
-  const settings = planSysctls(bridgeSysctls(network), observed);
-  const at = link === undefined ? 1 : 0;
-  return [...steps.slice(0, at), ...settings, ...steps.slice(at)];
+  return [...making, ...planSysctls(bridgeSysctls(network), observed), ...steps];
 }
 
 export function planSysctls(wishes: readonly SysctlWish[], observed: Observed): Step[] {
@@ -59,7 +59,10 @@ function changeBridge(network: NetworkRecord, link: ObservedLink, observed: Obse
 }
 
 /** One change with only what differs, or none. */
-export function changeLink(link: ObservedLink, wish: Required<Pick<LinkWish, "mtuBytes" | "mac" | "group" | "up">> & { master?: IfName }): Step[] {
+export function changeLink(
+  link: ObservedLink,
+  wish: Required<Pick<LinkWish, "mtuBytes" | "mac" | "group" | "up">> & { master?: IfName },
+): Step[] {
   const change: LinkWish = {};
   const was: LinkWish = {};
   const differ = <K extends keyof LinkWish>(key: K, now: LinkWish[K], wanted: LinkWish[K]) => {
@@ -78,6 +81,12 @@ export function changeLink(link: ObservedLink, wish: Required<Pick<LinkWish, "mt
 /** The mark by which a link is known to be ours, and whose. */
 export function nameLink(link: ObservedLink, altName: string): Step[] {
   return link.altNames.includes(altName) ? [] : [{ kind: "add-alt-name", link: link.name, altName }];
+}
+
+/** Removes our link that somebody gave another name: it keeps both marks, of which there can be only one. */
+export function unname(altName: string, observed: Observed): Step[] {
+  const link = [...observed.links.values()].find((l) => isOurGroup(l.group) && l.altNames.includes(altName));
+  return link === undefined ? [] : [{ kind: "delete-link", name: link.name, why: "it was given another name" }];
 }
 
 function isLinkLocal(cidr: Cidr): boolean {

@@ -1,5 +1,6 @@
 import type { Mac } from "../base/mac.ts";
 import type { IfName } from "../base/names.ts";
+import type { GuestRoute } from "./steps.ts";
 import type { Cidr, Prefix } from "../base/prefix.ts";
 
 /** What the kernel shows; read types, never written back. */
@@ -21,7 +22,17 @@ export type ObservedLink = {
 
 export type ObservedRoute = { prefix: Prefix; link: IfName | undefined; table: number };
 
-export type ObservedGuestSide = { link: IfName; mac: Mac | undefined; up: boolean; mtuBytes: number; addresses: Cidr[]; gateways: string[]; loopbackUp: boolean };
+export type ObservedGuestSide = {
+  link: IfName;
+  mac: Mac | undefined;
+  up: boolean;
+  mtuBytes: number;
+  addresses: Cidr[];
+  gateways: string[];
+  /** Routes of our protocol but the default ones. */
+  routes: GuestRoute[];
+  loopbackUp: boolean;
+};
 
 export type Observed = {
   links: Map<IfName, ObservedLink>;

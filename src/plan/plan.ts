@@ -1,6 +1,7 @@
 import type { IfName } from "../base/names.ts";
 import type { Name } from "../base/names.ts";
 import { planAttachment } from "./attachment.ts";
+import { peersOf } from "./firewall/elements.ts";
 import { isOurGroup } from "./group.ts";
 import { planNetwork, planSysctls } from "./network.ts";
 import type { Observed, ObservedLink } from "./observed.ts";
@@ -48,15 +49,21 @@ export function plan(desired: Desired, observed: Observed): Plan {
     if (network === undefined) continue;
     const link = observed.links.get(attachment.hostInterface);
     if (link !== undefined && !isOurs(link)) {
-      result.blocked.push({ network: network.name, problem: `interface ${link.name} exists and is not ours, so guest ${attachment.guest} is not attached; rename or remove it` });
+      result.blocked.push({
+        network: network.name,
+        problem: `interface ${link.name} exists and is not ours, so guest ${attachment.guest} is not attached; rename or remove it`,
+      });
       continue;
     }
-    const steps = planAttachment({ attachment, network, primary: isPrimary(attachment, desired) }, observed);
+    const steps = planAttachment(
+      { attachment, network, primary: isPrimary(attachment, desired), peers: peersOf(network, desired.networks) },
+      observed,
+    );
     // Several attachments of one guest share its namespace.
     result.attachments.push(...steps.filter((s) => s.kind !== "create-namespace" || !made.has(s.name)));
     made.add(attachment.netns);
   }
-  const going = new Set(result.attachments.flatMap((s) => (s.kind === "delete-link" ? [s.name] : [])));
+  const going = new Set([...result.networks, ...result.attachments].flatMap((s) => (s.kind === "delete-link" ? [s.name] : [])));
   result.leftovers.push(...planLeftovers(desired, observed).filter((s) => s.kind !== "delete-link" || !going.has(s.name)));
   return result;
 }
@@ -86,7 +93,8 @@ function planLeftovers(desired: Desired, observed: Observed): Step[] {
   for (const name of ours) if (!namespaces.has(name)) steps.push({ kind: "remove-namespace", name });
   for (const link of observed.links.values()) {
     const proven = isOurGroup(link.group) && link.altNames.some((name) => name.startsWith("nexus:"));
-    if (proven && !wanted.has(link.name)) steps.push({ kind: "delete-link", name: link.name, why: "belongs to nothing that should be there" });
+    if (proven && !wanted.has(link.name))
+      steps.push({ kind: "delete-link", name: link.name, why: "belongs to nothing that should be there" });
   }
   return steps;
 }

@@ -3,7 +3,7 @@ import type { Ip } from "../base/ip.ts";
 import type { Mac } from "../base/mac.ts";
 import type { IfName } from "../base/names.ts";
 import type { Port, Transport } from "../base/port.ts";
-import type { Cidr } from "../base/prefix.ts";
+import type { Cidr, Prefix } from "../base/prefix.ts";
 import type { FirewallChange } from "../wire/nftables/model.ts";
 
 /** Everything Nexus ever does to a host's network. A plan is an ordered list of these, printable without a host. */
@@ -41,6 +41,8 @@ export type VethStep = {
   isolated: boolean;
 };
 
+export type GuestRoute = { destination: Prefix; via: Ip };
+
 /** Inside the guest's namespace: lo and the interface up, addresses, default routes. */
 export type GuestSideStep = {
   kind: "configure-guest";
@@ -52,6 +54,10 @@ export type GuestSideStep = {
   addresses: Cidr[];
   /** Default routes; at most one of each family. */
   gateways: Ip[];
+  /** To peers of this network, where the default route does not lead through it. */
+  routes: GuestRoute[];
+  /** Such routes that are there and no longer wanted. */
+  staleRoutes: GuestRoute[];
   ipv6: boolean;
 };
 

@@ -1,7 +1,11 @@
 import type { IfName } from "../base/names.ts";
 import type { NetworkRecord } from "./records.ts";
 
-export type SysctlWish = { path: readonly string[]; value: string; /** Of the whole host: remembered before the change and put back when the last network goes. */ global: boolean };
+export type SysctlWish = {
+  path: readonly string[];
+  value: string;
+  /** Of the whole host: remembered before the change and put back when the last network goes. */ global: boolean;
+};
 
 /** Settings the host must have for these networks; none without networks. */
 export function hostSysctls(networks: readonly NetworkRecord[], routerAdvertLinks: readonly IfName[]): SysctlWish[] {

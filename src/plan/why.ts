@@ -3,7 +3,8 @@ import { prefixContains } from "../base/prefix.ts";
 import type { Transport } from "../base/port.ts";
 import type { WhyView } from "../spec/views.ts";
 import { peersOf } from "./firewall/elements.ts";
-import { attachmentGateways } from "./attachment.ts";
+import { attachmentGateways, peerRoutes } from "./attachment.ts";
+import type { GuestRoute } from "./steps.ts";
 import { isPrimary, type Desired } from "./plan.ts";
 import type { AttachmentRecord, NetworkRecord, PublishRecord } from "./records.ts";
 
@@ -52,19 +53,35 @@ class World {
   published(q: WhyQuestion, address: Ip | undefined): PublishRecord | undefined {
     const { port } = q;
     if (port === undefined) return undefined;
-    const met = this.desired.publishes.filter((p) => p.protocol === q.protocol && port >= p.hostPort && port <= (p.hostPortEnd ?? p.hostPort) && leadsFrom(p, address));
+    const met = this.desired.publishes.filter(
+      (p) => p.protocol === q.protocol && port >= p.hostPort && port <= (p.hostPortEnd ?? p.hostPort) && leadsFrom(p, address),
+    );
     return met.find((p) => !isLoopback(p.hostAddress)) ?? met[0];
   }
   /** The NIC by which a guest sends to an address: that of its network, else that of its default route. */
   nicTowards(address: Ip, nics: readonly AttachmentRecord[]): AttachmentRecord | undefined {
     const connected = nics.find((nic) => this.network(nic)?.subnets.some((s) => prefixContains(s.prefix, address)) === true);
-    return connected ?? nics.find((nic) => this.gatewayOf(nic, address) !== undefined);
+    const routed = nics.find((nic) => this.routesOf(nic).some((route) => prefixContains(route.destination, address)));
+    return connected ?? routed ?? nics.find((nic) => this.gatewayOf(nic, address) !== undefined);
+  }
+  /** The routes to peers that a NIC without a default route has. */
+  routesOf(attachment: AttachmentRecord): GuestRoute[] {
+    const network = this.network(attachment);
+    if (network === undefined) return [];
+    return peerRoutes({
+      attachment,
+      network,
+      primary: isPrimary(attachment, this.desired),
+      peers: peersOf(network, this.desired.networks),
+    });
   }
   /** The default gateway of that NIC for packets to an address. */
   gatewayOf(attachment: AttachmentRecord, address: Ip): Ip | undefined {
     const network = this.network(attachment);
     if (network === undefined) return undefined;
-    return attachmentGateways({ attachment, network, primary: isPrimary(attachment, this.desired) }).find((g) => ipFamily(g) === ipFamily(address));
+    return attachmentGateways({ attachment, network, primary: isPrimary(attachment, this.desired) }).find(
+      (g) => ipFamily(g) === ipFamily(address),
+    );
   }
   peered(a: NetworkRecord, b: NetworkRecord): boolean {
     return peersOf(a, this.desired.networks).includes(b);
@@ -93,29 +110,45 @@ type Sending = { nic: AttachmentRecord; source: NetworkRecord; path: Path; addre
 
 function noRoute(world: World, { nics, path, address }: { nics: AttachmentRecord[]; path: Path; address: Ip }): WhyView {
   const internal = nics.every((a) => world.network(a)?.spec.internal === true);
-  return deny(path, internal ? "all its networks are internal, so it has no default route" : `it has no IPv${ipFamily(address)} default route`, `no route to ${address}`);
+  return deny(
+    path,
+    internal ? "all its networks are internal, so it has no default route" : `it has no IPv${ipFamily(address)} default route`,
+    `no route to ${address}`,
+  );
 }
 
 function guestToGuest(world: World, { nic, source, path, address, target }: Sending & { target: NetworkRecord }): WhyView {
   if (source === target) {
     if (nic.addresses.includes(address)) return allow(path, "it is the guest's own address", "does not leave the guest");
-    if (target.spec.isolation === "guests") return deny(path, `network ${target.name} isolates its guests from each other`, "bridge port isolated");
-    return holder(address, world) === undefined ? deny(path, `no running guest holds ${address}`, "no answer on the bridge") : allow(path, `both are on network ${target.name}`, "bridged");
+    if (target.spec.isolation === "guests")
+      return deny(path, `network ${target.name} isolates its guests from each other`, "bridge port isolated");
+    return holder(address, world) === undefined
+      ? deny(path, `no running guest holds ${address}`, "no answer on the bridge")
+      : allow(path, `both are on network ${target.name}`, "bridged");
   }
   path.push({ step: "route", result: `by the gateway of ${source.name}` });
   if (world.peered(source, target)) {
-    if (target.spec.internal) return deny(path, `network ${target.name} is internal: its guests have no route back to ${source.name}`, "no default route");
-    return holder(address, world) === undefined ? deny(path, `no running guest holds ${address}`, "no answer on the bridge") : allow(path, `networks ${source.name} and ${target.name} are peers`, "inet nexus forward peers");
+    return holder(address, world) === undefined
+      ? deny(path, `no running guest holds ${address}`, "no answer on the bridge")
+      : allow(path, `networks ${source.name} and ${target.name} are peers`, "inet nexus forward peers");
   }
   if (target.spec.internal) return deny(path, `network ${target.name} is internal`, "inet nexus forward to-internal");
-  return deny(path, `networks ${source.name} and ${target.name} are isolated; to allow it: nexus network set ${source.name} --peer ${target.name}`, "inet nexus forward isolation");
+  return deny(
+    path,
+    `networks ${source.name} and ${target.name} are isolated; to allow it: nexus network set ${source.name} --peer ${target.name}`,
+    "inet nexus forward isolation",
+  );
 }
 
 function guestToOutside(q: WhyQuestion, world: World, { nic, source, path, address }: Sending): WhyView {
   path.push({ step: "route", result: `default via ${world.gatewayOf(nic, address)} on ${source.name}` });
   addForeign(q, path);
   if (source.spec.nat) return allow(path, "leaves as the host's address", `inet nexus postrouting masquerade-${ipFamily(address)}`);
-  return allow(path, `routed without translation; ${address} needs a route back to ${source.subnets[0]?.prefix}`, "inet nexus forward (policy accept)");
+  return allow(
+    path,
+    `routed without translation; ${address} needs a route back to ${source.subnets[0]?.prefix}`,
+    "inet nexus forward (policy accept)",
+  );
 }
 
 function guestToHost(q: WhyQuestion, world: World, { source, path, address }: Sending): WhyView {
@@ -124,12 +157,14 @@ function guestToHost(q: WhyQuestion, world: World, { source, path, address }: Se
     const target = publish.targets.map((t) => world.networkHolding(t)).find((n) => n !== undefined);
     path.push({ step: "publish", result: `${q.protocol} port ${q.port} leads to guest ${publish.guest}, ${publish.targets.join(", ")}` });
     if (source.spec.internal) return deny(path, "its network is internal", "inet nexus forward from-internal");
-    if (target === source && source.spec.isolation === "guests") return deny(path, `network ${source.name} isolates its guests from each other, published ports included`, "inet nexus forward apart");
+    if (target === source && source.spec.isolation === "guests")
+      return deny(path, `network ${source.name} isolates its guests from each other, published ports included`, "inet nexus forward apart");
     return allow(path, "published ports are open to guests", "inet nexus forward published");
   }
   const owner = world.desired.networks.find((n) => n.subnets.some((s) => s.gateway === address));
   if (owner !== undefined) {
-    if (owner === source || world.peered(owner, source)) return allow(path, "it is a gateway the guest may use", `inet nexus input own-gateway-${ipFamily(address)}`);
+    if (owner === source || world.peered(owner, source))
+      return allow(path, "it is a gateway the guest may use", `inet nexus input own-gateway-${ipFamily(address)}`);
     return deny(path, `${address} is the gateway of network ${owner.name}`, `inet nexus input other-gateway-${ipFamily(address)}`);
   }
   if (source.spec.internal) return deny(path, "an internal network reaches only its own gateway", "inet nexus input internal");
@@ -142,7 +177,12 @@ function fromOutside(q: WhyQuestion, world: World): WhyView {
   const target = address === undefined ? undefined : world.networkHolding(address);
   if (target !== undefined && address !== undefined) {
     path.push({ step: "destination", result: `${address}${describeHolder(address, world)}` });
-    if (target.spec.nat || target.spec.internal) return deny(path, `addresses of network ${target.name} are not reachable from outside; publish a port instead`, `inet nexus guard direct-access-${ipFamily(address)}`);
+    if (target.spec.nat || target.spec.internal)
+      return deny(
+        path,
+        `addresses of network ${target.name} are not reachable from outside; publish a port instead`,
+        `inet nexus guard direct-access-${ipFamily(address)}`,
+      );
     addForeign(q, path);
     return allow(path, `network ${target.name} is routed (nat off)`, "inet nexus forward (policy accept)");
   }
@@ -153,7 +193,8 @@ function fromHost(q: WhyQuestion, world: World): WhyView {
   const path: Path = [{ step: "host", result: "a process of this machine" }];
   const address = parseIp(q.to) ?? (q.to === "host" ? undefined : world.attachmentsOf(q.to)[0]?.addresses[0]);
   if (address === undefined && q.to !== "host") return deny(path, `${q.to} is no running guest and no address`, "no address");
-  if (address === undefined || q.hostAddresses.includes(address) || address.startsWith("127.")) return toPublished(q, world, { path, address, local: true });
+  if (address === undefined || q.hostAddresses.includes(address) || address.startsWith("127."))
+    return toPublished(q, world, { path, address, local: true });
   const target = world.networkHolding(address);
   path.push({ step: "destination", result: `${address}${describeHolder(address, world)}` });
   if (target === undefined) return allow(path, "not an address of ours; nexus does not filter the host", "no rule of ours");
@@ -163,9 +204,20 @@ function fromHost(q: WhyQuestion, world: World): WhyView {
 
 function toPublished(q: WhyQuestion, world: World, at: { path: Path; address: Ip | undefined; local: boolean }): WhyView {
   const publish = world.published(q, at.address);
-  if (publish === undefined) return deny(at.path, q.port === undefined ? "it is the host itself that answers" : `${q.protocol} port ${q.port} is not published; a process of the host may still answer`, "no element in inet nexus publish");
-  at.path.push({ step: "publish", result: `to guest ${publish.guest}, ${publish.targets.join(", ")} port ${publish.guestPort + (q.port ?? 0) - publish.hostPort}` });
-  if (isLoopback(publish.hostAddress) && !at.local) return deny(at.path, `published on ${publish.hostAddress} only, which is not reachable from outside`, "loopback address");
+  if (publish === undefined)
+    return deny(
+      at.path,
+      q.port === undefined
+        ? "it is the host itself that answers"
+        : `${q.protocol} port ${q.port} is not published; a process of the host may still answer`,
+      "no element in inet nexus publish",
+    );
+  at.path.push({
+    step: "publish",
+    result: `to guest ${publish.guest}, ${publish.targets.join(", ")} port ${publish.guestPort + (q.port ?? 0) - publish.hostPort}`,
+  });
+  if (isLoopback(publish.hostAddress) && !at.local)
+    return deny(at.path, `published on ${publish.hostAddress} only, which is not reachable from outside`, "loopback address");
   if (!at.local) addForeign(q, at.path);
   if (publish.hostAddress === "::1") return allow(at.path, "the port is published", "nexusd carries ::1 itself");
   return allow(at.path, "the port is published", `inet nexus publish (${publish.protocol} ${publish.hostPort})`);

@@ -3,22 +3,22 @@ import { parseBody } from "./body.ts";
 import { type Config, config } from "./config.ts";
 import { nearest } from "./nearest.ts";
 
-/** The keys of nexus.yaml that `nexus config set` can change on a running host, with whether they hold a list. Where state lies is not among them: it is kept there. */
+/** The keys of nexus.yaml that `nexus config set` can change on a running host. Where state lies is not among them: it is kept there. */
 export const settingKeys = {
-  "network.bridge_name": "text",
-  "network.subnet": "text",
-  "network.dns_servers": "list",
-  "dns.upstreams": "list",
-  "dns.domain": "text",
-  log_level: "text",
-} as const satisfies Record<string, "text" | "list">;
+  "network.bridge_name": { holds: "text", meaning: "bridge of the default network" },
+  "network.subnet": { holds: "text", meaning: "subnet of the default network; auto takes a free one" },
+  "network.dns_servers": { holds: "list", meaning: "upstream resolvers of the default network instead of dns.upstreams" },
+  "dns.upstreams": { holds: "list", meaning: "resolvers for names Nexus does not serve instead of the host's own" },
+  "dns.domain": { holds: "text", meaning: "domain of all guests: GUEST.NETWORK.DOMAIN" },
+  log_level: { holds: "text", meaning: "what nexusd logs: debug, info, warn or error" },
+} as const satisfies Record<string, { holds: "text" | "list"; meaning: string }>;
 
 export type SettingKey = keyof typeof settingKeys;
 
 /** A setting as it will be kept; a list may come as text separated by commas, "" being none. @throws NexusError not-found for an unknown key, SpecError for a value that will not do */
 export function parseSetting(key: string, given: unknown): { key: SettingKey; value: unknown } {
   const known = asKey(key);
-  const value = settingKeys[known] === "list" && typeof given === "string" ? listOf(given) : given;
+  const value = settingKeys[known].holds === "list" && typeof given === "string" ? listOf(given) : given;
   parseBody(config, nested(known, value));
   return { key: known, value };
 }
@@ -32,6 +32,11 @@ export function withSettings(file: Config, settings: ReadonlyMap<string, unknown
     else (merged[group] as Record<string, unknown>)[leaf] = value;
   }
   return parseBody(config, merged);
+}
+
+/** One line for whoever reads `nexus config show`. @throws NexusError not-found */
+export function settingMeaning(key: string): string {
+  return settingKeys[asKey(key)].meaning;
 }
 
 /** What a configuration says under a key. */

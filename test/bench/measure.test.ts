@@ -48,8 +48,18 @@ test("no more than the allowed number of items are worked on at once, and every 
 });
 
 test("waiting has a deadline and names what was awaited", async () => {
-  await until("the third try", 1000, ((tries) => () => ++tries === 3)(0));
-  await assert.rejects(until("the impossible", 10, () => false), /the impossible did not happen within 10 ms/);
+  await until(
+    "the third try",
+    1000,
+    (
+      (tries) => () =>
+        ++tries === 3
+    )(0),
+  );
+  await assert.rejects(
+    until("the impossible", 10, () => false),
+    /the impossible did not happen within 10 ms/,
+  );
 });
 
 test("figures keep three significant places", () => {

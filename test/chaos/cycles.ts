@@ -12,7 +12,17 @@ import { Ledger } from "./ledger.ts";
 import { Nexusd } from "./nexusd.ts";
 import { vandalise } from "./vandalism.ts";
 
-export type Report = { cycles: number; kills: number; terminated: number; unanswered: number; refused: number; vandalised: number; pings: number; slowestRepairMs: number; faults: string[] };
+export type Report = {
+  cycles: number;
+  kills: number;
+  terminated: number;
+  unanswered: number;
+  refused: number;
+  vandalised: number;
+  pings: number;
+  slowestRepairMs: number;
+  faults: string[];
+};
 
 export type CyclesOptions = { cycles: number; seed: number; limits?: Partial<Limits>; progress?: (line: string) => void };
 
@@ -28,23 +38,45 @@ export async function runCycles({ cycles, seed, limits, progress = () => {} }: C
   const before = { foreign: await foreignState(), sysctls: host.sysctls(), mounts: host.mountPoints() };
   const around = surroundingsOf(await host.linksOf(), await host.routesOf(), await host.ruleset());
   await using daemon = await Nexusd.started();
-  const chaos = new Chaos(daemon, { dice: new Dice(seed), limits: { ...defaultLimits, prefix: `x${(Date.now() % 1_000_000).toString(36)}`, ...limits }, around, foreign: before.foreign });
+  const chaos = new Chaos(daemon, {
+    dice: new Dice(seed),
+    limits: { ...defaultLimits, prefix: `x${(Date.now() % 1_000_000).toString(36)}`, ...limits },
+    around,
+    foreign: before.foreign,
+  });
   await chaos.begin();
   while (chaos.report.cycles < cycles && chaos.report.faults.length === 0) {
+    const before = chaos.report.cycles;
     await chaos.batch();
-    if (chaos.report.cycles % (batchSize * 20) === 0) progress(`${chaos.report.cycles} cycles, ${chaos.report.kills} kills, ${chaos.report.unanswered} unanswered`);
+    const { cycles: now, kills, unanswered } = chaos.report;
+    if (Math.floor(now / 500) > Math.floor(before / 500))
+      progress(`${now} cycles, ${kills} kills, ${unanswered} unanswered, ${Math.round(performance.now() / 1000)} s`);
   }
   if (chaos.report.faults.length === 0) {
     await chaos.finish();
     const after = { foreign: await foreignState(), sysctls: host.sysctls(), mounts: host.mountPoints() };
-    for (const [what, value] of Object.entries(before)) if (JSON.stringify(value) !== JSON.stringify(after[what as keyof typeof after])) chaos.report.faults.push(`${what} at the end: ${JSON.stringify(after[what as keyof typeof after])}\n  at the start: ${JSON.stringify(value)}`);
+    for (const [what, value] of Object.entries(before))
+      if (JSON.stringify(value) !== JSON.stringify(after[what as keyof typeof after]))
+        chaos.report.faults.push(
+          `${what} at the end: ${JSON.stringify(after[what as keyof typeof after])}\n  at the start: ${JSON.stringify(value)}`,
+        );
   }
   if (chaos.report.faults.length > 0) chaos.report.faults.push(...chaos.story(), `log:\n${daemon.log().split("\n").slice(-40).join("\n")}`);
   return chaos.report;
 }
 
 class Chaos {
-  readonly report: Report = { cycles: 0, kills: 0, terminated: 0, unanswered: 0, refused: 0, vandalised: 0, pings: 0, slowestRepairMs: 0, faults: [] };
+  readonly report: Report = {
+    cycles: 0,
+    kills: 0,
+    terminated: 0,
+    unanswered: 0,
+    refused: 0,
+    vandalised: 0,
+    pings: 0,
+    slowestRepairMs: 0,
+    faults: [],
+  };
   readonly #daemon: Nexusd;
   readonly #ledger = new Ledger();
   readonly #dice: Dice;
@@ -72,15 +104,37 @@ class Chaos {
     const { client } = this.#daemon;
     const network = await client.call("network.create", { body: { name: steadyNetwork } });
     const guest = await client.call("attachment.create", { body: { name: steadyGuest, networks: [{ network: steadyNetwork as Name }] } });
-    this.#ledger.networksAre(new Map([[steadyNetwork, { name: steadyNetwork, subnets: network.subnets.map((s) => s.prefix as string), ipv6: false, nat: true, isolation: "none", internal: false, peers: [] }]]));
-    this.#ledger.guestIs(steadyGuest, { name: steadyGuest, kind: "netns", networks: [steadyNetwork], publish: [], wanted: "running", addresses: guest.attachments.flatMap((a) => a.addresses as string[]) });
+    this.#ledger.networksAre(
+      new Map([
+        [
+          steadyNetwork,
+          {
+            name: steadyNetwork,
+            subnets: network.subnets.map((s) => s.prefix as string),
+            ipv6: false,
+            nat: true,
+            isolation: "none",
+            internal: false,
+            peers: [],
+          },
+        ],
+      ]),
+    );
+    this.#ledger.guestIs(steadyGuest, {
+      name: steadyGuest,
+      kind: "netns",
+      networks: [steadyNetwork],
+      publish: [],
+      wanted: "running",
+      addresses: guest.attachments.flatMap((a) => a.addresses as string[]),
+    });
   }
 
   /** Some requests, one after the other or at once; something broken; the daemon ended in the middle or after; then a look at everything. */
   async batch(): Promise<void> {
     this.#rulesBroken = false;
     await using ping = await Pinging.start(await this.#gateway());
-    for (let done = 0; done < batchSize && this.#daemon.isUp; ) {
+    for (let done = 0; done < batchSize && this.#daemon.isUp;) {
       const together = this.#dice.chance(0.3) ? 1 + this.#dice.below(4) : 1;
       const killAfterMs = this.#dice.chance(0.12) ? this.#dice.fraction() * 5 : undefined;
       done += await this.#together(together, killAfterMs);
@@ -95,7 +149,8 @@ class Chaos {
     await this.#look();
     const { sent, received } = await ping.stop();
     this.report.pings += sent;
-    if (sent !== received && !this.#rulesBroken) this.report.faults.push(`${sent - received} of ${sent} pings of a guest nobody touched were lost`);
+    if (sent !== received && !this.#rulesBroken)
+      this.report.faults.push(`${sent - received} of ${sent} pings of a guest nobody touched were lost`);
   }
 
   /** Removes everything; the audit then asks for a host as it was. */
@@ -116,7 +171,10 @@ class Chaos {
       if (deed === undefined) continue;
       deeds.push(deed);
       const subject = deed.say.split(" ")[2] ?? "";
-      if (busy.has(subject)) { deeds.pop(); continue; }
+      if (busy.has(subject)) {
+        deeds.pop();
+        continue;
+      }
       busy.add(subject);
       this.#daemon.named.add(subject);
       networksBusy ||= deed.say.includes(" network ");
@@ -153,7 +211,10 @@ class Chaos {
   async #vandalise(): Promise<void> {
     const up = this.#daemon.isUp;
     const views = up ? await this.#views() : this.#lastViews;
-    const spared = { networks: views.networks.filter((n) => n.name !== steadyNetwork), guests: views.guests.filter((g) => g.name !== steadyGuest) };
+    const spared = {
+      networks: views.networks.filter((n) => n.name !== steadyNetwork),
+      guests: views.guests.filter((g) => g.name !== steadyGuest),
+    };
     const said = await vandalise(this.#dice, spared);
     if (said === undefined) return;
     this.report.vandalised++;
@@ -192,7 +253,9 @@ class Chaos {
   }
 
   #lastViews: Awaited<ReturnType<Chaos["views"]>> = { networks: [], guests: [] };
-  async #views() { return (this.#lastViews = await this.views()); }
+  async #views() {
+    return (this.#lastViews = await this.views());
+  }
 
   async views() {
     const { client } = this.#daemon;
@@ -207,7 +270,10 @@ class Chaos {
       await this.#daemon.client.call("reconcile");
       const views = await this.#views();
       const faults = [...this.#ledger.settle(views.networks, views.guests), ...(await audit(this.#daemon, views, this.#around))];
-      const rest = faults.length > 0 ? [] : (await this.#daemon.client.call("reconcile")).steps.map((step) => `a second reconcile had something to do: ${step}`);
+      const rest =
+        faults.length > 0
+          ? []
+          : (await this.#daemon.client.call("reconcile")).steps.map((step) => `a second reconcile had something to do: ${step}`);
       if ((await foreignState()) !== this.#foreign) faults.push("something of another program was changed");
       const waited = performance.now() - since;
       if (faults.length + rest.length === 0) {
@@ -232,7 +298,9 @@ class Pinging implements AsyncDisposable {
   #said = "";
 
   private constructor(address: string) {
-    this.#child = spawn("ip", ["netns", "exec", `nexus-${steadyGuest}`, "ping", "-n", "-i", "0.05", address], { stdio: ["ignore", "pipe", "pipe"] });
+    this.#child = spawn("ip", ["netns", "exec", `nexus-${steadyGuest}`, "ping", "-n", "-i", "0.05", address], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     this.#child.stdout.on("data", (chunk) => (this.#said += String(chunk)));
   }
 

@@ -23,7 +23,11 @@ export type Deed = {
 export type Limits = { networks: number; guests: number; containers: number; prefix: string };
 
 /** Makes up the next request; `busy` are names that a request under way is about. */
-export function nextDeed(dice: Dice, ledger: Ledger, { limits, busy, networksBusy }: { limits: Limits; busy: ReadonlySet<string>; networksBusy: boolean }): Deed | undefined {
+export function nextDeed(
+  dice: Dice,
+  ledger: Ledger,
+  { limits, busy, networksBusy }: { limits: Limits; busy: ReadonlySet<string>; networksBusy: boolean },
+): Deed | undefined {
   const networks = ledger.networks;
   const guests = ledger.guests.filter((g) => !busy.has(g.name) && g.name !== steadyGuest);
   const containers = guests.filter((g) => g.kind === "container");
@@ -31,9 +35,13 @@ export function nextDeed(dice: Dice, ledger: Ledger, { limits, busy, networksBus
   if (throwOf < 12) return networksBusy || networks.length >= limits.networks ? undefined : createNetwork(dice, ledger, limits);
   if (throwOf < 20) return networksBusy ? undefined : removeNetwork(dice, ledger);
   if (throwOf < 30) return networksBusy ? undefined : changeNetwork(dice, ledger);
-  if (throwOf < 62) return ledger.guests.length >= limits.guests || networks.length === 0 ? undefined : createAttachment(dice, ledger, limits);
+  if (throwOf < 62)
+    return ledger.guests.length >= limits.guests || networks.length === 0 ? undefined : createAttachment(dice, ledger, limits);
   if (throwOf < 84) return removeGuest(dice.one(guests.filter((g) => g.kind === "netns")), ledger);
-  if (throwOf < 90) return ledger.guests.filter((g) => g.kind === "container").length >= limits.containers || networks.length === 0 ? undefined : createNode(dice, ledger, limits);
+  if (throwOf < 90)
+    return ledger.guests.filter((g) => g.kind === "container").length >= limits.containers || networks.length === 0
+      ? undefined
+      : createNode(dice, ledger, limits);
   if (throwOf < 93) return removeGuest(dice.one(containers), ledger);
   if (throwOf < 97) return stopNode(dice.one(containers.filter((g) => g.wanted === "running")), ledger);
   return startNode(dice.one(containers), ledger);
@@ -46,7 +54,17 @@ export const steadyNetwork = "still";
 function createNetwork(dice: Dice, ledger: Ledger, limits: Limits): Deed {
   const name = `w${dice.below(limits.networks * 2)}`;
   const internal = dice.chance(0.15);
-  const wish: NetworkWish = { name, ipv6: dice.chance(0.4), nat: dice.chance(0.8), isolation: dice.chance(0.2) ? "guests" : "none", internal, peers: dice.some(ledger.networks.map((n) => n.name).filter((n) => n !== name), 2) };
+  const wish: NetworkWish = {
+    name,
+    ipv6: dice.chance(0.4),
+    nat: dice.chance(0.8),
+    isolation: dice.chance(0.2) ? "guests" : "none",
+    internal,
+    peers: dice.some(
+      ledger.networks.map((n) => n.name).filter((n) => n !== name),
+      2,
+    ),
+  };
   const { ipv6, nat, isolation, peers } = wish;
   const world = worldOf(ledger);
   return {
@@ -77,8 +95,18 @@ function changeNetwork(dice: Dice, ledger: Ledger): Deed | undefined {
   const wish = dice.one(ledger.networks.filter((n) => n.name !== steadyNetwork));
   if (wish === undefined) return undefined;
   const world = worldOf(ledger);
-  const peers = dice.some([...world.keys()].filter((n) => n !== wish.name), 3);
-  const change = dice.one([{ nat: !wish.nat }, { isolation: wish.isolation === "none" ? ("guests" as const) : ("none" as const) }, { internal: !wish.internal }, { peers }, { peers, nat: dice.chance(0.5) }]) ?? {};
+  const peers = dice.some(
+    [...world.keys()].filter((n) => n !== wish.name),
+    3,
+  );
+  const change =
+    dice.one([
+      { nat: !wish.nat },
+      { isolation: wish.isolation === "none" ? ("guests" as const) : ("none" as const) },
+      { internal: !wish.internal },
+      { peers },
+      { peers, nat: dice.chance(0.5) },
+    ]) ?? {};
   const after = { ...wish, ...change };
   const next = "peers" in change ? withNetwork(world, after) : new Map([...world, [wish.name, after]]);
   return {
@@ -101,8 +129,22 @@ function createAttachment(dice: Dice, ledger: Ledger, limits: Limits): Deed {
 function createNode(dice: Dice, ledger: Ledger, limits: Limits): Deed {
   const name = `${limits.prefix}c${dice.below(limits.containers * 2)}`;
   const restart = dice.one<RestartPolicy>(["no", "on-failure", "always", "unless-stopped"]) ?? "no";
-  const wish: GuestWish = { name, kind: "container", networks: networksFor(dice, ledger), publish: publishes(dice), restart, wanted: "running" };
-  const body = { name: name as Name, command: ["sleep", "100000"], mem: 32, restart, networks: wish.networks.map((network) => ({ network: network as Name })), publish: wish.publish };
+  const wish: GuestWish = {
+    name,
+    kind: "container",
+    networks: networksFor(dice, ledger),
+    publish: publishes(dice),
+    restart,
+    wanted: "running",
+  };
+  const body = {
+    name: name as Name,
+    command: ["sleep", "100000"],
+    mem: 32,
+    restart,
+    networks: wish.networks.map((network) => ({ network: network as Name })),
+    publish: wish.publish,
+  };
   return createGuest(ledger, wish, (client) => client.call("node.create", { query: {}, body }));
 }
 
@@ -133,7 +175,8 @@ function removeGuest(wish: GuestWish | undefined, ledger: Ledger): Deed | undefi
       ledger.guestIs(wish.name, without);
       ledger.guestMayBecome(wish.name, undefined);
     },
-    send: (client) => (wish.kind === "netns" ? client.call("attachment.remove", { params }) : client.call("node.remove", { params, query: { force: true } })),
+    send: (client) =>
+      wish.kind === "netns" ? client.call("attachment.remove", { params }) : client.call("node.remove", { params, query: { force: true } }),
     done: () => ledger.guestIs(wish.name, undefined),
     refused: () => ledger.guestIs(wish.name, wish),
     mayRefuse: [],
@@ -185,7 +228,13 @@ function worldOf(ledger: Ledger): ReadonlyMap<string, NetworkWish> {
 function networksFor(dice: Dice, ledger: Ledger): string[] {
   const open = ledger.networks.filter((n) => !n.internal).map((n) => n.name);
   const first = dice.one(open) ?? steadyNetwork;
-  return [first, ...dice.some(ledger.networks.map((n) => n.name).filter((n) => n !== first), 2)];
+  return [
+    first,
+    ...dice.some(
+      ledger.networks.map((n) => n.name).filter((n) => n !== first),
+      2,
+    ),
+  ];
 }
 
 function publishes(dice: Dice): PublishSpec[] {

@@ -25,7 +25,8 @@ export function expectedElements(networks: readonly NetworkView[], guests: reado
       if (!network.internal) add(`inet hairpin${family}`, `${prefix} . ${prefix}`);
     }
     const reachable = [network, ...networks.filter((other) => network.peers.includes(other.name))];
-    for (const other of reachable) for (const { gateway } of other.subnets) add(`inet gateway${familyOf(gateway)}`, `${network.bridge} . ${gateway}`);
+    for (const other of reachable)
+      for (const { gateway } of other.subnets) add(`inet gateway${familyOf(gateway)}`, `${network.bridge} . ${gateway}`);
     for (const other of reachable) if (other !== network) add("inet peers", `${network.bridge} . ${other.bridge}`);
     add(network.isolation === "none" ? "inet peers" : "inet apart", `${network.bridge} . ${network.bridge}`);
     if (network.internal) add("inet internal", network.bridge);
@@ -46,8 +47,11 @@ export function expectedElements(networks: readonly NetworkView[], guests: reado
         const at = p.hostAddress === undefined ? "" : `${p.hostAddress} . `;
         const name = p.hostAddress === undefined ? "publish" : "publish_at";
         const last = p.hostPortEnd ?? p.hostPort;
-        if (last > p.hostPort && p.hostPort === p.guestPort) add(`inet ${name}_range${family}`, `${at}${p.protocol} . ${p.hostPort}-${last} : ${address}`);
-        else for (let port: number = p.hostPort; port <= last; port++) add(`inet ${name}${family}`, `${at}${p.protocol} . ${port} : ${address} . ${p.guestPort + port - p.hostPort}`);
+        if (last > p.hostPort && p.hostPort === p.guestPort)
+          add(`inet ${name}_range${family}`, `${at}${p.protocol} . ${p.hostPort}-${last} : ${address}`);
+        else
+          for (let port: number = p.hostPort; port <= last; port++)
+            add(`inet ${name}${family}`, `${at}${p.protocol} . ${port} : ${address} . ${p.guestPort + port - p.hostPort}`);
       }
     }
   }
@@ -55,7 +59,17 @@ export function expectedElements(networks: readonly NetworkView[], guests: reado
 }
 
 /** Sets whose elements are compared whole; of the others it is enough that nothing in them belongs to nobody. */
-export const comparedSets = ["inet ours", "inet nat", "inet hairpin", "inet gateway", "inet publish", "inet publish_range", "inet publish_at", "inet publish_at_range", "bridge source"]
+export const comparedSets = [
+  "inet ours",
+  "inet nat",
+  "inet hairpin",
+  "inet gateway",
+  "inet publish",
+  "inet publish_range",
+  "inet publish_at",
+  "inet publish_at_range",
+  "bridge source",
+]
   .flatMap((name) => [`${name}4`, `${name}6`])
   .concat("inet peers", "inet apart", "inet internal", "bridge mac");
 
@@ -65,8 +79,9 @@ export function owners(ruleset: Ruleset): Set<string> {
   const visit = (value: unknown): void => {
     if (Array.isArray(value)) return value.forEach(visit);
     if (typeof value !== "object" || value === null) return;
-    for (const [key, inner] of Object.entries(value)) if (key === "comment" && typeof inner === "string") found.add(inner);
-    else visit(inner);
+    for (const [key, inner] of Object.entries(value))
+      if (key === "comment" && typeof inner === "string") found.add(inner);
+      else visit(inner);
   };
   for (const object of ruleset) {
     const set = object["set"] ?? object["map"];
@@ -82,7 +97,13 @@ function elementText(element: unknown): string {
 
 function valueText(value: unknown): string {
   if (typeof value !== "object" || value === null) return String(value);
-  const { elem, val, concat, prefix, range } = value as { elem?: { val: unknown }; val?: unknown; concat?: unknown[]; prefix?: { addr: string; len: number }; range?: unknown[] };
+  const { elem, val, concat, prefix, range } = value as {
+    elem?: { val: unknown };
+    val?: unknown;
+    concat?: unknown[];
+    prefix?: { addr: string; len: number };
+    range?: unknown[];
+  };
   if (elem !== undefined) return valueText(elem.val);
   if (val !== undefined) return valueText(val);
   if (concat !== undefined) return concat.map(valueText).join(" . ");

@@ -53,12 +53,20 @@ export function namespaces(): Map<string, number> {
 }
 
 export function mountPoints(): string[] {
-  return readFileSync("/proc/self/mountinfo", "utf8").trim().split("\n").map((line) => line.split(" ")[4] ?? "");
+  return readFileSync("/proc/self/mountinfo", "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => line.split(" ")[4] ?? "");
 }
 
 /** Groups directly below /nexus in any cgroup tree, whose names are given to `isOurs`. */
 export function cgroups(isOurs: (name: string) => boolean): string[] {
-  const trees = new Set(readFileSync("/proc/self/mountinfo", "utf8").split("\n").filter((line) => / - cgroup2? /.test(line)).map((line) => line.split(" ")[4] ?? ""));
+  const trees = new Set(
+    readFileSync("/proc/self/mountinfo", "utf8")
+      .split("\n")
+      .filter((line) => / - cgroup2? /.test(line))
+      .map((line) => line.split(" ")[4] ?? ""),
+  );
   const names = [...trees].flatMap((tree) => directories(`${tree}/nexus`));
   return [...new Set(names.filter(isOurs))].toSorted();
 }
@@ -108,14 +116,27 @@ export function isAlive(pid: number): boolean {
 
 /** Every value below /proc/sys/net that a program may change, but for links that come and go. */
 export function sysctls(): Record<string, string> {
-  const names = ["ipv4/ip_forward", "ipv4/conf/all/forwarding", "ipv6/conf/all/forwarding", "ipv4/conf/default/forwarding", "ipv6/conf/default/forwarding", "ipv4/conf/all/route_localnet", "ipv4/conf/lo/route_localnet", "ipv4/conf/all/rp_filter", "bridge/bridge-nf-call-iptables", "bridge/bridge-nf-call-ip6tables"];
-  return Object.fromEntries(names.flatMap((name) => {
-    try {
-      return [[name, readFileSync(`/proc/sys/net/${name}`, "utf8").trim()]];
-    } catch {
-      return [];
-    }
-  }));
+  const names = [
+    "ipv4/ip_forward",
+    "ipv4/conf/all/forwarding",
+    "ipv6/conf/all/forwarding",
+    "ipv4/conf/default/forwarding",
+    "ipv6/conf/default/forwarding",
+    "ipv4/conf/all/route_localnet",
+    "ipv4/conf/lo/route_localnet",
+    "ipv4/conf/all/rp_filter",
+    "bridge/bridge-nf-call-iptables",
+    "bridge/bridge-nf-call-ip6tables",
+  ];
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      try {
+        return [[name, readFileSync(`/proc/sys/net/${name}`, "utf8").trim()]];
+      } catch {
+        return [];
+      }
+    }),
+  );
 }
 
 /** @throws with what the program said */

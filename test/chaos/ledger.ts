@@ -2,7 +2,15 @@ import type { PublishSpec, RestartPolicy } from "../../src/spec/node.ts";
 import type { GuestView, NetworkView } from "../../src/spec/views.ts";
 
 /** What was asked of a network, and what of it was answered. */
-export type NetworkWish = { name: string; subnets?: string[]; ipv6: boolean; nat: boolean; isolation: "none" | "guests"; internal: boolean; peers: string[] };
+export type NetworkWish = {
+  name: string;
+  subnets?: string[];
+  ipv6: boolean;
+  nat: boolean;
+  isolation: "none" | "guests";
+  internal: boolean;
+  peers: string[];
+};
 
 export type GuestWish = {
   name: string;
@@ -71,11 +79,13 @@ export class Ledger {
     const faults: string[] = [];
     const comparisons = this.#worlds.map((world) => ({ world, wrong: networkFaults(world, networks) }));
     const fitting = comparisons.find((c) => c.wrong.length === 0);
-    if (fitting === undefined) faults.push(...comparisons.flatMap((c, i) => c.wrong.map((line) => `possibility ${i + 1} of ${comparisons.length}: ${line}`)));
+    if (fitting === undefined)
+      faults.push(...comparisons.flatMap((c, i) => c.wrong.map((line) => `possibility ${i + 1} of ${comparisons.length}: ${line}`)));
     else this.#worlds = [withSubnets(fitting.world, networks)];
 
     const seen = new Map(guests.map((guest) => [guest.name as string, guest]));
-    for (const name of seen.keys()) if (!this.#guests.has(name)) faults.push(`guest ${name} is there and was never asked for, or was removed`);
+    for (const name of seen.keys())
+      if (!this.#guests.has(name)) faults.push(`guest ${name} is there and was never asked for, or was removed`);
     for (const [name, possible] of this.#guests) {
       const view = seen.get(name);
       const wrongs = possible.map((wish) => guestFaults(name, wish, view));
@@ -89,16 +99,20 @@ export class Ledger {
 
 /** Peering as the daemon keeps it: after a request on one network, its pairs are those it named. */
 export function withNetwork(world: NetworkWorld, wish: NetworkWish): NetworkWorld {
-  const next = new Map([...world].map(([name, other]): [string, NetworkWish] => {
-    const peers = other.peers.filter((peer) => peer !== wish.name);
-    return [name, { ...other, peers: wish.peers.includes(name) ? [...peers, wish.name] : peers }];
-  }));
+  const next = new Map(
+    [...world].map(([name, other]): [string, NetworkWish] => {
+      const peers = other.peers.filter((peer) => peer !== wish.name);
+      return [name, { ...other, peers: wish.peers.includes(name) ? [...peers, wish.name] : peers }];
+    }),
+  );
   next.set(wish.name, wish);
   return next;
 }
 
 export function withoutNetwork(world: NetworkWorld, name: string): NetworkWorld {
-  const next = new Map([...world].map(([key, other]): [string, NetworkWish] => [key, { ...other, peers: other.peers.filter((peer) => peer !== name) }]));
+  const next = new Map(
+    [...world].map(([key, other]): [string, NetworkWish] => [key, { ...other, peers: other.peers.filter((peer) => peer !== name) }]),
+  );
   next.delete(name);
   return next;
 }
@@ -111,19 +125,34 @@ function networkFaults(world: NetworkWorld, views: readonly NetworkView[]): stri
       faults.push(`network ${wish.name} is lost`);
       continue;
     }
-    const said = { nat: view.nat, isolation: view.isolation, internal: view.internal, peers: view.peers.toSorted(), subnets: wish.subnets === undefined ? undefined : view.subnets.map((s) => s.prefix) };
-    const asked = { nat: wish.nat, isolation: wish.isolation, internal: wish.internal, peers: wish.peers.toSorted(), subnets: wish.subnets };
-    if (JSON.stringify(said) !== JSON.stringify(asked)) faults.push(`network ${wish.name} is ${JSON.stringify(said)} and should be ${JSON.stringify(asked)}`);
+    const said = {
+      nat: view.nat,
+      isolation: view.isolation,
+      internal: view.internal,
+      peers: view.peers.toSorted(),
+      subnets: wish.subnets === undefined ? undefined : view.subnets.map((s) => s.prefix),
+    };
+    const asked = {
+      nat: wish.nat,
+      isolation: wish.isolation,
+      internal: wish.internal,
+      peers: wish.peers.toSorted(),
+      subnets: wish.subnets,
+    };
+    if (JSON.stringify(said) !== JSON.stringify(asked))
+      faults.push(`network ${wish.name} is ${JSON.stringify(said)} and should be ${JSON.stringify(asked)}`);
     if (view.problem !== undefined) faults.push(`network ${wish.name} has a problem: ${view.problem}`);
   }
   return faults;
 }
 
 function withSubnets(world: NetworkWorld, views: readonly NetworkView[]): NetworkWorld {
-  return new Map(views.flatMap((view) => {
-    const wish = world.get(view.name);
-    return wish === undefined ? [] : [[view.name, { ...wish, subnets: view.subnets.map((s) => s.prefix) }]];
-  }));
+  return new Map(
+    views.flatMap((view) => {
+      const wish = world.get(view.name);
+      return wish === undefined ? [] : [[view.name, { ...wish, subnets: view.subnets.map((s) => s.prefix) }]];
+    }),
+  );
 }
 
 function guestFaults(name: string, wish: GuestWish | undefined, view: GuestView | undefined): string[] {
@@ -131,16 +160,22 @@ function guestFaults(name: string, wish: GuestWish | undefined, view: GuestView 
   if (view === undefined) return [`guest ${name} is lost`];
   const faults: string[] = [];
   const differ = (what: string, said: unknown, asked: unknown) => {
-    if (JSON.stringify(said) !== JSON.stringify(asked)) faults.push(`guest ${name}: ${what} is ${JSON.stringify(said)} and should be ${JSON.stringify(asked)}`);
+    if (JSON.stringify(said) !== JSON.stringify(asked))
+      faults.push(`guest ${name}: ${what} is ${JSON.stringify(said)} and should be ${JSON.stringify(asked)}`);
   };
   differ("kind", view.kind, wish.kind);
-  differ("networks", view.attachments.map((a) => a.network), wish.networks);
+  differ(
+    "networks",
+    view.attachments.map((a) => a.network),
+    wish.networks,
+  );
   differ("published ports", view.publish.map(publishText), wish.publish.map(publishText));
   if (wish.addresses !== undefined) differ("addresses", addressesOf(view), wish.addresses);
   if (wish.pid !== undefined) differ("pid", view.pid, wish.pid);
   if (wish.wanted === "stopped" && view.pid !== undefined) faults.push(`guest ${name} runs and was to stop`);
   const ended = view.state !== "running";
-  if (wish.wanted === "running" && ended && (wish.kind === "netns" || (wish.restart ?? "no") !== "no")) faults.push(`guest ${name} is ${view.state} and should run`);
+  if (wish.wanted === "running" && ended && (wish.kind === "netns" || (wish.restart ?? "no") !== "no"))
+    faults.push(`guest ${name} is ${view.state} and should run`);
   return faults;
 }
 

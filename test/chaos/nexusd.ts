@@ -119,7 +119,10 @@ export class Nexusd implements AsyncDisposable {
     this.client.close();
     // What a failed test leaves: nodes that still run, and their mounts.
     for (const pid of processesWith(this.#directory).keys()) killIfThere(pid);
-    for (const point of mountPoints().filter((p) => p.startsWith(`${this.#directory}/`)).toReversed()) await shTry("umount", "--lazy", point);
+    for (const point of mountPoints()
+      .filter((p) => p.startsWith(`${this.#directory}/`))
+      .toReversed())
+      await shTry("umount", "--lazy", point);
     rmSync(this.#directory, { recursive: true, force: true });
   }
 }

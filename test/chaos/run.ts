@@ -8,7 +8,11 @@ const cycles = Number(values.cycles);
 const seed = Number(values.seed ?? process.env["NEXUS_CHAOS_SEED"] ?? Date.now() % 1_000_000);
 
 if (!isInside()) {
-  process.exitCode = await runInside(import.meta.filename, ["--cycles", String(cycles), "--seed", String(seed)], Math.max(cycles * 2000, 600_000));
+  process.exitCode = await runInside(
+    import.meta.filename,
+    ["--cycles", String(cycles), "--seed", String(seed)],
+    Math.max(cycles * 2000, 600_000),
+  );
 } else {
   console.log(`seed ${seed}`);
   const { faults, ...figures } = await runCycles({ cycles, seed, progress: (line) => console.log(line) });

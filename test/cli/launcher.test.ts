@@ -60,6 +60,17 @@ describe("the launcher", { timeout: 60_000 }, () => {
     assert.ok(!existsSync(join(copy, ".install-lock")));
   });
 
+  it("goes by every name it is known by", () => {
+    assert.match(run(join(root, "nexusctl"), ["--help"]).stdout, /^Networks for/);
+    assert.equal(run(join(root, "nexus"), ["--version"]).stdout, run(join(root, "nexusctl"), ["version"]).stdout);
+  });
+
+  it("says in one line that its output cannot be written", () => {
+    const ran = run("sh", ["-c", `"${join(root, "nexus")}" --help >/dev/full`]);
+    assert.equal(ran.status, 1);
+    assert.match(ran.stderr, /^nexus: the output cannot be written: ENOSPC[^\n]*\n$/);
+  });
+
   it("ends quietly when its reader goes away", async () => {
     await using daemon = await fakeDaemon({
       "node.logs": async () =>

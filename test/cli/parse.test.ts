@@ -57,6 +57,11 @@ describe("a command line", () => {
     assert.deepEqual(Object.fromEntries(flags), { json: [""], socket: ["/x"], "no-start": [""] });
   });
 
+  it("takes --version for the command of that name", () => {
+    assert.equal(parse("--version").command.path, "version");
+    assert.equal(parse("--json --version").command.path, "version");
+  });
+
   it("takes the daemon's flags with one dash", () => {
     assert.deepEqual(Object.fromEntries(parse("daemon -config f.yaml -doctor --state-dir=/s").flags), {
       config: ["f.yaml"],
@@ -70,6 +75,8 @@ describe("a command line", () => {
     refused("nodes ls", /unknown command "nodes"/, /nexus node`/);
     refused("node lss", /unknown command "lss"/, /node ls`/);
     refused("node create web --mum 3", /unknown flag --mum/, /--mem/);
+    refused("network create lan --sub 10.0.0.0/24", /unknown flag --sub/, /--subnet/);
+    refused("net ls", /^nexus: unknown command "net"/, /nexus network`/);
     refused("node create web --mem", /--mem needs a value/);
     refused("node create web --mem 1 --mem 2", /given twice/);
     refused("node ls --json=yes", /takes no value/);

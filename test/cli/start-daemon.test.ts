@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { listensOn, startDaemon } from "../../src/cli/start-daemon.ts";
+import { withoutRights } from "./without-rights.ts";
 import type { NexusError } from "../../src/base/errors.ts";
 import { placesOf } from "../../src/spec/config.ts";
 import { socketCandidates, systemSocketPath, systemStateDir } from "../../src/api/places.ts";
@@ -38,6 +39,35 @@ describe("starting the daemon in the background", { timeout: 20_000 }, () => {
         error.code === "daemon-unreachable" &&
         /ended with code 9[\s\S]*no room/.test(error.message) &&
         /nexusd\.log/.test(error.hint ?? ""),
+    );
+  });
+
+  it("shows nothing that an earlier one said", async () => {
+    const stateDir = join(scratch, "earlier");
+    mkdirSync(stateDir);
+    writeFileSync(join(stateDir, "nexusd.log"), "an old complaint\n");
+    const start = (code: string) => startDaemon({ socketPath: join(scratch, "e.sock"), stateDir, args: [], command: program(code) });
+    await assert.rejects(start("console.error('a new one'); process.exit(9)"), (error: NexusError) => {
+      assert.match(error.message, /a new one/);
+      assert.doesNotMatch(error.message, /old/);
+      return true;
+    });
+    await assert.rejects(start("process.exit(9)"), /^NexusError: nexusd ended with code 9$/);
+  });
+
+  it("makes the state directory as the daemon would: nobody else may look into it", async () => {
+    const stateDir = join(scratch, "made");
+    await assert.rejects(startDaemon({ socketPath: join(scratch, "m.sock"), stateDir, args: [], command: program("") }));
+    assert.equal(statSync(stateDir).mode & 0o777, 0o700);
+  });
+
+  it("is refused, with what to do, to a user who may not write its log", async () => {
+    const stateDir = join(scratch, "closed");
+    mkdirSync(stateDir);
+    const start = { socketPath: join(scratch, "n.sock"), stateDir, args: [], command: program("") };
+    await assert.rejects(
+      withoutRights(stateDir, () => startDaemon(start)),
+      (error: NexusError) => error.code === "not-permitted" && /nexusd\.log/.test(error.message) && /sudo/.test(error.hint ?? ""),
     );
   });
 

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { resolve } from "node:path";
 import { describe, it } from "node:test";
 import { text } from "node:stream/consumers";
 import { NexusError } from "../../src/base/errors.ts";
@@ -60,6 +61,13 @@ describe("the command line", { timeout: 30_000 }, () => {
     });
     const json = await nexus(daemon.socketPath, ["node", "create", "--name", "web", "--json"]);
     assert.deepEqual([json.code, JSON.parse(json.stdout), json.stderr], [0, web, ""]);
+  });
+
+  it("sends a directory as an image absolutely, since the daemon runs elsewhere", async () => {
+    let image: string | undefined;
+    await using daemon = await fakeDaemon({ "node.create": async ({ body }) => ((image = body.image), web) });
+    await nexus(daemon.socketPath, ["node", "create", "web", "--image", "./roots/web"]);
+    assert.equal(image, resolve("roots/web"));
   });
 
   it("prints lists as tables, and with --json as one array", async () => {
@@ -153,6 +161,49 @@ describe("the command line", { timeout: 30_000 }, () => {
       ["b"],
       { mtu: 1400, nat: false, peers: [] },
     ]);
+  });
+
+  it("shows settings with their meaning, and forgets one that was stored", async () => {
+    const level = { key: "log_level", value: "info", source: "file" as const, summary: "what nexusd logs" };
+    let forgotten: string | undefined;
+    await using daemon = await fakeDaemon({
+      "config.show": async () => ({ settings: [{ ...level, source: "stored" }] }),
+      "config.unset": async ({ params }) => ((forgotten = params.key), level),
+    });
+    assert.equal(
+      (await nexus(daemon.socketPath, ["config", "show"])).stdout,
+      "KEY        VALUE  SOURCE  MEANING\nlog_level  info   stored  what nexusd logs\n",
+    );
+    assert.equal((await nexus(daemon.socketPath, ["config", "unset", "log_level"])).stdout, "log_level = info  (file)\n");
+    assert.equal(forgotten, "log_level");
+    await using closed = await fakeDaemon({}, { uid: 1000, gid: 1000, pid: 1 });
+    assert.equal((await nexus(closed.socketPath, ["config", "unset", "log_level"])).code, 1);
+  });
+
+  it("tells faults in the words of the command line, and a misspelt image as a wrong command line", async () => {
+    await using daemon = await fakeDaemon();
+    const told = async (...words: string[]) => {
+      const { code, stderr } = await nexus(daemon.socketPath, words);
+      assert.equal(code, 2, words.join(" "));
+      return stderr;
+    };
+    assert.match(await told("network", "create", "lan", "--subnet", "10.0.0.0/33"), /^nexus: --subnet: "10\.0\.0\.0\/33"/);
+    assert.match(await told("network", "why", "web", "db:x"), /^nexus: TO: "db:x"/);
+    assert.match(await told("image", "rm", "UPPER", "a//b"), /^nexus: REF: "UPPER" is no image reference.*\n +REF: "a\/\/b"/);
+    assert.match(await told("image", "pull", "a:b:c"), /^nexus: REF: "a:b:c" is no image reference/);
+    assert.match(await told("frobnicate"), /^nexus: unknown command "frobnicate"\n/);
+    assert.match(await told("node", "inspect"), /^nexus node inspect: NAME is missing\n/);
+    const json = JSON.parse((await nexus(daemon.socketPath, ["image", "pull", "a:b:c", "--json"])).stdout) as {
+      error: { message: string };
+    };
+    assert.match(json.error.message, /^reference: /);
+  });
+
+  it("counts the addresses of an IPv6 subnet as a power of two", async () => {
+    const subnets = [{ prefix: "fd00:1::/64", gateway: "fd00:1::1", leased: 2, size: 2 ** 64 }];
+    const answer = { name: "lan", subnets, leases: [], dns: [], peers: [], bridge: "nx-lan" } as unknown as NetworkView;
+    await using daemon = await fakeDaemon({ "network.get": async () => answer });
+    assert.match((await nexus(daemon.socketPath, ["network", "inspect", "lan"])).stdout, /2 of 2\^64 addresses/);
   });
 
   it("answers why with the verdict as exit code", async () => {

@@ -16,7 +16,9 @@ describe("tracked connections", () => {
   beforeEach(() => {
     run("conntrack -F");
     load([
-      ...["10.0.0.1", "10.0.0.2"].map((client) => `-I -p udp -s ${client} -d 192.0.2.1 --sport 4000 --dport 53 --timeout 100 --dst-nat 10.77.0.2:5353`),
+      ...["10.0.0.1", "10.0.0.2"].map(
+        (client) => `-I -p udp -s ${client} -d 192.0.2.1 --sport 4000 --dport 53 --timeout 100 --dst-nat 10.77.0.2:5353`,
+      ),
       "-I -p udp -s 10.0.0.3 -d 192.0.2.2 --sport 4000 --dport 53 --timeout 100 --dst-nat 10.77.0.3:5353",
       "-I -p udp -s 10.0.0.4 -d 192.0.2.1 --sport 4000 --dport 54 --timeout 100 --dst-nat 10.77.0.2:54",
       "-I -p tcp -s 10.0.0.5 -d 192.0.2.1 --sport 4000 --dport 53 --timeout 100 --state ESTABLISHED",
@@ -29,16 +31,26 @@ describe("tracked connections", () => {
 
   test("are listed as `conntrack` made them, limited by the kernel", () => {
     assert.equal(listFlows(nf, { family: 4 }).length, 7);
-    assert.deepEqual(listFlows(nf, { family: 4, original: { destination: ip("192.0.2.2") } }).map(({ protocol, original, reply }) => ({ protocol, original, reply })), [
-      {
-        protocol: 17,
-        original: { source: "10.0.0.3", destination: "192.0.2.2", sourcePort: 4000, destinationPort: 53 },
-        reply: { source: "10.77.0.3", destination: "10.0.0.3", sourcePort: 5353, destinationPort: 4000 },
-      },
-    ]);
+    assert.deepEqual(
+      listFlows(nf, { family: 4, original: { destination: ip("192.0.2.2") } }).map(({ protocol, original, reply }) => ({
+        protocol,
+        original,
+        reply,
+      })),
+      [
+        {
+          protocol: 17,
+          original: { source: "10.0.0.3", destination: "192.0.2.2", sourcePort: 4000, destinationPort: 53 },
+          reply: { source: "10.77.0.3", destination: "10.0.0.3", sourcePort: 5353, destinationPort: 4000 },
+        },
+      ],
+    );
     assert.equal(listFlows(nf, { family: 4, reply: { source: ip("10.77.0.2") } }).length, 4);
     assert.equal(listFlows(nf, { family: 6, transport: "tcp" }).length, 1);
-    assert.deepEqual(listFlows(nf, { family: 6, original: { source: ip("fd00:77::2") } }).map((flow) => flow.original.destinationPort), [443]);
+    assert.deepEqual(
+      listFlows(nf, { family: 6, original: { source: ip("fd00:77::2") } }).map((flow) => flow.original.destinationPort),
+      [443],
+    );
     assert.deepEqual(listFlows(nf, { family: 6, original: { source: ip("fd00:77::3") } }), []);
     assert.equal(listFlows(nf, { family: 4, transport: "udp", original: { destinationPort: 53 } }).length, 3);
   });
@@ -50,14 +62,25 @@ describe("tracked connections", () => {
 
   test("of a port published on one address go there only", () => {
     flushPublishedFlows(nf, { transport: "udp", port: port(53), address: ip("192.0.2.1") });
-    assert.deepEqual(left(), ["icmp 10.0.0.6", "tcp 10.0.0.5", "tcp fd00:77::2", "udp 10.0.0.3", "udp 10.0.0.4", "udp 10.77.0.2", "udp 2001:db8::5"]);
+    assert.deepEqual(left(), [
+      "icmp 10.0.0.6",
+      "tcp 10.0.0.5",
+      "tcp fd00:77::2",
+      "udp 10.0.0.3",
+      "udp 10.0.0.4",
+      "udp 10.77.0.2",
+      "udp 2001:db8::5",
+    ]);
   });
 
   test("of a port published on one IPv6 address go there only", () => {
     flushPublishedFlows(nf, { transport: "udp", port: port(53), address: ip("fd00:77::9") });
     assert.equal(left().length, 9);
     flushPublishedFlows(nf, { transport: "udp", port: port(53), address: ip("fd00:77::1") });
-    assert.deepEqual(left().filter((flow) => flow.includes(":")), ["tcp fd00:77::2"]);
+    assert.deepEqual(
+      left().filter((flow) => flow.includes(":")),
+      ["tcp fd00:77::2"],
+    );
     assert.equal(left().length, 8);
   });
 
@@ -79,7 +102,10 @@ describe("tracked connections", () => {
   });
 
   test("4,000 among 8,000 go, port by port or by a range, while the event loop waits less than seconds", (context) => {
-    const many = Array.from({ length: 8000 }, (_, i) => `-I -p udp -s 10.1.${i >> 8}.${i & 255} -d 192.0.2.9 --sport 4000 --dport ${i % 2 === 0 ? 6000 : 6001} --timeout 100`);
+    const many = Array.from(
+      { length: 8000 },
+      (_, i) => `-I -p udp -s 10.1.${i >> 8}.${i & 255} -d 192.0.2.9 --sport 4000 --dport ${i % 2 === 0 ? 6000 : 6001} --timeout 100`,
+    );
     for (const first of [6000, 5000]) {
       run("conntrack -F");
       load(many);

@@ -17,7 +17,10 @@ test("a forward chain with the policy drop is named with the commands that open 
   const check = await examine();
   assert.equal(check.ok, "fail");
   assert.match(check.detail, /chain wall of table inet strict, which has the policy drop/);
-  assert.equal(check.remedy, "nft insert rule inet strict wall iifname nexus0 accept && nft insert rule inet strict wall oifname nexus0 accept");
+  assert.equal(
+    check.remedy,
+    "nft insert rule inet strict wall iifname nexus0 accept && nft insert rule inet strict wall oifname nexus0 accept",
+  );
 });
 
 test("the named commands do open it", async () => {

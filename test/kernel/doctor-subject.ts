@@ -6,7 +6,13 @@ import type { DoctorContext } from "../../src/host/doctor/report.ts";
 const given = JSON.parse(process.argv[2] ?? "{}") as Partial<DoctorContext> & { fix?: boolean };
 const { fix, ...context } = given;
 const report = await runDoctor(
-  { stateDirectory: "/nonexistent", socketPath: "/run/none.sock", networks: [], probeRuntimes: async () => [{ name: "runc", works: true }], ...context },
+  {
+    stateDirectory: "/nonexistent",
+    socketPath: "/run/none.sock",
+    networks: [],
+    probeRuntimes: async () => [{ name: "runc", works: true }],
+    ...context,
+  },
   { fix: fix === true },
 );
 console.log(JSON.stringify(report));

@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { parsePrefix, type Prefix } from "../../src/base/prefix.ts";
 import type { CheckResult, DoctorContext, DoctorReport } from "../../src/host/doctor/report.ts";
+import { examine } from "../../src/daemon/examine.ts";
 import { runDoctor } from "../../src/host/doctor/run.ts";
+import { defaultConfig } from "../../src/spec/config.ts";
 import { tryLockFile } from "../../src/sys/lock.ts";
 
 const directory = mkdtempSync("/var/tmp/nexus-doctor-test-");
@@ -13,7 +15,10 @@ after(() => rmSync(directory, { recursive: true, force: true }));
 
 test("a healthy host passes every needed check", async () => {
   const report = await runDoctor(context());
-  assert.deepEqual(report.checks.filter((check) => check.needed && check.ok !== "ok" && check.name !== "ip-forward"), []);
+  assert.deepEqual(
+    report.checks.filter((check) => check.needed && check.ok !== "ok" && check.name !== "ip-forward"),
+    [],
+  );
   assert.equal(report.ok, true);
 });
 
@@ -24,8 +29,13 @@ test("an examination changes nothing: links, rules, mounts, groups, files and se
 });
 
 test("every finding that is not ok comes with a remedy", async () => {
-  for (const report of [await runDoctor(context({ networks: [], probeRuntimes: async () => [] })), subject({}, ["-net_admin"]), subject({}, ["-sys_admin"])]) {
-    for (const check of report.checks) if (check.ok === "warn" || check.ok === "fail") assert.ok(check.remedy, `${check.name}: ${check.detail}`);
+  for (const report of [
+    await runDoctor(context({ networks: [], probeRuntimes: async () => [] })),
+    subject({}, ["-net_admin"]),
+    subject({}, ["-sys_admin"]),
+  ]) {
+    for (const check of report.checks)
+      if (check.ok === "warn" || check.ok === "fail") assert.ok(check.remedy, `${check.name}: ${check.detail}`);
   }
 });
 
@@ -34,7 +44,9 @@ test("without CAP_NET_ADMIN the doctor says so and exits with a failure", () => 
   const check = found(report, "net-admin");
   assert.equal(check.ok, "fail");
   assert.match(check.detail, /CAP_NET_ADMIN/);
-  assert.match(check.remedy ?? "", /root/);
+  assert.match(check.remedy ?? "", /as root, as a system service/);
+  for (const { name, remedy = "" } of report.checks)
+    assert.doesNotMatch(remedy, /CAP_|Ambient|setcap/, `${name}: capabilities alone do not suffice`);
   assert.equal(found(report, "forward-policy").ok, "skip");
   assert.equal(report.ok, false);
 });
@@ -75,7 +87,14 @@ test("a state directory in memory is a warning, one that others may write to a f
 });
 
 test("a route that overlaps a configured network is named, one through its own bridge is not", async () => {
-  ip("link add nxd0 type veth peer name nxd1", "addr add 192.0.2.1/24 dev nxd0", "link set nxd0 up", "link set nxd1 up", "route add 10.77.0.0/16 via 192.0.2.9", "route add 10.78.4.0/24 dev nxd1");
+  ip(
+    "link add nxd0 type veth peer name nxd1",
+    "addr add 192.0.2.1/24 dev nxd0",
+    "link set nxd0 up",
+    "link set nxd1 up",
+    "route add 10.77.0.0/16 via 192.0.2.9",
+    "route add 10.78.4.0/24 dev nxd1",
+  );
   try {
     const overlapping = context({ networks: [network("lan", { bridge: "nx-lan", prefix: "10.77.3.0/24" })] });
     const check = found(await runDoctor(overlapping), "subnets");
@@ -107,6 +126,38 @@ test("forwarding that is off is a warning, and --fix turns it on", async () => {
   assert.equal(fixed.ok, "ok");
   assert.match(fixed.fixed ?? "", /ip_forward/);
   assert.equal(readFileSync(file, "utf8"), "1\n");
+});
+
+test("forwarding that is off under a network that is up is a failure, and reconciling the way out", async () => {
+  const file = "/proc/sys/net/ipv4/ip_forward";
+  writeFileSync(file, "0");
+  ip("link add nx-lan type bridge");
+  try {
+    const networks = [
+      network("lan", { bridge: "nx-lan", prefix: "10.81.0.0/24" }),
+      network("later", { bridge: "nx-later", prefix: "10.82.0.0/24" }),
+    ];
+    const report = await runDoctor(context({ networks }), { only: ["ip-forward"] });
+    const check = found(report, "ip-forward");
+    assert.equal(check.ok, "fail");
+    assert.match(check.detail, /\blan\b/);
+    assert.doesNotMatch(check.detail, /later|first network/);
+    assert.equal(check.remedy, "nexus reconcile");
+    assert.equal(report.ok, false);
+  } finally {
+    ip("link del nx-lan");
+    writeFileSync(file, "1");
+  }
+});
+
+test("an examination where no daemon ever ran makes no state directory, and tries runtimes all the same", async () => {
+  const place = join(directory, "never");
+  mkdirSync(place);
+  const stateDir = join(place, "lib/nexus");
+  const config = { ...defaultConfig(), state_dir: stateDir, run_dir: join(place, "run") };
+  const report = await examine(config, { uid: 0, env: {} }, { fix: false });
+  assert.match(found(report, "oci-runtime").detail, /ran a container/);
+  assert.deepEqual(readdirSync(place), []);
 });
 
 test("a runtime that does not run is reported with its words, none at all as a failure", async () => {
@@ -141,7 +192,13 @@ test("a check that throws is a broken condition, not a broken doctor", async () 
 function context(change: Partial<DoctorContext> = {}): DoctorContext {
   const state = join(directory, "state");
   mkdirSync(state, { recursive: true, mode: 0o700 });
-  return { stateDirectory: state, socketPath: join(directory, "none.sock"), networks: [], probeRuntimes: async () => [{ name: "runc", works: true }], ...change };
+  return {
+    stateDirectory: state,
+    socketPath: join(directory, "none.sock"),
+    networks: [],
+    probeRuntimes: async () => [{ name: "runc", works: true }],
+    ...change,
+  };
 }
 
 /** The doctor as a process of its own, without some capabilities. */

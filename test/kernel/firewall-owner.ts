@@ -5,7 +5,14 @@ const firewall = Firewall.open({ ownership: "owner-persist" });
 firewall.apply("make the table", [
   {
     kind: "add-table",
-    table: { family: "inet", name: "nexus", comment: "nexus one", counters: [], chains: [], sets: [{ name: "a", key: ["ipv4_addr"], interval: false }] },
+    table: {
+      family: "inet",
+      name: "nexus",
+      comment: "nexus one",
+      counters: [],
+      chains: [],
+      sets: [{ name: "a", key: ["ipv4_addr"], interval: false }],
+    },
   },
   { kind: "add-elements", family: "inet", table: "nexus", set: "a", elements: [{ key: ["10.0.0.1"] }] },
 ]);

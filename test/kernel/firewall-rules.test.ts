@@ -27,7 +27,10 @@ for (const family of families) {
 test("every statement lists as the words it was written from", () => {
   for (const { name, family, chain, text, statements } of ruleCases) {
     using firewall = Firewall.open({ ownership: "none" });
-    const table: Table = { ...tableOfCases(family), chains: caseChains(family).map((one) => (one.name === chain ? { ...one, rules: [{ id: "r", statements }] } : one)) };
+    const table: Table = {
+      ...tableOfCases(family),
+      chains: caseChains(family).map((one) => (one.name === chain ? { ...one, rules: [{ id: "r", statements }] } : one)),
+    };
     firewall.apply("load", [{ kind: "add-table", table }]);
     const ours = rulesOf(family, chain);
     nft(["flush", "chain", family, "t", chain]);
@@ -40,15 +43,27 @@ test("every statement lists as the words it was written from", () => {
 test("the elements of every kind of set list the same, whether we add them or nft does", () => {
   for (const { name, set, elements, text } of elementCases) {
     using firewall = Firewall.open({ ownership: "none" });
-    const table: Table = { family: "inet", name: "t", comment: "", chains: [{ name: "aside", rules: [] }], counters: ["total"], sets: [set] };
-    const changes: FirewallChange[] = [{ kind: "add-table", table }, { kind: "add-elements", family: "inet", table: "t", set: set.name, elements }];
+    const table: Table = {
+      family: "inet",
+      name: "t",
+      comment: "",
+      chains: [{ name: "aside", rules: [] }],
+      counters: ["total"],
+      sets: [set],
+    };
+    const changes: FirewallChange[] = [
+      { kind: "add-table", table },
+      { kind: "add-elements", family: "inet", table: "t", set: set.name, elements },
+    ];
     firewall.apply("load", changes);
     const ours = listing("inet", "t");
     const bytes = new ElementBytes(set);
     const content = (list: readonly Element[] = []) => list.map((element) => `${bytes.identity(element)} ${bytes.content(element)}`);
     assert.deepEqual(content(firewall.dumpElements("inet", "t", set.name)), content(elements), name);
     nft(["flush", "ruleset"]);
-    load(`table inet t {\nchain aside { }\ncounter total { }\n${set.data === undefined ? "set" : "map"} ${set.name} {\n type ${set.key.join(" . ")}${dataText(set.data)};\n${set.interval ? "flags interval;\n" : ""}elements = { ${text} }\n}\n}`);
+    load(
+      `table inet t {\nchain aside { }\ncounter total { }\n${set.data === undefined ? "set" : "map"} ${set.name} {\n type ${set.key.join(" . ")}${dataText(set.data)};\n${set.interval ? "flags interval;\n" : ""}elements = { ${text} }\n}\n}`,
+    );
     assert.deepEqual(ours, listing("inet", "t"), name);
     nft(["flush", "ruleset"]);
   }
@@ -56,7 +71,13 @@ test("the elements of every kind of set list the same, whether we add them or nf
 
 test("the example ruleset, loaded by us, lists as nft lists its own loading of the file and of our text", () => {
   using firewall = Firewall.open({ ownership: "none" });
-  const adds = [...exampleElements].map(([set, elements]): FirewallChange => ({ kind: "add-elements", family: "inet", table: "nexus", set, elements }));
+  const adds = [...exampleElements].map(([set, elements]): FirewallChange => ({
+    kind: "add-elements",
+    family: "inet",
+    table: "nexus",
+    set,
+    elements,
+  }));
   firewall.apply("load", [{ kind: "add-table", table: exampleTable }, ...adds]);
   const ours = listing("inet", "nexus");
   nft(["flush", "ruleset"]);
@@ -79,7 +100,11 @@ test("every kind of change has text that does the same to a table", () => {
     { kind: "delete-counters", ...place, names: ["cA"] },
     { kind: "add-counters", ...place, names: ["cB", "cC"] },
     { kind: "add-elements", ...place, set: "cnt", elements: [{ key: ["nxB"], data: { counter: "cB" }, comment: "b" }] },
-    { kind: "add-chain", ...place, chain: { name: "late", rules: [{ id: "late", statements: [{ kind: "count" }, { kind: "verdict", verdict: { kind: "drop" } }] }] } },
+    {
+      kind: "add-chain",
+      ...place,
+      chain: { name: "late", rules: [{ id: "late", statements: [{ kind: "count" }, { kind: "verdict", verdict: { kind: "drop" } }] }] },
+    },
     { kind: "add-chain", ...place, chain: { name: "later", rules: [] } },
     { kind: "delete-chain", ...place, name: "late" },
   ];
@@ -102,14 +127,19 @@ test("neighbour discovery in a concatenation, for which nft text has no types, l
     { kind: "verdict", verdict: { kind: "drop" } },
   ];
   firewall.apply("load", [{ kind: "add-table", table: { ...table, chains: [{ name: "plain", rules: [{ id: "nd", statements }] }] } }]);
-  assert.match(nft(["list", "chain", "bridge", "t", "plain"]), /icmpv6 type nd-neighbor-advert @th,192,16 0x201 iifname \. @th,208,48 \. @th,64,128 != @hosts6 drop/);
+  assert.match(
+    nft(["list", "chain", "bridge", "t", "plain"]),
+    /icmpv6 type nd-neighbor-advert @th,192,16 0x201 iifname \. @th,208,48 \. @th,64,128 != @hosts6 drop/,
+  );
   nft(["flush", "ruleset"]);
 });
 
 function tableOfCases(family: Family): Table {
   const chains = caseChains(family).map((chain) => ({
     ...chain,
-    rules: ruleCases.filter((one) => one.family === family && one.chain === chain.name).map(({ name, statements }) => ({ id: name, statements })),
+    rules: ruleCases
+      .filter((one) => one.family === family && one.chain === chain.name)
+      .map(({ name, statements }) => ({ id: name, statements })),
   }));
   return { family, name: "t", comment: "nexus test", chains, sets: [...caseSets], counters: [...caseCounters] };
 }
@@ -130,16 +160,26 @@ function rulesOf(family: Family, chain: string): unknown {
 function sortDeep(value: unknown, name?: string): unknown {
   if (Array.isArray(value)) {
     const items = value.map((item) => sortDeep(item));
-    return name === "set" || name === "elem" || name === "data" ? items.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)) : items;
+    return name === "set" || name === "elem" || name === "data"
+      ? items.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))
+      : items;
   }
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).filter(([key]) => key !== "handle").map(([key, item]) => [key, sortDeep(item, key)]));
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([key]) => key !== "handle")
+      .map(([key, item]) => [key, sortDeep(item, key)]),
+  );
 }
 
 function withoutComments(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutComments);
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).filter(([key]) => key !== "comment").map(([key, item]) => [key, withoutComments(item)]));
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([key]) => key !== "comment")
+      .map(([key, item]) => [key, withoutComments(item)]),
+  );
 }
 
 function dataText(data: Table["sets"][number]["data"]): string {

@@ -19,7 +19,21 @@ const table: Table = {
     { name: "nets", key: ["ipv4_addr"], interval: true },
     { name: "ports", key: ["inet_proto", "inet_service"], data: ["ipv4_addr", "inet_service"], interval: true },
   ],
-  chains: [{ name: "forward", base: { type: "filter", hook: "forward", priority: 0, policy: "accept" }, rules: [{ id: "nets", statements: [{ kind: "in", fields: ["ip saddr"], op: "==", set: "nets" }, { kind: "verdict", verdict: { kind: "accept" } }] }] }],
+  chains: [
+    {
+      name: "forward",
+      base: { type: "filter", hook: "forward", priority: 0, policy: "accept" },
+      rules: [
+        {
+          id: "nets",
+          statements: [
+            { kind: "in", fields: ["ip saddr"], op: "==", set: "nets" },
+            { kind: "verdict", verdict: { kind: "accept" } },
+          ],
+        },
+      ],
+    },
+  ],
 };
 
 function made(ownership: "owner-persist" | "none"): Firewall {
@@ -48,14 +62,19 @@ test("a foreign flush, delete or edit leaves an owned table in place", () => {
 });
 
 test("a process ended by SIGKILL leaves its table in force, and the next one takes it over", async () => {
-  const child = spawn(process.execPath, [new URL("./firewall-owner.ts", import.meta.url).pathname], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [new URL("./firewall-owner.ts", import.meta.url).pathname], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   await once(child.stdout, "data");
   using firewall = Firewall.open();
   assert.equal(firewall.adopt("inet", "nexus"), "of-another-process");
   child.kill("SIGKILL");
   await once(child, "exit");
   const orphan = firewall.dumpTable("inet", "nexus");
-  assert.deepEqual([orphan?.comment, orphan?.persistent, orphan?.owner, orphan?.elements.get("a")], ["nexus one", true, undefined, [{ key: ["10.0.0.1"] }]]);
+  assert.deepEqual(
+    [orphan?.comment, orphan?.persistent, orphan?.owner, orphan?.elements.get("a")],
+    ["nexus one", true, undefined, [{ key: ["10.0.0.1"] }]],
+  );
   assert.equal(firewall.adopt("inet", "nexus"), "adopted");
   assert.equal(firewall.adopt("inet", "nexus"), "ours");
   nft("flush", "ruleset");
@@ -75,7 +94,10 @@ test("without ownership a foreign flush is told with process, name and table, an
   await until(() => events.length === 2);
   const [mine, theirs] = events;
   assert.deepEqual([mine?.ours, mine?.pid, mine?.tables], [true, process.pid, [{ family: "inet", name: "nexus" }]]);
-  assert.deepEqual([theirs?.ours, theirs?.pid, theirs?.comm, theirs?.tables], [false, child.pid, "nft", [{ family: "inet", name: "nexus" }]]);
+  assert.deepEqual(
+    [theirs?.ours, theirs?.pid, theirs?.comm, theirs?.tables],
+    [false, child.pid, "nft", [{ family: "inet", name: "nexus" }]],
+  );
   assert.equal(theirs?.generation, firewall.generation());
   assert.equal(firewall.dumpTable("inet", "nexus"), undefined);
 });
@@ -85,7 +107,10 @@ test("a batch for an older generation is refused as stale and changes nothing", 
   const generation = firewall.generation();
   nft("add", "table", "ip", "other");
   assert.equal(firewall.generation(), generation + 1);
-  assert.throws(() => firewall.apply("add a network", [elements("add-elements", "nets", [{ key: ["10.0.0.0/24"] }])], { generation }), StaleRuleset);
+  assert.throws(
+    () => firewall.apply("add a network", [elements("add-elements", "nets", [{ key: ["10.0.0.0/24"] }])], { generation }),
+    StaleRuleset,
+  );
   assert.deepEqual(firewall.dumpElements("inet", "nexus", "nets"), []);
   firewall.apply("add a network", [elements("add-elements", "nets", [{ key: ["10.0.0.0/24"] }])], { generation: firewall.generation() });
   assert.deepEqual(firewall.dumpElements("inet", "nexus", "nets"), [{ key: ["10.0.0.0/24"] }]);
@@ -96,20 +121,46 @@ test("a refusal names the operation, the change and errno, and the whole batch i
   using firewall = made("none");
   const good = elements("add-elements", "nets", [{ key: ["10.0.0.0/24"] }]);
   const bad = elements("delete-elements", "hosts", [{ key: ["nx0", "02:00:00:00:00:01", "10.0.0.1"] }]);
-  assert.throws(() => firewall.apply("move web", [good, bad]), (error: unknown) => {
-    assert.ok(error instanceof KernelError);
-    assert.match(error.message, /^move web: delete 1 elements of nexus hosts, from number 1: ENOENT/);
-    return true;
-  });
+  assert.throws(
+    () => firewall.apply("move web", [good, bad]),
+    (error: unknown) => {
+      assert.ok(error instanceof KernelError);
+      assert.match(error.message, /^move web: delete 1 elements of nexus hosts, from number 1: ENOENT/);
+      return true;
+    },
+  );
   assert.deepEqual(firewall.dumpElements("inet", "nexus", "nets"), []);
-  assert.throws(() => firewall.apply("jump", [{ kind: "add-chain", family: "inet", table: "nexus", chain: { name: "x", rules: [{ id: "to-nowhere", statements: [{ kind: "verdict", verdict: { kind: "jump", chain: "nowhere" } }] }] } }]), /jump: add rule to-nowhere to nexus x: ENOENT .*expressions/);
-  assert.throws(() => firewall.apply("overlap", [elements("add-elements", "nets", [{ key: ["10.0.0.0/8"] }, { key: ["10.1.0.0/16"] }])]), KernelError);
+  assert.throws(
+    () =>
+      firewall.apply("jump", [
+        {
+          kind: "add-chain",
+          family: "inet",
+          table: "nexus",
+          chain: {
+            name: "x",
+            rules: [{ id: "to-nowhere", statements: [{ kind: "verdict", verdict: { kind: "jump", chain: "nowhere" } }] }],
+          },
+        },
+      ]),
+    /jump: add rule to-nowhere to nexus x: ENOENT .*expressions/,
+  );
+  assert.throws(
+    () => firewall.apply("overlap", [elements("add-elements", "nets", [{ key: ["10.0.0.0/8"] }, { key: ["10.1.0.0/16"] }])]),
+    KernelError,
+  );
   nft("flush", "ruleset");
 });
 
 test("intervals that touch, and those that reach the end, are read back as written and go one by one", () => {
   using firewall = made("none");
-  const nets: Element[] = [{ key: ["0.0.0.0/8"] }, { key: ["10.0.0.0/24"], comment: "one" }, { key: ["10.0.1.0/24"] }, { key: [{ from: "10.0.2.0", to: "10.0.2.9" }] }, { key: ["240.0.0.0/4"] }];
+  const nets: Element[] = [
+    { key: ["0.0.0.0/8"] },
+    { key: ["10.0.0.0/24"], comment: "one" },
+    { key: ["10.0.1.0/24"] },
+    { key: [{ from: "10.0.2.0", to: "10.0.2.9" }] },
+    { key: ["240.0.0.0/4"] },
+  ];
   for (const net of nets.toReversed()) firewall.apply("add", [elements("add-elements", "nets", [net])]);
   assert.deepEqual(firewall.dumpElements("inet", "nexus", "nets"), nets);
   for (const [i, net] of nets.entries()) {
@@ -123,14 +174,21 @@ test("a key comes back with other data in the same batch", () => {
   using firewall = made("none");
   const to = (address: string): Element => ({ key: ["tcp", { from: 80, to: 90 }], data: { values: [address, 8080] } });
   firewall.apply("publish", [elements("add-elements", "ports", [to("10.0.0.1")])]);
-  firewall.apply("publish elsewhere", [elements("delete-elements", "ports", [to("10.0.0.1")]), elements("add-elements", "ports", [to("10.0.0.2")])]);
-  assert.deepEqual(firewall.dumpElements("inet", "nexus", "ports"), [{ key: [6, { from: 80, to: 90 }], data: { values: ["10.0.0.2", 8080] } }]);
+  firewall.apply("publish elsewhere", [
+    elements("delete-elements", "ports", [to("10.0.0.1")]),
+    elements("add-elements", "ports", [to("10.0.0.2")]),
+  ]);
+  assert.deepEqual(firewall.dumpElements("inet", "nexus", "ports"), [
+    { key: [6, { from: 80, to: 90 }], data: { values: ["10.0.0.2", 8080] } },
+  ]);
   nft("flush", "ruleset");
 });
 
 test("60,000 elements go in as one change, and 10,000 additions and removals leave none behind", () => {
   using firewall = made("none");
-  const many = Array.from({ length: 60_000 }, (_, i): Element => ({ key: [`nx${i}`, "02:00:00:00:00:01", `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`] }));
+  const many = Array.from({ length: 60_000 }, (_, i): Element => ({
+    key: [`nx${i}`, "02:00:00:00:00:01", `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`],
+  }));
   const before = firewall.generation();
   firewall.apply("fill", [elements("add-elements", "hosts", many)]);
   assert.equal(firewall.generation(), before + 1);
@@ -156,7 +214,14 @@ test("the difference of a table with itself is nothing, and applying a differenc
   const other = new Map(exampleElements);
   other.set("zone", [{ key: ["nxB"], data: { verdict: { kind: "accept" } } }]);
   other.set("cnt", [{ key: ["nxC"], data: { counter: "cC" } }]);
-  assert.deepEqual(settle({ ...exampleTable, counters: ["cC"] }, other), ["add-counters", "delete-elements", "delete-elements", "add-elements", "add-elements", "delete-counters"]);
+  assert.deepEqual(settle({ ...exampleTable, counters: ["cC"] }, other), [
+    "add-counters",
+    "delete-elements",
+    "delete-elements",
+    "add-elements",
+    "add-elements",
+    "delete-counters",
+  ]);
   const chains = exampleTable.chains.map((chain) => ({ ...chain, rules: chain.rules.slice(0, 1) }));
   assert.deepEqual(settle({ ...exampleTable, chains }, exampleElements).slice(0, 2), ["delete-table", "add-table"]);
   nft("flush", "ruleset");
@@ -164,13 +229,25 @@ test("the difference of a table with itself is nothing, and applying a differenc
 
 test("named counters are read with what they counted", () => {
   using firewall = Firewall.open({ ownership: "none" });
-  const counting: Table = { ...table, chains: [{ name: "out", base: { type: "filter", hook: "output", priority: 0, policy: "accept" }, rules: [{ id: "count", statements: [{ kind: "count-named", counter: "c1" }] }] }] };
+  const counting: Table = {
+    ...table,
+    chains: [
+      {
+        name: "out",
+        base: { type: "filter", hook: "output", priority: 0, policy: "accept" },
+        rules: [{ id: "count", statements: [{ kind: "count-named", counter: "c1" }] }],
+      },
+    ],
+  };
   firewall.apply("count", [{ kind: "add-table", table: counting }]);
   assert.deepEqual(firewall.readCounters("inet", "nexus").get("c1"), { packets: 0n, bytes: 0n });
   execFileSync("ip", ["link", "set", "lo", "up"]);
   spawnSync("bash", ["-c", "echo x > /dev/udp/127.0.0.1/9"]);
   const counted = firewall.readCounters("inet", "nexus").get("c1");
-  assert.ok(counted !== undefined && counted.packets > 0n && counted.bytes > 20n, JSON.stringify(counted, (_, value: unknown) => (typeof value === "bigint" ? Number(value) : value)));
+  assert.ok(
+    counted !== undefined && counted.packets > 0n && counted.bytes > 20n,
+    JSON.stringify(counted, (_, value: unknown) => (typeof value === "bigint" ? Number(value) : value)),
+  );
   nft("flush", "ruleset");
 });
 

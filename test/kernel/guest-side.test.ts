@@ -47,14 +47,26 @@ describe("the guest's side", () => {
     });
     run("ip netns exec g1 ping -c1 -W2 10.77.0.1");
     run("ip netns exec g1 ping -6 -c1 -W2 fd00:77::1");
-    assert.deepEqual(shown("ip -n g1 -j -4 route").map(({ dst, gateway, protocol, metric }) => ({ dst, gateway, protocol, metric })), [
-      { dst: "default", gateway: "10.77.0.1", protocol: "78", metric: 7 },
-      { dst: "10.77.0.0/16", gateway: undefined, protocol: "kernel", metric: undefined },
-      { dst: "10.99.0.0/16", gateway: "10.77.0.9", protocol: "78", metric: undefined },
-    ]);
-    assert.deepEqual(shown("ip -n g1 -j -6 route show default").map(({ gateway, metric }) => [gateway, metric]), [["fd00:77::1", 7]]);
+    assert.deepEqual(
+      shown("ip -n g1 -j -4 route").map(({ dst, gateway, protocol, metric }) => ({ dst, gateway, protocol, metric })),
+      [
+        { dst: "default", gateway: "10.77.0.1", protocol: "78", metric: 7 },
+        { dst: "10.77.0.0/16", gateway: undefined, protocol: "kernel", metric: undefined },
+        { dst: "10.99.0.0/16", gateway: "10.77.0.9", protocol: "78", metric: undefined },
+      ],
+    );
+    assert.deepEqual(
+      shown("ip -n g1 -j -6 route show default").map(({ gateway, metric }) => [gateway, metric]),
+      [["fd00:77::1", 7]],
+    );
     const addresses = listAddresses(inside, { link: peerIndex }).filter((address) => address.scope === 0);
-    assert.deepEqual(addresses.map((address) => [address.cidr, address.tentative, address.protocol]), [["10.77.0.2/16", false, 78], ["fd00:77::2/64", false, 78]]);
+    assert.deepEqual(
+      addresses.map((address) => [address.cidr, address.tentative, address.protocol]),
+      [
+        ["10.77.0.2/16", false, 78],
+        ["fd00:77::2/64", false, 78],
+      ],
+    );
     assert.equal(getLink(rt, index)?.carrier, true);
     assert.equal(getLink(inside, "lo")?.up, true);
     removeNamespace("g1");
@@ -66,7 +78,10 @@ describe("the guest's side", () => {
     const { peerIndex } = createVeth(rt, input(2, netns));
     using inside = NetlinkSocket.open("route", { netns });
     const side = { link: { index: peerIndex, name: "eth0" }, addresses: [cidr("10.77.0.3/16")], gateways: [ip("10.88.0.1")] };
-    assert.throws(() => configureGuestSide(inside, side), refusal("add route 0.0.0.0/0 via 10.88.0.1 on eth0: ENETUNREACH (Network is unreachable): Nexthop has invalid gateway"));
+    assert.throws(
+      () => configureGuestSide(inside, side),
+      refusal("add route 0.0.0.0/0 via 10.88.0.1 on eth0: ENETUNREACH (Network is unreachable): Nexthop has invalid gateway"),
+    );
     const taken = { ...side, gateways: [] };
     assert.throws(() => configureGuestSide(inside, taken), refusal("add address 10.77.0.3/16 to eth0: EEXIST (File exists)"));
     removeNamespace("g2");

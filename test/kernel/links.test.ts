@@ -3,7 +3,18 @@ import assert from "node:assert/strict";
 import { createNamespace, namespacePath, openNamespace, removeNamespace } from "../../src/kernel/namespaces.ts";
 import { NetlinkSocket } from "../../src/kernel/netlink-socket.ts";
 import {
-  addAltName, changeLink, createBridge, createVeth, deleteLink, deleteLinkAsync, deleteLinkGroup, deleteLinkGroupAsync, getLink, listLinks, removeAltName, type VethInput,
+  addAltName,
+  changeLink,
+  createBridge,
+  createVeth,
+  deleteLink,
+  deleteLinkAsync,
+  deleteLinkGroup,
+  deleteLinkGroupAsync,
+  getLink,
+  listLinks,
+  removeAltName,
+  type VethInput,
 } from "../../src/kernel/links.ts";
 import { changeBridge, changePort } from "../../src/kernel/ports.ts";
 import type { Fd } from "../../src/sys/fd.ts";
@@ -25,7 +36,11 @@ describe("links", () => {
     deleteLinkGroup(rt, group);
     guest[Symbol.dispose]();
     removeNamespace("guest");
-    assert.deepEqual(listLinks(rt).map((link) => link.name), ["lo"], "the test leaves links behind");
+    assert.deepEqual(
+      listLinks(rt).map((link) => link.name),
+      ["lo"],
+      "the test leaves links behind",
+    );
     rt[Symbol.dispose]();
   });
 
@@ -50,7 +65,8 @@ describe("links", () => {
     assert.equal(json["mtu"], 1400);
     assert.equal(json["group"], String(group));
     assert.equal(json["flags"].includes("UP"), false);
-    const { stp_state, forward_delay, ageing_time, mcast_snooping, nf_call_iptables, nf_call_ip6tables, group_fwd_mask } = json["linkinfo"].info_data;
+    const { stp_state, forward_delay, ageing_time, mcast_snooping, nf_call_iptables, nf_call_ip6tables, group_fwd_mask } =
+      json["linkinfo"].info_data;
     assert.deepEqual([stp_state, forward_delay, ageing_time, mcast_snooping, nf_call_iptables, nf_call_ip6tables], [0, 0, 6000, 0, 1, 0]);
     assert.equal(Number(group_fwd_mask), 8);
   });
@@ -90,14 +106,21 @@ describe("links", () => {
     assert.deepEqual(link.altNames, ["nexus:demo:web0"]);
     assert.equal(link.port?.isolated, true);
     assert.equal(link.carrier, false);
-    assert.deepEqual(listLinks(rt, { master: master.index }).map((port) => port.index), [index]);
-    assert.deepEqual(listLinks(rt, { kind: "bridge" }).map((found) => found.name), ["nexus0"]);
+    assert.deepEqual(
+      listLinks(rt, { master: master.index }).map((port) => port.index),
+      [index],
+    );
+    assert.deepEqual(
+      listLinks(rt, { kind: "bridge" }).map((found) => found.name),
+      ["nexus0"],
+    );
   });
 
   test("gives the peer's index also when both ends have the same in their namespaces", () => {
     using inside = NetlinkSocket.open("route", { netns: guest });
     const first = createVeth(rt, input(0));
-    for (let i = first.peerIndex; i < first.index; i++) createBridge(inside, { name: name(`x${i}`), mac: mac("02:00:00:00:00:0f"), mtuBytes: 1500, group });
+    for (let i = first.peerIndex; i < first.index; i++)
+      createBridge(inside, { name: name(`x${i}`), mac: mac("02:00:00:00:00:0f"), mtuBytes: 1500, group });
     const second = createVeth(rt, input(1));
     assert.equal(second.index, shown("ip -n guest -j link show eth1")[0]?.["ifindex"]);
     assert.equal(second.peerIndex, second.index);
@@ -116,13 +139,25 @@ describe("links", () => {
     run("ip link property add dev nexus0 altname nexus:demo:web0");
     assert.throws(() => createVeth(rt, input()), refusal("add alternative name nexus:demo:web0 to nabc-web0: EEXIST (File exists)"));
     assert.equal(getLink(rt, "nabc-web0"), undefined);
-    assert.deepEqual(shown("ip -n guest -j link show").map((link) => link["ifname"]), ["lo"]);
+    assert.deepEqual(
+      shown("ip -n guest -j link show").map((link) => link["ifname"]),
+      ["lo"],
+    );
   });
 
   test("a refusal names the attribute", () => {
-    assert.throws(() => createVeth(rt, { ...input(), mtuBytes: 20 }), refusal("create veth nabc-web0 on nexus0: EINVAL (Invalid argument)"));
-    assert.throws(() => changeLink(rt, master, { mtuBytes: 70_000 }), refusal("set nexus0 mtu 70000: EINVAL (Invalid argument): mtu greater than device maximum"));
-    assert.throws(() => createVeth(rt, { ...input(), name: "name-of-twenty-bytes" as ReturnType<typeof name> }), refusal("create veth name-of-twenty-bytes on nexus0: ERANGE (Numerical result out of range)", "link.name"));
+    assert.throws(
+      () => createVeth(rt, { ...input(), mtuBytes: 20 }),
+      refusal("create veth nabc-web0 on nexus0: EINVAL (Invalid argument)"),
+    );
+    assert.throws(
+      () => changeLink(rt, master, { mtuBytes: 70_000 }),
+      refusal("set nexus0 mtu 70000: EINVAL (Invalid argument): mtu greater than device maximum"),
+    );
+    assert.throws(
+      () => createVeth(rt, { ...input(), name: "name-of-twenty-bytes" as ReturnType<typeof name> }),
+      refusal("create veth name-of-twenty-bytes on nexus0: ERANGE (Numerical result out of range)", "link.name"),
+    );
     assert.throws(() => changeLink(rt, 999, { up: true }), refusal("set link 999 up: ENODEV (No such device)"));
     assert.throws(() => createVeth(rt, { ...input(), master: { index: 999, name: "gone" } }), refusal("create veth nabc-web0 on gone: E"));
     assert.throws(() => changePort(rt, master, { isolated: true }), refusal("set port nexus0 isolated true: E"));
@@ -131,10 +166,20 @@ describe("links", () => {
   test("changes: down, mtu, mac, group, name, out of the bridge and in again", () => {
     const { index } = createVeth(rt, input());
     const link = { index, name: "nabc-web0" };
-    changeLink(rt, link, { up: false, mtuBytes: 1300, mac: mac("02:00:00:00:00:0a"), master: "none", group: group + 1, name: name("renamed") });
+    changeLink(rt, link, {
+      up: false,
+      mtuBytes: 1300,
+      mac: mac("02:00:00:00:00:0a"),
+      master: "none",
+      group: group + 1,
+      name: name("renamed"),
+    });
     const [json] = shown("ip -j -d link show renamed");
     assert.equal(json?.["ifindex"], index);
-    assert.deepEqual([json["mtu"], json["address"], json["master"], json["group"]], [1300, "02:00:00:00:00:0a", undefined, String(group + 1)]);
+    assert.deepEqual(
+      [json["mtu"], json["address"], json["master"], json["group"]],
+      [1300, "02:00:00:00:00:0a", undefined, String(group + 1)],
+    );
     assert.equal(json["flags"].includes("UP"), false);
     changeLink(rt, link, { master, group, up: true });
     assert.equal(shown("ip -j link show renamed")[0]?.["master"], "nexus0");
@@ -153,10 +198,21 @@ describe("links", () => {
 
   test("every flag of a port is set and read, and the others stay", () => {
     const { index } = createVeth(rt, input());
-    const all = { isolated: false, hairpin: false, learning: false, unicastFlood: false, multicastFlood: false, broadcastFlood: false, neighbourSuppress: true };
+    const all = {
+      isolated: false,
+      hairpin: false,
+      learning: false,
+      unicastFlood: false,
+      multicastFlood: false,
+      broadcastFlood: false,
+      neighbourSuppress: true,
+    };
     changePort(rt, index, all);
     const data = shown("ip -j -d link show nabc-web0")[0]?.["linkinfo"].info_slave_data;
-    assert.deepEqual([data.isolated, data.hairpin, data.learning, data.flood, data.mcast_flood, data.bcast_flood, data.neigh_suppress], [false, false, false, false, false, false, true]);
+    assert.deepEqual(
+      [data.isolated, data.hairpin, data.learning, data.flood, data.mcast_flood, data.bcast_flood, data.neigh_suppress],
+      [false, false, false, false, false, false, true],
+    );
     changePort(rt, index, { isolated: true });
     assert.deepEqual(getLink(rt, index)?.port, { ...all, isolated: true, locked: false });
     changePort(rt, index, { locked: true });
@@ -164,7 +220,16 @@ describe("links", () => {
   });
 
   test("every option of a bridge is set and read", () => {
-    const options = { forwardDelaySeconds: 3, ageingSeconds: 10, multicastSnooping: false, multicastQuerier: true, netfilterIpv4: true, netfilterIpv6: true, netfilterArp: true, groupForwardMask: 16 };
+    const options = {
+      forwardDelaySeconds: 3,
+      ageingSeconds: 10,
+      multicastSnooping: false,
+      multicastQuerier: true,
+      netfilterIpv4: true,
+      netfilterIpv6: true,
+      netfilterArp: true,
+      groupForwardMask: 16,
+    };
     changeBridge(rt, master, options);
     assert.deepEqual(getLink(rt, master.index)?.bridge, { stp: false, vlanFiltering: false, ...options });
   });
@@ -181,7 +246,10 @@ describe("links", () => {
     const { index } = createVeth(rt, input());
     assert.equal(deleteLink(rt, index), true);
     assert.equal(deleteLink(rt, index), false);
-    assert.deepEqual(shown("ip -n guest -j link show").map((link) => link["ifname"]), ["lo"]);
+    assert.deepEqual(
+      shown("ip -n guest -j link show").map((link) => link["ifname"]),
+      ["lo"],
+    );
     await warmThreadpool();
     const again = createVeth(rt, input());
     assert.equal(await deleteLinkAsync(rt, again.index), true);
@@ -196,7 +264,10 @@ describe("links", () => {
     assert.equal(await deleteLinkGroupAsync(rt, group), true);
     assert.equal(deleteLinkGroup(rt, group), false);
     assert.deepEqual(new Set(shown("ip -j link show").map((link) => link["ifname"])), new Set(["lo", "foreign", "foreign1"]));
-    assert.deepEqual(shown("ip -n guest -j link show").map((link) => link["ifname"]), ["lo"]);
+    assert.deepEqual(
+      shown("ip -n guest -j link show").map((link) => link["ifname"]),
+      ["lo"],
+    );
     run("ip link del foreign");
   });
 

@@ -7,7 +7,13 @@ import type { Outcome, Place, Probe } from "./world/place.ts";
 import { foreign, host, hostPorts, ip, outside, published, setBridgeNetfilter, shownByIp, uplinkMtu, World } from "./world/topology.ts";
 import { until } from "./world/until.ts";
 
-const tcp = (address: string, port: number, more: Partial<Probe> = {}): Probe => ({ protocol: "tcp", address, port, patienceMs: 8000, ...more });
+const tcp = (address: string, port: number, more: Partial<Probe> = {}): Probe => ({
+  protocol: "tcp",
+  address,
+  port,
+  patienceMs: 8000,
+  ...more,
+});
 
 describe("at the edges of what is ours", { timeout: 120_000 }, () => {
   let world: World;
@@ -25,7 +31,10 @@ describe("at the edges of what is ours", { timeout: 120_000 }, () => {
   for (const bridgeNetfilter of [0, 1] as const) {
     test(`bridge-nf-call ${bridgeNetfilter}: bridged and routed traffic of others is as it was before there was a daemon`, async () => {
       setBridgeNetfilter(bridgeNetfilter);
-      assert.ok(foreignBefore.every((line) => line.includes('"answer"')), foreignBefore.join("\n"));
+      assert.ok(
+        foreignBefore.every((line) => line.includes('"answer"')),
+        foreignBefore.join("\n"),
+      );
       assert.deepEqual(await foreignTraffic(world.places), foreignBefore);
     });
   }
@@ -61,7 +70,13 @@ describe("at the edges of what is ours", { timeout: 120_000 }, () => {
     test(`the gateway answers names for ${guest}`, async () => {
       const network = world.guest(guest).attachments[0]?.network ?? "";
       for (const family of [4, 6] as const) {
-        const answer = await world.place(guest).probe({ protocol: "udp", address: world.gateway(network, family), port: 53, patienceMs: 8000, payload: dnsQuestion(`${guest}.${network}.nexus`) });
+        const answer = await world.place(guest).probe({
+          protocol: "udp",
+          address: world.gateway(network, family),
+          port: 53,
+          patienceMs: 8000,
+          payload: dnsQuestion(`${guest}.${network}.nexus`),
+        });
         assert.ok(answer.kind === "bytes", JSON.stringify(answer));
         const reply = Buffer.from(answer.bytes);
         assert.deepEqual([reply.readUInt16BE(2) & 0xf, reply.readUInt16BE(6)], [0, 1], "no error, one record");
@@ -83,7 +98,10 @@ describe("at the edges of what is ours", { timeout: 120_000 }, () => {
     try {
       await world.daemon.client.call("reconcile");
       assert.deepEqual(mtus(world), Array(3).fill(1380));
-      await until("the view follows", async () => (await world.daemon.client.call("network.get", { params: { name: "lan" } })).mtuBytes === 1380);
+      await until(
+        "the view follows",
+        async () => (await world.daemon.client.call("network.get", { params: { name: "lan" } })).mtuBytes === 1380,
+      );
     } finally {
       ip([`link set uplink mtu ${uplinkMtu}`]);
     }
@@ -91,16 +109,34 @@ describe("at the edges of what is ours", { timeout: 120_000 }, () => {
     assert.deepEqual(mtus(world), Array(3).fill(uplinkMtu));
   });
 
+  test("an internal network's guests reach peers, and nothing else, for as long as the peering holds", async () => {
+    const { client } = world.daemon;
+    const change = async (peers: string[]) =>
+      client.call("network.change", { params: { name: "vault" }, body: { peers: peers as Name[] } });
+    const reaches = async (from: string, to: string) =>
+      (await world.place(from).probe(tcp(to, 80, { patienceMs: 2500 }))).kind === "answer";
+    const web = world.address("web", 4);
+    assert.equal(await reaches("safe1", web), false);
+    await change(["lan"]);
+    assert.deepEqual([await reaches("safe1", web), await reaches("web", world.address("safe1", 4))], [true, true]);
+    assert.deepEqual([await reaches("safe1", world.address("db", 4)), await reaches("safe1", outside[4])], [false, false]);
+    await change([]);
+    assert.deepEqual([await reaches("safe1", web), await reaches("web", world.address("safe1", 4))], [false, false]);
+  });
+
   test("isolation, peers and translation change while guests run", async () => {
     const { client } = world.daemon;
     const change = async (name: string, body: Partial<NetworkChange>) => client.call("network.change", { params: { name }, body });
-    const reaches = async (from: string, to: string) => (await world.place(from).probe(tcp(to, 80, { patienceMs: 2500 }))).kind === "answer";
+    const reaches = async (from: string, to: string) =>
+      (await world.place(from).probe(tcp(to, 80, { patienceMs: 2500 }))).kind === "answer";
     const toDb = world.address("db", 4);
     assert.equal(await reaches("web", toDb), false);
     await change("back", { peers: ["lan" as Name] });
     assert.equal(await reaches("web", toDb), true);
     await change("back", { peers: [] });
     assert.equal(await reaches("web", toDb), false);
+    // Neighbours know each other from here on: one not found while apart would be held for lost for some seconds after.
+    assert.equal(await reaches("web", world.address("app", 4)), true);
     await change("lan", { isolation: "guests" });
     assert.equal(await reaches("web", world.address("app", 4)), false);
     await change("lan", { isolation: "none" });
@@ -113,6 +149,23 @@ describe("at the edges of what is ours", { timeout: 120_000 }, () => {
     assert.ok(hidden.kind === "answer" && hidden.seen === host[4], JSON.stringify(hidden));
   });
 
+  test("a removed network leaves no element of any set behind, whichever side asked for the peering", async () => {
+    const { client } = world.daemon;
+    const ruleset = () => execFileSync("nft", ["list", "ruleset"], { encoding: "utf8" });
+    for (const asker of ["first", "second"]) {
+      await client.call("network.create", { body: { name: "first", subnets: [{ prefix: "10.20.1.0/24" }] } });
+      await client.call("network.create", { body: { name: "second", subnets: [{ prefix: "10.20.2.0/24" }], peers: ["first"] } });
+      const [goes, stays] = asker === "first" ? ["second", "first"] : ["first", "second"];
+      await client.call("network.remove", { params: { name: goes } });
+      assert.doesNotMatch(
+        ruleset(),
+        new RegExp(`nx-${goes}|${goes === "first" ? "10\\.20\\.1" : "10\\.20\\.2"}\\.`),
+        `${goes} was removed`,
+      );
+      await client.call("network.remove", { params: { name: stays } });
+    }
+  });
+
   test("a detached guest is reached by nobody, and the port is free again", async () => {
     const { client } = world.daemon;
     const at = world.address("edge", 4);
@@ -121,7 +174,10 @@ describe("at the edges of what is ours", { timeout: 120_000 }, () => {
     const refused = await world.place("outside").probe(tcp(host[4], published.edge));
     assert.ok(refused.kind === "refused" && refused.code === "ECONNREFUSED", JSON.stringify(refused));
     assert.notEqual((await world.place("host").probe(tcp(at, 80, { patienceMs: 1000 }))).kind, "answer");
-    assert.equal(portsIn("publish4").some((line) => line.endsWith(` ${published.edge}`)), false);
+    assert.equal(
+      portsIn("publish4").some((line) => line.endsWith(` ${published.edge}`)),
+      false,
+    );
   });
 });
 
@@ -137,7 +193,9 @@ async function foreignTraffic(places: ReadonlyMap<string, Place>): Promise<strin
   ] as const;
   return await Promise.all(
     ways.map(async ([from, to, port]) => {
-      const { seenPort: _, ...outcome } = (await places.get(from)?.probe(tcp(to, port))) as Outcome & { seenPort?: number };
+      const { seenPort: _, ...outcome } = (await (places.get(from) ?? assert.fail(from)).probe(tcp(to, port))) as Outcome & {
+        seenPort?: number;
+      };
       return `${from} -> ${to}: ${JSON.stringify(outcome)}`;
     }),
   );
@@ -162,7 +220,11 @@ function portsIn(map: string): string[] {
 
 function mtus(world: World): number[] {
   const of = (command: string) => (shownByIp(command)[0]?.["mtu"] as number | undefined) ?? 0;
-  return [of(`-j link show ${world.network("lan").bridge}`), of(`-j link show ${world.hostInterface("web")}`), of("-n nexus-web -j link show eth0")];
+  return [
+    of(`-j link show ${world.network("lan").bridge}`),
+    of(`-j link show ${world.hostInterface("web")}`),
+    of("-n nexus-web -j link show eth0"),
+  ];
 }
 
 function nft(text: string): void {

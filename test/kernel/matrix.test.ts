@@ -19,7 +19,11 @@ describe("who reaches whom", { timeout: 120_000 }, () => {
         setBridgeNetfilter(bridgeNetfilter);
         const all = cells(world, family);
         const outcomes = await Promise.all(all.map((cell) => attempt(world, cell)));
-        const wrong = all.flatMap((cell, i) => (fits(cell.expected, outcomes[i] as Outcome) ? [] : [`${cell.name}\n    expected ${JSON.stringify(cell.expected)}\n    but      ${JSON.stringify(outcomes[i])}`]));
+        const wrong = all.flatMap((cell, i) =>
+          fits(cell.expected, outcomes[i] as Outcome)
+            ? []
+            : [`${cell.name}\n    expected ${JSON.stringify(cell.expected)}\n    but      ${JSON.stringify(outcomes[i])}`],
+        );
         assert.equal(wrong.length, 0, `${wrong.length} of ${all.length} cells:\n${wrong.join("\n")}`);
       });
     }
@@ -32,7 +36,8 @@ describe("who reaches whom", { timeout: 120_000 }, () => {
         const to = cell.to.includes(":") ? `[${cell.to}]:${cell.port}` : `${cell.to}:${cell.port}`;
         const said = await world.daemon.client.call("why", { query: { from: cell.from, to, protocol: cell.protocol } });
         const expected = cell.why ?? (cell.expected.kind === "answer" ? "allow" : "deny");
-        if (said.verdict !== expected) wrong.push(`${cell.name}\n    expected ${expected}\n    but      ${said.verdict}: ${said.reason} (${said.rule})`);
+        if (said.verdict !== expected)
+          wrong.push(`${cell.name}\n    expected ${expected}\n    but      ${said.verdict}: ${said.reason} (${said.rule})`);
       }
       assert.equal(wrong.length, 0, wrong.join("\n"));
     });
@@ -41,5 +46,7 @@ describe("who reaches whom", { timeout: 120_000 }, () => {
 
 async function attempt(world: World, { from, to, port, protocol, expected }: Cell): Promise<Outcome> {
   // Silence is heard out for a second; whoever should answer may take longer on a busy machine.
-  return await world.place(from).probe({ protocol, address: to, port, patienceMs: expected.kind === "silent" || expected.kind === "denied" ? 1500 : 8000 });
+  return await world
+    .place(from)
+    .probe({ protocol, address: to, port, patienceMs: expected.kind === "silent" || expected.kind === "denied" ? 1500 : 8000 });
 }

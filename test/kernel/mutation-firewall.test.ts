@@ -70,23 +70,43 @@ describe("without tables that have an owner", () => {
     for (const step of keeper.planAnew(before)) if (step.kind === "firewall") keeper.apply(step, () => before);
     nft("flush set inet nexus nat4");
     await until("both are seen", () => seen.length === 2);
-    assert.deepEqual(seen.map((e) => [e.ours, e.tables.map((t) => `${t.family} ${t.name}`)]), [[true, ["inet nexus"]], [false, ["inet nexus"]]]);
+    assert.deepEqual(
+      seen.map((e) => [e.ours, e.tables.map((t) => `${t.family} ${t.name}`)]),
+      [
+        [true, ["inet nexus"]],
+        [false, ["inet nexus"]],
+      ],
+    );
     assert.equal(seen[1]?.comm, "nft");
     assert.equal(repair(keeper, before), 1);
   });
 
   test("a change planned on a wrong belief is compared whole instead, in one batch", () => {
-    const changes: FirewallChange[] = [{ kind: "delete-elements", family: "inet", table: "nexus", set: "publish4", elements: [{ key: [6, 8080], data: { values: ["10.7.0.10", 80] } }] }];
+    const changes: FirewallChange[] = [
+      {
+        kind: "delete-elements",
+        family: "inet",
+        table: "nexus",
+        set: "publish4",
+        elements: [{ key: [6, 8080], data: { values: ["10.7.0.10", 80] } }],
+      },
+    ];
     nft("delete element inet nexus publish4 { tcp . 8080 }");
     const after: Desired = { ...wanted, publishes: wanted.publishes.filter((p) => p.hostPort !== 8080) };
     keeper.apply({ kind: "firewall", op: "unpublish", changes, undo: [] }, () => after);
     assert.deepEqual(keeper.planAnew(after), []);
-    assert.equal(snapshot([]).some((line) => line.includes("8080")), false);
+    assert.equal(
+      snapshot([]).some((line) => line.includes("8080")),
+      false,
+    );
   });
 
   test("without networks there are no tables, and foreign ones stay", () => {
     repair(keeper, { ...wanted, networks: [], attachments: [], publishes: [] });
-    assert.deepEqual(snapshot([]).filter((line) => line.startsWith("nft table")), ['nft table {"family":"ip","name":"foreign"}']);
+    assert.deepEqual(
+      snapshot([]).filter((line) => line.startsWith("nft table")),
+      ['nft table {"family":"ip","name":"foreign"}'],
+    );
   });
 });
 
@@ -102,4 +122,3 @@ function nft(text: string): void {
   const { status, stderr } = spawnSync("nft", ["-f", "-"], { input: text.replaceAll("; add ", "\nadd "), encoding: "utf8" });
   assert.equal(status, 0, `${text}: ${stderr}`);
 }
-

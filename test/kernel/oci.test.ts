@@ -191,14 +191,38 @@ for (const [kind, runtimes, skip] of kinds)
       await until("the command runs", () => cgroupProcesses(bed.cgroups, `${bed.parent}/host`).length > 1);
       killed.kill("SIGTERM");
       assert.equal(await killed.exitCode, 143);
-      const missing = await bed.driver.exec(plan, { command: ["nothing-like-it"], env: {} });
-      const said = text(missing.stderr as NodeJS.ReadableStream);
-      assert.notEqual(await missing.exitCode, 0);
-      assert.match(await said, /nothing-like-it/);
       assert.deepEqual(
         readdirSync(plan.directory).filter((name) => name.startsWith("exec-")),
         [],
       );
+      await bed.driver.remove(plan);
+    });
+
+    it("says once why a command cannot be run, and ends as a shell would", async () => {
+      const plan = await bed.run("refuses", ["sh", "-c", "echo plain > /plain; exec sleep 1000"]);
+      await until("the file is there", () => existsSync(join(plan.directory, "upper/plain")));
+      const cases: [command: string, cwd: string, code: number, words: RegExp][] = [
+        ["nothing-like-it", "/", 127, /nothing-like-it/g],
+        ["/plain", "/", 126, /permission denied/gi],
+        ["true", "/no-such-place", 127, /no-such-place/g],
+        ["true", "/plain", 126, /not a directory/gi],
+      ];
+      for (const [command, cwd, code, words] of cases) {
+        for (const terminal of [undefined, { columns: 80, rows: 24 }]) {
+          const session = await bed.driver.exec(plan, {
+            command: [command],
+            env: {},
+            cwd,
+            ...(terminal === undefined ? {} : { terminal }),
+          });
+          const said = text(session.stderr ?? session.stdout);
+          assert.equal(await session.exitCode, code, `${command} in ${cwd}`);
+          assert.equal([...(await said).matchAll(words)].length, 1, await said);
+        }
+      }
+      const own = await bed.driver.exec(plan, { command: ["sh", "-c", "echo not found >&2; exit 1"], env: {} });
+      const words = text(own.stderr as NodeJS.ReadableStream);
+      assert.deepEqual([await own.exitCode, await words], [1, "not found\n"]);
       await bed.driver.remove(plan);
     });
 

@@ -17,7 +17,19 @@ import { assertSame, differencesOf, snapshot } from "./world/snapshot.ts";
 
 const wanted = sample();
 const namespaces = [...new Set(wanted.attachments.map((a) => a.netns))];
-const settings = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", ...wanted.networks.flatMap((n) => ["ipv4/conf/{}/route_localnet", "ipv4/conf/{}/rp_filter", "ipv6/conf/{}/disable_ipv6", "ipv6/conf/{}/accept_ra", "ipv6/conf/{}/accept_dad"].map((key) => `net/${key.replace("{}", n.bridge)}`))];
+const settings = [
+  "net/ipv4/ip_forward",
+  "net/ipv6/conf/all/forwarding",
+  ...wanted.networks.flatMap((n) =>
+    [
+      "ipv4/conf/{}/route_localnet",
+      "ipv4/conf/{}/rp_filter",
+      "ipv6/conf/{}/disable_ipv6",
+      "ipv6/conf/{}/accept_ra",
+      "ipv6/conf/{}/accept_dad",
+    ].map((key) => `net/${key.replace("{}", n.bridge)}`),
+  ),
+];
 const look = () => snapshot(namespaces, settings);
 
 test("the lines of a plan, run by ip, sysctl and nft, leave nothing for us to do, and are what we do", () => {
@@ -28,7 +40,11 @@ test("the lines of a plan, run by ip, sysctl and nft, leave nothing for us to do
   assert.ok(differencesOf(theirs, bare).length > 50);
   using host = Host.open();
   assert.deepEqual(remaining(host), [], "after the lines were run");
-  for (const kind of ["ip link add", "ip -n", "sysctl", "bridge link", "table inet nexus", "add element"]) assert.ok(lines.some((l) => l.startsWith(kind)), kind);
+  for (const kind of ["ip link add", "ip -n", "sysctl", "bridge link", "table inet nexus", "add element"])
+    assert.ok(
+      lines.some((l) => l.startsWith(kind)),
+      kind,
+    );
 
   removeAll();
   executeAll(sampleSteps(observed(host)), performOn(host));
@@ -36,7 +52,11 @@ test("the lines of a plan, run by ip, sysctl and nft, leave nothing for us to do
   assert.deepEqual(remaining(host), [], "after we did it");
 
   removeAll(host);
-  assertSame(look().filter((l) => !l.startsWith("net/")), bare.filter((l) => !l.startsWith("net/")), "the lines of removal leave something");
+  assertSame(
+    look().filter((l) => !l.startsWith("net/")),
+    bare.filter((l) => !l.startsWith("net/")),
+    "the lines of removal leave something",
+  );
 });
 
 test("every change of the ruleset reads as lines that nft takes", () => {
@@ -49,12 +69,27 @@ test("every change of the ruleset reads as lines that nft takes", () => {
   check(of(steps));
   const removals = steps.flatMap((c) => (c.kind === "add-elements" ? [{ ...c, kind: "delete-elements" as const }] : [])).toReversed();
   check(`${of(steps)}\n${of(removals)}`);
-  check(`${of(steps)}\n${of([{ kind: "add-counters", family: "inet", table: "nexus", names: ["out9"] }, { kind: "delete-counters", family: "inet", table: "nexus", names: ["out9"] }])}`);
-  check(`${of(steps)}\n${of([{ kind: "delete-table", family: "inet", name: "nexus" }, { kind: "delete-table", family: "bridge", name: "nexus" }])}`);
+  check(
+    `${of(steps)}\n${of([
+      { kind: "add-counters", family: "inet", table: "nexus", names: ["out9"] },
+      { kind: "delete-counters", family: "inet", table: "nexus", names: ["out9"] },
+    ])}`,
+  );
+  check(
+    `${of(steps)}\n${of([
+      { kind: "delete-table", family: "inet", name: "nexus" },
+      { kind: "delete-table", family: "bridge", name: "nexus" },
+    ])}`,
+  );
 });
 
 function observed(host: Host) {
-  return observe(host, { networks: wanted.networks, attachments: wanted.attachments, guestSides: new Map(wanted.attachments.map((a) => [a.hostInterface, observeGuestSide(a)])), residents: new Map() });
+  return observe(host, {
+    networks: wanted.networks,
+    attachments: wanted.attachments,
+    guestSides: new Map(wanted.attachments.map((a) => [a.hostInterface, observeGuestSide(a)])),
+    residents: new Map(),
+  });
 }
 
 /** What our plan and our comparison of the tables would still do. */
@@ -68,7 +103,8 @@ function remaining(host: Host): string[] {
 function runLines(steps: readonly Step[]): string[] {
   return steps.flatMap((step) => {
     const lines = explain(step);
-    if (step.kind === "firewall") execFileSync("nft", ["-f", "-"], { input: inWordsOf106(lines.join("\n")), stdio: ["pipe", "pipe", "pipe"] });
+    if (step.kind === "firewall")
+      execFileSync("nft", ["-f", "-"], { input: inWordsOf106(lines.join("\n")), stdio: ["pipe", "pipe", "pipe"] });
     else for (const line of lines) execFileSync("sh", ["-ec", line], { stdio: ["ignore", "pipe", "pipe"] });
     return lines;
   });
@@ -76,8 +112,15 @@ function runLines(steps: readonly Step[]): string[] {
 
 function removeAll(host?: Host): void {
   if (host === undefined) execFileSync("nft", ["flush", "ruleset"]);
-  else host.firewall.apply("remove", [{ kind: "delete-table", family: "inet", name: "nexus" }, { kind: "delete-table", family: "bridge", name: "nexus" }]);
-  runLines([...namespaces.map((name): Step => ({ kind: "remove-namespace", name })), ...wanted.networks.map((n): Step => ({ kind: "delete-link", name: n.bridge, why: "the test ends" }))]);
+  else
+    host.firewall.apply("remove", [
+      { kind: "delete-table", family: "inet", name: "nexus" },
+      { kind: "delete-table", family: "bridge", name: "nexus" },
+    ]);
+  runLines([
+    ...namespaces.map((name): Step => ({ kind: "remove-namespace", name })),
+    ...wanted.networks.map((n): Step => ({ kind: "delete-link", name: n.bridge, why: "the test ends" })),
+  ]);
 }
 
 /**
@@ -90,5 +133,7 @@ function inWordsOf106(text: string): string {
 
 /** nft text cannot say that a table has an owner. */
 function comparable(lines: string[]): string[] {
-  return lines.filter((line) => !line.includes('"comment":"foreign-neighbour ')).map((line) => (line.startsWith("nft table") ? line.replace(/,?"flags":("owner"|\[[^\]]*\])/, "") : line));
+  return lines
+    .filter((line) => !line.includes('"comment":"foreign-neighbour '))
+    .map((line) => (line.startsWith("nft table") ? line.replace(/,?"flags":("owner"|\[[^\]]*\])/, "") : line));
 }

@@ -25,7 +25,9 @@ describe("events", () => {
     await watched.until((event) => event.kind === "address" && event.address.cidr === "192.0.2.1/24" && event.address.link === link.index);
     await watched.until((event) => event.kind === "route" && event.route.destination === "192.0.2.0/24");
     run("ip route add 203.0.113.0/24 via 192.0.2.7");
-    await watched.until((event) => event.kind === "route" && event.route.destination === "203.0.113.0/24" && event.route.gateway === "192.0.2.7");
+    await watched.until(
+      (event) => event.kind === "route" && event.route.destination === "203.0.113.0/24" && event.route.gateway === "192.0.2.7",
+    );
     run("ip route del 203.0.113.0/24");
     await watched.until((event) => event.kind === "route-gone" && event.route.destination === "203.0.113.0/24");
     run("ip addr del 192.0.2.1/24 dev nexus0");
@@ -40,12 +42,23 @@ describe("events", () => {
     createNamespace("events");
     using netns = openNamespace(namespacePath("events"));
     const peer = { name: name("eth0"), mac: mac("02:00:00:00:00:03"), mtuBytes: 1500, netns };
-    const { index } = createVeth(rt, { name: name("port0"), mac: mac("02:00:00:00:00:02"), mtuBytes: 1500, group, master: link, up: true, peer });
+    const { index } = createVeth(rt, {
+      name: name("port0"),
+      mac: mac("02:00:00:00:00:02"),
+      mtuBytes: 1500,
+      group,
+      master: link,
+      up: true,
+      peer,
+    });
     using watched = recorder();
     changeLink(rt, index, { master: "none" });
     addAddress(rt, { link: index, cidr: cidr("192.0.2.5/32") });
     await watched.until((event) => event.kind === "address" && event.address.link === index);
-    assert.deepEqual(watched.seen.filter((event) => event.kind === "link-gone"), []);
+    assert.deepEqual(
+      watched.seen.filter((event) => event.kind === "link-gone"),
+      [],
+    );
     assert.ok(watched.seen.some((event) => event.kind === "link" && event.link.index === index && event.link.master === undefined));
     removeNamespace("events");
   });

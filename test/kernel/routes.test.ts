@@ -43,15 +43,28 @@ describe("addresses", () => {
   test("come and go, carry our mark, and those `ip` adds do not", () => {
     run("ip addr add 192.0.2.1/24 dev nexus0");
     addAddress(rt, { link, cidr: cidr("198.51.100.1/24") });
-    const protocols = Object.fromEntries(listAddresses(rt, { link: link.index, family: 4 }).map((address) => [address.cidr, address.protocol]));
+    const protocols = Object.fromEntries(
+      listAddresses(rt, { link: link.index, family: 4 }).map((address) => [address.cidr, address.protocol]),
+    );
     assert.deepEqual(protocols, { "10.77.0.1/24": 78, "192.0.2.1/24": undefined, "198.51.100.1/24": 78 });
     removeAddress(rt, { link, cidr: cidr("192.0.2.1/24") });
     removeAddress(rt, { link, cidr: cidr("198.51.100.1/24") });
-    assert.deepEqual(listAddresses(rt, { link: link.index, family: 4 }).map((address) => address.cidr), ["10.77.0.1/24"]);
-    assert.throws(() => removeAddress(rt, { link, cidr: cidr("192.0.2.1/24") }), refusal("remove address 192.0.2.1/24 from nexus0: EADDRNOTAVAIL"));
+    assert.deepEqual(
+      listAddresses(rt, { link: link.index, family: 4 }).map((address) => address.cidr),
+      ["10.77.0.1/24"],
+    );
+    assert.throws(
+      () => removeAddress(rt, { link, cidr: cidr("192.0.2.1/24") }),
+      refusal("remove address 192.0.2.1/24 from nexus0: EADDRNOTAVAIL"),
+    );
     assert.throws(() => addAddress(rt, { link, cidr: cidr("10.77.0.1/24") }), refusal("add address 10.77.0.1/24 to nexus0: EEXIST"));
     assert.throws(() => addAddress(rt, { link: 999, cidr: cidr("10.77.0.1/24") }), refusal("add address 10.77.0.1/24 to link 999: ENODEV"));
-    assert.deepEqual(listAddresses(rt, { link: link.index, family: 6 }).map((address) => address.cidr).includes(cidr("fd00:77::1/64")), true);
+    assert.deepEqual(
+      listAddresses(rt, { link: link.index, family: 6 })
+        .map((address) => address.cidr)
+        .includes(cidr("fd00:77::1/64")),
+      true,
+    );
   });
 });
 
@@ -62,7 +75,10 @@ describe("routes", () => {
     addRoute(rt, { destination: prefix("10.98.0.0/16"), link });
     addRoute(rt, { destination: prefix("10.97.0.0/16"), type: "unreachable", table: 1000 });
     const [four] = shown("ip -j -d route show 10.99.0.0/16");
-    assert.deepEqual([four?.["gateway"], four?.["dev"], four?.["metric"], four?.["prefsrc"], four?.["metrics"][0].mtu], ["10.77.0.2", "nexus0", 50, "10.77.0.1", 1200]);
+    assert.deepEqual(
+      [four?.["gateway"], four?.["dev"], four?.["metric"], four?.["prefsrc"], four?.["metrics"][0].mtu],
+      ["10.77.0.2", "nexus0", 50, "10.77.0.1", 1200],
+    );
     assert.equal(shown("ip -j -d route show 10.98.0.0/16")[0]?.["scope"], "link");
     assert.equal(shown("ip -j -d route show table 1000")[0]?.["type"], "unreachable");
     const ours = listRoutes(rt, { protocol: 78 }).map(({ destination, table, metric, type }) => ({ destination, table, metric, type }));
@@ -72,7 +88,10 @@ describe("routes", () => {
       { destination: "10.99.0.0/16", table: 254, metric: 50, type: "unicast" },
       { destination: "fd99::/64", table: 254, metric: 1024, type: "unicast" },
     ]);
-    assert.deepEqual(shown("ip -j route show table all proto 78").map((route) => route["dst"]), ["10.97.0.0/16", "10.98.0.0/16", "10.99.0.0/16", "fd99::/64"]);
+    assert.deepEqual(
+      shown("ip -j route show table all proto 78").map((route) => route["dst"]),
+      ["10.97.0.0/16", "10.98.0.0/16", "10.99.0.0/16", "fd99::/64"],
+    );
   });
 
   test("what others added is listed too: multipath, a gateway of the other family, every table", () => {
@@ -86,7 +105,10 @@ describe("routes", () => {
     ]);
     assert.equal(all.find((route) => route.destination === "10.95.0.0/16")?.gateway, "fd00:77::9");
     assert.equal(all.find((route) => route.destination === "0.0.0.0/0")?.table, 4_000_000_000);
-    assert.deepEqual(listRoutes(rt, { family: 4, table: 4_000_000_000 }).map((route) => route.destination), ["0.0.0.0/0"]);
+    assert.deepEqual(
+      listRoutes(rt, { family: 4, table: 4_000_000_000 }).map((route) => route.destination),
+      ["0.0.0.0/0"],
+    );
     assert.deepEqual(listRoutes(rt, { table: 12345 }), []);
     assert.ok(listRoutes(rt, { link: 1 }).every((route) => route.link === 1));
   });
@@ -116,7 +138,8 @@ describe("routes", () => {
   test("only our own are removed", () => {
     run("ip route add 10.93.0.0/16 via 10.77.0.2 proto static");
     assert.throws(() => removeRoute(rt, { destination: prefix("10.93.0.0/16") }), refusal("remove route 10.93.0.0/16: ESRCH"));
-    for (const destination of ["10.99.0.0/16", "fd99::/64", "10.98.0.0/16", "10.94.0.0/16"]) removeRoute(rt, { destination: prefix(destination) });
+    for (const destination of ["10.99.0.0/16", "fd99::/64", "10.98.0.0/16", "10.94.0.0/16"])
+      removeRoute(rt, { destination: prefix(destination) });
     removeRoute(rt, { destination: prefix("10.97.0.0/16"), type: "unreachable", table: 1000 });
     assert.deepEqual(listRoutes(rt, { protocol: 78 }), []);
     assert.deepEqual(shown("ip -j route show 10.93.0.0/16").length, 1);
@@ -125,7 +148,10 @@ describe("routes", () => {
   test("a refusal says what was wrong", () => {
     addRoute(rt, { destination: prefix("10.92.0.0/16"), link });
     assert.throws(() => addRoute(rt, { destination: prefix("10.92.0.0/16"), link }), refusal("add route 10.92.0.0/16 on nexus0: EEXIST"));
-    assert.throws(() => addRoute(rt, { destination: prefix("10.91.0.0/16"), via: ip("192.0.2.77") }), refusal("add route 10.91.0.0/16 via 192.0.2.77: ENETUNREACH (Network is unreachable): Nexthop has invalid gateway"));
+    assert.throws(
+      () => addRoute(rt, { destination: prefix("10.91.0.0/16"), via: ip("192.0.2.77") }),
+      refusal("add route 10.91.0.0/16 via 192.0.2.77: ENETUNREACH (Network is unreachable): Nexthop has invalid gateway"),
+    );
   });
 });
 
@@ -141,7 +167,10 @@ describe("neighbours", () => {
       "fd00:77::10 02:00:00:00:00:0b reachable",
     ]);
     assert.equal(flushNeighbours(rt, link), 2);
-    assert.deepEqual(shown("ip -j neigh show dev nexus0").map((json) => json["dst"]), ["10.77.0.9"]);
+    assert.deepEqual(
+      shown("ip -j neigh show dev nexus0").map((json) => json["dst"]),
+      ["10.77.0.9"],
+    );
     assert.equal(flushNeighbours(rt, link), 0);
   });
 });

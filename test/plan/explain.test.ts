@@ -19,13 +19,22 @@ test("a plan from nothing reads as these ip, sysctl and nft lines", () => {
 test("every other step reads as the command that would do it", () => {
   const name = "nabc-web" as IfName;
   const cases: [Step, string[]][] = [
-    [{ kind: "change-link", name, change: { mtuBytes: 1400, up: false, master: "nx-lan" as IfName, group: 5 }, was: {} }, ["ip link set dev nabc-web mtu 1400 group 5 master nx-lan down"]],
+    [
+      { kind: "change-link", name, change: { mtuBytes: 1400, up: false, master: "nx-lan" as IfName, group: 5 }, was: {} },
+      ["ip link set dev nabc-web mtu 1400 group 5 master nx-lan down"],
+    ],
     [{ kind: "delete-link", name, why: "no longer wanted" }, ["ip link delete dev nabc-web  # no longer wanted"]],
     [{ kind: "set-port", link: name, isolated: true, hairpin: false }, ["bridge link set dev nabc-web hairpin off isolated on"]],
     [{ kind: "create-namespace", name: "nexus-web", ofPid: 42 }, ["ip netns attach nexus-web 42"]],
     [{ kind: "remove-namespace", name: "nexus-web" }, ["ip netns delete nexus-web"]],
-    [{ kind: "set-sysctl", path: ["net", "ipv4", "conf", "br.5", "rp_filter"], value: "2", was: "1" }, ["sysctl -w net.ipv4.conf.br/5.rp_filter=2  # was 1"]],
-    [{ kind: "forget-connections", protocol: "udp", hostAddress: undefined, from: 53 as never, to: 53 as never }, ["conntrack -D -p udp --orig-port-dst 53"]],
+    [
+      { kind: "set-sysctl", path: ["net", "ipv4", "conf", "br.5", "rp_filter"], value: "2", was: "1" },
+      ["sysctl -w net.ipv4.conf.br/5.rp_filter=2  # was 1"],
+    ],
+    [
+      { kind: "forget-connections", protocol: "udp", hostAddress: undefined, from: 53 as never, to: 53 as never },
+      ["conntrack -D -p udp --orig-port-dst 53"],
+    ],
   ];
   for (const [step, lines] of cases) assert.deepEqual(explain(step), lines);
 });

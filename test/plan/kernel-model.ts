@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { isDeepStrictEqual } from "node:util";
 import { unreachable } from "../../src/base/exhaustive.ts";
 import type { IfName } from "../../src/base/names.ts";
 import type { Cidr } from "../../src/base/prefix.ts";
@@ -26,7 +27,8 @@ export class KernelModel {
       case "create-bridge":
         this.#create({ ...step, kind: "bridge", up: true, master: undefined, altNames: [step.altName], port: undefined });
         for (const key of ["route_localnet", "rp_filter"]) this.sysctls.set(`net/ipv4/conf/${step.name}/${key}`, "0");
-        for (const key of ["disable_ipv6", "accept_ra", "accept_dad"]) this.sysctls.set(`net/ipv6/conf/${step.name}/${key}`, key === "disable_ipv6" ? "0" : "1");
+        for (const key of ["disable_ipv6", "accept_ra", "accept_dad"])
+          this.sysctls.set(`net/ipv6/conf/${step.name}/${key}`, key === "disable_ipv6" ? "0" : "1");
         return;
       case "change-link": {
         const link = this.#link(step.name);
@@ -45,7 +47,10 @@ export class KernelModel {
       case "add-address": {
         const { addresses } = this.#link(step.link);
         assert.ok(!addresses.includes(step.cidr), `EEXIST ${step.cidr}`);
-        assert.ok(!step.cidr.includes(":") || this.sysctls.get(`net/ipv6/conf/${step.link}/disable_ipv6`) !== "1", `EACCES ${step.cidr}: IPv6 is off`);
+        assert.ok(
+          !step.cidr.includes(":") || this.sysctls.get(`net/ipv6/conf/${step.link}/disable_ipv6`) !== "1",
+          `EACCES ${step.cidr}: IPv6 is off`,
+        );
         addresses.push(step.cidr);
         return;
       }
@@ -89,7 +94,9 @@ export class KernelModel {
 
   observe(desired: Desired, more: Partial<Observed> = {}): Observed {
     const wanted = new Set(desired.attachments.map((a) => a.netns));
-    const proven = [...this.namespaces].filter(([name, { links }]) => !wanted.has(name) && [...links.values()].some((l) => isOurGroup(l.group))).map(([name]) => name);
+    const proven = [...this.namespaces]
+      .filter(([name, { links }]) => !wanted.has(name) && [...links.values()].some((l) => isOurGroup(l.group)))
+      .map(([name]) => name);
     return structuredClone({
       links: this.links,
       namespaces: new Set(this.namespaces.keys()),
@@ -131,7 +138,17 @@ export class KernelModel {
     const namespace = this.namespaces.get(step.netns) ?? assert.fail(`ENOENT ${step.netns}`);
     assert.ok(!namespace.links.has(step.guestName), `EEXIST ${step.guestName}`);
     this.#create({ ...step, kind: "veth", up: true, altNames: [step.altName], port: { isolated: step.isolated, hairpin: true } });
-    namespace.links.set(step.guestName, { link: step.guestName, mac: step.guestMac, up: false, mtuBytes: step.mtuBytes, addresses: [], gateways: [], pair: step.name, group: step.group });
+    namespace.links.set(step.guestName, {
+      link: step.guestName,
+      mac: step.guestMac,
+      up: false,
+      mtuBytes: step.mtuBytes,
+      addresses: [],
+      gateways: [],
+      routes: [],
+      pair: step.name,
+      group: step.group,
+    });
   }
 
   #configure(step: GuestSideStep): void {
@@ -139,14 +156,24 @@ export class KernelModel {
     const link = namespace.links.get(step.link) ?? assert.fail(`ENODEV ${step.link}`);
     namespace.loopbackUp = true;
     const merged = <T>(there: T[], wanted: readonly T[]) => [...new Set([...there, ...wanted])];
-    Object.assign(link, { mac: step.mac, up: true, mtuBytes: step.mtuBytes, addresses: merged<Cidr>(link.addresses, step.addresses), gateways: merged<string>(link.gateways, step.gateways) });
+    Object.assign(link, {
+      mac: step.mac,
+      up: true,
+      mtuBytes: step.mtuBytes,
+      addresses: merged<Cidr>(link.addresses, step.addresses),
+      gateways: merged<string>(link.gateways, step.gateways),
+      routes: [
+        ...link.routes.filter((route) => !step.staleRoutes.some((stale) => isDeepStrictEqual(stale, route))),
+        ...step.routes.filter((route) => !link.routes.some((had) => isDeepStrictEqual(had, route))),
+      ],
+    });
   }
 
   #delete(name: IfName): void {
     if (!this.links.delete(name)) return;
     for (const link of this.links.values()) if (link.master === name) Object.assign(link, { master: undefined, port: undefined });
     for (const { links } of this.namespaces.values()) for (const [inside, link] of links) if (link.pair === name) links.delete(inside);
-    for (const path of [...this.sysctls.keys()]) if (path.split("/")[3] === name) this.sysctls.delete(path);
+    for (const path of this.sysctls.keys()) if (path.split("/")[3] === name) this.sysctls.delete(path);
   }
 
   #link(name: IfName): ObservedLink {

@@ -100,16 +100,40 @@ describe("a plan", () => {
 });
 
 describe("what is not ours", () => {
-  const foreign = (name: string, kind: string, more: Partial<Observed["links"] extends Map<IfName, infer L> ? L : never> = {}) => ({ name: name as IfName, index: 77, kind, mac: undefined, mtuBytes: 1500, group: 0, up: true, master: undefined, altNames: [], port: undefined, addresses: [], ...more });
+  const foreign = (name: string, kind: string, more: Partial<Observed["links"] extends Map<IfName, infer L> ? L : never> = {}) => ({
+    name: name as IfName,
+    index: 77,
+    kind,
+    mac: undefined,
+    mtuBytes: 1500,
+    group: 0,
+    up: true,
+    master: undefined,
+    altNames: [],
+    port: undefined,
+    addresses: [],
+    ...more,
+  });
 
   test("is in no plan, whatever it is called", () => {
     const wanted = sample();
     const kernel = settled(wanted);
-    for (const link of [foreign("nx-other", "bridge"), foreign("nabc-web", "veth", { master: "nx-lan" as IfName }), foreign("docker0", "bridge"), foreign("n1", "veth", { altNames: ["nexus-not"] })]) kernel.links.set(link.name, link);
+    for (const link of [
+      foreign("nx-other", "bridge"),
+      foreign("nabc-web", "veth", { master: "nx-lan" as IfName }),
+      foreign("docker0", "bridge"),
+      foreign("n1", "veth", { altNames: ["nexus-not"] }),
+    ])
+      kernel.links.set(link.name, link);
     kernel.namespaces.set("nexus-theirs", { loopbackUp: true, links: new Map() });
     kernel.namespaces.set("cni-1234", { loopbackUp: true, links: new Map() });
     assert.deepEqual(steps(plan(wanted, kernel.observe(wanted))), []);
-    assert.deepEqual(mentioned(plan(desired({}), kernel.observe(desired({})))).filter((name) => ["nx-other", "nabc-web", "docker0", "n1", "nexus-theirs", "cni-1234"].includes(name)), []);
+    assert.deepEqual(
+      mentioned(plan(desired({}), kernel.observe(desired({})))).filter((name) =>
+        ["nx-other", "nabc-web", "docker0", "n1", "nexus-theirs", "cni-1234"].includes(name),
+      ),
+      [],
+    );
   });
 
   test("is left over only with both marks: the group and the name", () => {
@@ -132,7 +156,10 @@ describe("what is not ours", () => {
       const kernel = new KernelModel();
       kernel.links.set(link.name, link);
       const result = plan(wanted, kernel.observe(wanted));
-      assert.deepEqual(result.blocked.map((b) => b.network), ["lan"]);
+      assert.deepEqual(
+        result.blocked.map((b) => b.network),
+        ["lan"],
+      );
       assert.match(result.blocked[0]?.problem ?? "", /nx-lan exists and is not ours/);
       for (const step of steps(result)) kernel.perform(step);
       assert.deepEqual(kernel.links.get("nx-lan" as IfName), link);
@@ -155,7 +182,16 @@ describe("what is not ours", () => {
 const anyDesired: fc.Arbitrary<Desired> = fc
   .record({
     networks: fc.uniqueArray(fc.integer({ min: 1, max: 6 }), { minLength: 0, maxLength: 4 }),
-    flags: fc.array(fc.record({ v4: fc.boolean(), v6: fc.boolean(), internal: fc.boolean(), apart: fc.boolean(), mtu: fc.constantFrom("auto" as const, 1400, 9000) }), { minLength: 4, maxLength: 4 }),
+    flags: fc.array(
+      fc.record({
+        v4: fc.boolean(),
+        v6: fc.boolean(),
+        internal: fc.boolean(),
+        apart: fc.boolean(),
+        mtu: fc.constantFrom("auto" as const, 1400, 9000),
+      }),
+      { minLength: 4, maxLength: 4 },
+    ),
     guests: fc.array(fc.uniqueArray(fc.nat(3), { minLength: 1, maxLength: 2 }), { maxLength: 5 }),
   })
   .map(({ networks: indexes, flags, guests }) => {
@@ -164,7 +200,9 @@ const anyDesired: fc.Arbitrary<Desired> = fc
       const subnets = [...(flag.v4 || !flag.v6 ? [`10.${index}.0.0/24`] : []), ...(flag.v6 ? [`fd00:${index}::/64`] : [])];
       return network(index, `net${index}`, { subnets, internal: flag.internal, isolation: flag.apart ? "guests" : "none", mtu: flag.mtu });
     });
-    const attachments = guests.flatMap((on, g) => on.flatMap((n, nic) => (networks[n] === undefined ? [] : [attachment(`guest${g}`, networks[n], { nic, host: 10 + g })])));
+    const attachments = guests.flatMap((on, g) =>
+      on.flatMap((n, nic) => (networks[n] === undefined ? [] : [attachment(`guest${g}`, networks[n], { nic, host: 10 + g })])),
+    );
     return desired({ networks, attachments });
   });
 

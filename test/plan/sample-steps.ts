@@ -12,7 +12,13 @@ export function sampleSteps(observed: Observed = bareHost()): Step[] {
   const wanted = sample();
   const { networks, attachments } = plan(wanted, observed);
   const { tables, elements } = ruleset(wanted);
-  const changes = tables.flatMap((table) => diffTable(table, new Map(table.sets.map((set) => [set.name, elements.get(`${table.family} ${table.name} ${set.name}`) ?? []])), undefined));
+  const changes = tables.flatMap((table) =>
+    diffTable(
+      table,
+      new Map(table.sets.map((set) => [set.name, elements.get(`${table.family} ${table.name} ${set.name}`) ?? []])),
+      undefined,
+    ),
+  );
   return [...networks, { kind: "firewall", op: "make the ruleset", changes, undo: [] }, ...attachments];
 }
 

@@ -12,7 +12,11 @@ import type { PublishSpec } from "../../src/spec/node.ts";
 
 const instance = "0123456789abcdef0123456789abcdef";
 
-export function network(index: number, name: string, input: Omit<NetworkSpecInput, "name" | "subnets"> & { subnets: string[] }): NetworkRecord {
+export function network(
+  index: number,
+  name: string,
+  input: Omit<NetworkSpecInput, "name" | "subnets"> & { subnets: string[] },
+): NetworkRecord {
   const spec = networkSpec.parse({ ...input, name });
   const subnets = input.subnets.map((text) => ({ prefix: prefix(text), gateway: addressAt(prefix(text), 1n) }));
   return { name: spec.name, index, bridge: bridgeName(spec.name), mac: bridgeMac(instance, spec.name), subnets, spec };
@@ -33,7 +37,15 @@ export function attachment(guest: string, on: NetworkRecord, more: { nic?: numbe
   };
 }
 
-export function publish(of: AttachmentRecord, spec: Omit<Partial<PublishSpec>, "hostAddress" | "hostPort" | "hostPortEnd" | "guestPort"> & { host?: string; from: number; to?: number; guest: number }): PublishRecord {
+export function publish(
+  of: AttachmentRecord,
+  spec: Omit<Partial<PublishSpec>, "hostAddress" | "hostPort" | "hostPortEnd" | "guestPort"> & {
+    host?: string;
+    from: number;
+    to?: number;
+    guest: number;
+  },
+): PublishRecord {
   return {
     protocol: spec.protocol ?? "tcp",
     hostPort: port(spec.from),
@@ -56,7 +68,13 @@ export function sample(): Desired {
   const vault = network(3, "vault", { subnets: ["10.9.0.0/24", "fd00:9::/64"], internal: true });
   const hotel = network(4, "hotel", { subnets: ["fd00:10::/64"], isolation: "guests", nat: false });
   const web = attachment("web", lan);
-  const attachments = [web, attachment("web", vault, { nic: 1 }), attachment("mail", dmz), attachment("room", hotel), attachment("safe", vault, { host: 11 })];
+  const attachments = [
+    web,
+    attachment("web", vault, { nic: 1 }),
+    attachment("mail", dmz),
+    attachment("room", hotel),
+    attachment("safe", vault, { host: 11 }),
+  ];
   const publishes = [
     publish(web, { from: 8080, guest: 80 }),
     publish(web, { from: 5353, guest: 53, protocol: "udp", host: "127.0.0.1" }),

@@ -93,7 +93,7 @@ async function othersOf(client: Client): Promise<string[]> {
     ...guests.map((guest) => `guest ${guest.name}`),
     ...networks.map((network) => `network ${network.name}`),
     ...images.map((image) => `image ${image.reference}`),
-    ...settings.filter((setting) => setting.source === "flag").map((setting) => `setting ${setting.key}`),
+    ...settings.filter((setting) => setting.source === "stored").map((setting) => `setting ${setting.key}`),
   ];
 }
 

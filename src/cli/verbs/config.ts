@@ -17,6 +17,15 @@ export async function set(c: VerbContext): Promise<void> {
   );
 }
 
+export async function unset(c: VerbContext): Promise<void> {
+  const setting = await (await c.client()).call("config.unset", { params: { key: c.arg("KEY") } });
+  c.out.result(
+    setting,
+    () =>
+      `${setting.key} = ${valueText(setting.value)}  (${setting.source})${setting.restartNeeded === true ? "  (counts when the daemon starts again)" : ""}\n`,
+  );
+}
+
 export async function show(c: VerbContext): Promise<void> {
   const answer = await (await c.client()).call("config.show");
   c.out.result(answer, () => {

@@ -16,8 +16,10 @@ export function loadDaemon() {
 }
 
 export async function start(c: VerbContext): Promise<void> {
-  const { listensOn, startDaemon } = await import("../start-daemon.ts");
-  if (await listensOn(c.socketPath)) {
+  const { startDaemon, tryConnecting } = await import("../start-daemon.ts");
+  const refusal = await tryConnecting(c.socketPath);
+  if (isClosed(refusal)) throw (await import("../../api/client-errors.ts")).unreachableError(refusal, c.socketPath);
+  if (refusal === undefined) {
     c.out.result({ running: true, started: false, socket: c.socketPath }, () => `nexusd serves ${c.socketPath} already\n`);
     return;
   }
@@ -64,6 +66,11 @@ export async function status(c: VerbContext): Promise<number> {
     c.out.result({ running: false, reason: error.message }, () => `not running: ${error.message}\n`);
     return errorCatalogue["daemon-unreachable"].exit;
   }
+}
+
+/** A daemon may well be behind it, and then another one must not be started. */
+function isClosed(refusal: unknown): boolean {
+  return refusal instanceof Error && "code" in refusal && (refusal.code === "EACCES" || refusal.code === "EPERM");
 }
 
 function optionsOf(c: VerbContext): DaemonOptions {

@@ -1,4 +1,3 @@
-import type { Readable } from "node:stream";
 import type { VerbContext } from "../context.ts";
 import { columns } from "../tables.ts";
 import type { Answer } from "../../api/contract.ts";
@@ -6,10 +5,10 @@ import { NexusError } from "../../base/errors.ts";
 
 /** With a file, what applying it would do; without, what a reconcile would repair. */
 export async function plan(c: VerbContext): Promise<void> {
-  const client = await c.client();
   const file = c.arg("FILE");
-  const answer =
-    file === "" ? await client.call("plan.pending") : await client.call("plan.preview", { body: await specFrom(file, c.io.stdin) });
+  const body = file === "" ? undefined : await (await import("../plan-file.ts")).readPlanFile(file, c.io);
+  const client = await c.client();
+  const answer = body === undefined ? await client.call("plan.pending") : await client.call("plan.preview", { body });
   c.out.result(answer, () => (answer.steps.length === 0 ? "nothing would change\n" : `${answer.steps.join("\n")}\n`));
 }
 
@@ -57,25 +56,7 @@ async function askedOfDaemon(c: VerbContext): Promise<Answer<"doctor"> | undefin
   try {
     return await (await c.runningClient()).call("doctor");
   } catch (error) {
-    if (error instanceof NexusError && error.code === "daemon-unreachable") return undefined;
+    if (error instanceof NexusError && (error.code === "daemon-unreachable" || error.code === "not-permitted")) return undefined;
     throw error;
   }
-}
-
-type Preview = { networks?: { name: string }[]; nodes?: { name: string }[] };
-
-/** The file is sent as it is; the daemon checks it and lists every fault. */
-async function specFrom(file: string, stdin: Readable): Promise<Preview> {
-  const { readFile } = await import("node:fs/promises");
-  const { parse } = await import("yaml");
-  try {
-    return parse(file === "-" ? await standardInput(stdin) : await readFile(file, "utf8")) as Preview;
-  } catch (error) {
-    throw new NexusError("usage", `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-  }
-}
-
-async function standardInput(stdin: Readable): Promise<string> {
-  const { text } = await import("node:stream/consumers");
-  return text(stdin);
 }

@@ -1,5 +1,5 @@
 import type { VerbContext } from "../context.ts";
-import { bytesText, since } from "../figures.ts";
+import { bytesText, countText, since } from "../figures.ts";
 import { eachName } from "../each-name.ts";
 import { columns, facts, table } from "../tables.ts";
 import { NexusError } from "../../base/errors.ts";
@@ -148,7 +148,7 @@ function describe(n: NetworkView): string {
     ["state", n.state],
     ["problem", n.problem],
     ["bridge", `${n.bridge}  ${n.mac}`],
-    ...n.subnets.map((s) => ["subnet", `${s.prefix}  gateway ${s.gateway}, ${s.leased} of ${s.size} addresses taken`] as const),
+    ...n.subnets.map((s) => ["subnet", `${s.prefix}  gateway ${s.gateway}, ${s.leased} of ${countText(s.size)} addresses taken`] as const),
     ["mtu", `${n.mtuBytes}${n.mtu === "auto" ? " (auto)" : ""}`],
     ["dns", n.dns.length === 0 ? "the host's" : n.dns.join(", ")],
     ["policy", policyText(n)],

@@ -6,10 +6,10 @@ import { NexusError } from "../../base/errors.ts";
 import type { NodeSpecInput, RestartPolicy } from "../../spec/node.ts";
 
 export async function create(c: VerbContext): Promise<void> {
-  const { envOf, memOf, networksOf, publishOf } = await import("../guest-flags.ts");
+  const { envOf, imageOf, memOf, networksOf, publishOf } = await import("../guest-flags.ts");
   const networks = networksOf(c);
   const optional = {
-    image: c.flags.text("image"),
+    image: imageOf(c),
     mem: memOf(c),
     cpu: c.flags.number("cpu", "whole"),
     cpus: c.flags.number("cpus", "any"),

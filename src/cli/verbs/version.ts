@@ -8,20 +8,23 @@ import { NexusError } from "../../base/errors.ts";
 export async function version(c: VerbContext): Promise<void> {
   const own = packageVersion();
   const daemon = await daemonVersion(c);
-  c.out.result({ version: own, node: process.version, daemon: daemon?.version ?? null }, () =>
+  const known = typeof daemon === "string" ? { daemon } : { daemon: null, problem: daemon.toBody() };
+  c.out.result({ version: own, node: process.version, ...known }, () =>
     facts([
       ["nexus", own],
-      ["nexusd", daemon === undefined ? "not running" : daemon.version],
+      ["nexusd", typeof daemon === "string" ? daemon : daemon.code === "daemon-unreachable" ? "not running" : daemon.message],
       ["node", process.version],
     ]),
   );
+  if (typeof daemon !== "string" && daemon.code === "not-permitted") c.out.note(`  ${daemon.hint ?? ""}`);
 }
 
-async function daemonVersion(c: VerbContext): Promise<{ version: string } | undefined> {
+/** Or why there is none to be had. */
+async function daemonVersion(c: VerbContext): Promise<string | NexusError> {
   try {
-    return await (await c.runningClient()).call("version", {}, { timeoutMs: 2000 });
+    return (await (await c.runningClient()).call("version", {}, { timeoutMs: 2000 })).version;
   } catch (error) {
-    if (error instanceof NexusError && error.code === "daemon-unreachable") return undefined;
+    if (error instanceof NexusError && (error.code === "daemon-unreachable" || error.code === "not-permitted")) return error;
     throw error;
   }
 }

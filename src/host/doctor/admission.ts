@@ -25,13 +25,20 @@ export function dockerUser(firewall: Firewall, chain: BaseChain): "ours-to-open"
 
 /** Adds what is missing of the two rules for each bridge, as iptables-nft would write them: it refuses tables it cannot read. */
 export function openDockerUser(firewall: Firewall, chain: BaseChain, bridges: readonly string[]): void {
-  const rules = bridges.filter((bridge) => !admits(firewall, chain, bridge)).flatMap((bridge) => [admission("iifname", bridge), admission("oifname", bridge)]);
+  const rules = bridges
+    .filter((bridge) => !admits(firewall, chain, bridge))
+    .flatMap((bridge) => [admission("iifname", bridge), admission("oifname", bridge)]);
   if (rules.length === 0) return;
-  firewall.apply("let bridges of Nexus through Docker's firewall", [{ kind: "add-chain", family: chain.family, table: chain.table, chain: { name: userChain, rules } }]);
+  firewall.apply("let bridges of Nexus through Docker's firewall", [
+    { kind: "add-chain", family: chain.family, table: chain.table, chain: { name: userChain, rules } },
+  ]);
 }
 
 function admission(field: "iifname" | "oifname", bridge: string): Rule {
-  return { id: `nexus: guests ${field === "iifname" ? "out" : "in"}`, statements: [{ kind: "match", field, op: "==", value: bridge }, { kind: "count" }, { kind: "verdict", verdict: { kind: "accept" } }] };
+  return {
+    id: `nexus: guests ${field === "iifname" ? "out" : "in"}`,
+    statements: [{ kind: "match", field, op: "==", value: bridge }, { kind: "count" }, { kind: "verdict", verdict: { kind: "accept" } }],
+  };
 }
 
 /** Zones of firewalld send an interface on with goto or jump instead of accepting it on the spot. */

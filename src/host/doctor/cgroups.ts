@@ -1,6 +1,6 @@
 import { mkdirSync, rmdirSync } from "node:fs";
 import { type CgroupHost, type Controller, controllerDirectory, findCgroups } from "../../kernel/cgroups.ts";
-import type { Check } from "./report.ts";
+import { type Check, runAsRoot } from "./report.ts";
 
 const wanted: readonly Controller[] = ["memory", "cpu", "pids"];
 
@@ -18,9 +18,16 @@ export const cgroups: Check = {
       else if (fault !== undefined) refused.push(`${controller}: ${fault}`);
     }
     const kind = host.mode === "hybrid" ? "hybrid (v1 controllers beside a v2 tree)" : host.mode;
-    if (refused.length > 0) return { ok: "fail", detail: `cgroups ${kind}, but groups cannot be made: ${refused.join(", ")}`, remedy: "run as root, with /sys/fs/cgroup mounted writable" };
+    if (refused.length > 0)
+      return {
+        ok: "fail",
+        detail: `cgroups ${kind}, but groups cannot be made: ${refused.join(", ")}`,
+        remedy: `${runAsRoot}, with /sys/fs/cgroup mounted writable`,
+      };
     if (missing.length > 0) {
-      const remedy = missing.includes("memory") ? "boot with cgroup_enable=memory" : `give this host's cgroup tree the controllers ${missing.join(", ")}`;
+      const remedy = missing.includes("memory")
+        ? "boot with cgroup_enable=memory"
+        : `give this host's cgroup tree the controllers ${missing.join(", ")}`;
       return { ok: "fail", detail: `cgroups ${kind}, without ${missing.join(", ")}`, remedy };
     }
     return { ok: "ok", detail: `cgroups ${kind}; memory, cpu and pids limits available` };

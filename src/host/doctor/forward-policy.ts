@@ -40,7 +40,11 @@ function readChains(firewall: Firewall): BaseChain[] | undefined {
 function withoutConflict(): Finding {
   const legacy = "/proc/net/ip_tables_names";
   if (existsSync(legacy) && readFileSync(legacy, "utf8").split("\n").includes("filter")) {
-    return { ok: "warn", detail: "no nf_tables chain stops forwarded traffic; there are also rules of iptables-legacy, which cannot be read from here", remedy: "look for DROP in: iptables-legacy -S FORWARD" };
+    return {
+      ok: "warn",
+      detail: "no nf_tables chain stops forwarded traffic; there are also rules of iptables-legacy, which cannot be read from here",
+      remedy: "look for DROP in: iptables-legacy -S FORWARD",
+    };
   }
   return { ok: "ok", detail: "nobody drops forwarded traffic" };
 }
@@ -66,9 +70,11 @@ function remedyFor(chain: BaseChain, context: DoctorContext): string {
   const each = (command: (bridge: string) => string): string => bridges.map(command).join(" && ");
   const iptables = chain.family === "ip6" ? "ip6tables" : "iptables";
   const place = `${chain.family} ${chain.table} ${chain.name}`;
-  if (chain.products.includes("firewalld")) return `${each((b) => `firewall-cmd --permanent --zone=trusted --add-interface=${b}`)} && firewall-cmd --reload`;
+  if (chain.products.includes("firewalld"))
+    return `${each((b) => `firewall-cmd --permanent --zone=trusted --add-interface=${b}`)} && firewall-cmd --reload`;
   if (chain.products.includes("ufw")) return each((b) => `ufw route allow in on ${b} && ufw route allow out on ${b}`);
-  if (chain.products.includes("Docker")) return each((b) => `${iptables} -I DOCKER-USER -i ${b} -j ACCEPT && ${iptables} -I DOCKER-USER -o ${b} -j ACCEPT`);
+  if (chain.products.includes("Docker"))
+    return each((b) => `${iptables} -I DOCKER-USER -i ${b} -j ACCEPT && ${iptables} -I DOCKER-USER -o ${b} -j ACCEPT`);
   return each((b) => `nft insert rule ${place} iifname ${b} accept && nft insert rule ${place} oifname ${b} accept`);
 }
 

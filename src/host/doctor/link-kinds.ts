@@ -4,7 +4,7 @@ import { createBridge, createVeth, listLinks } from "../../kernel/links.ts";
 import { NetlinkSocket } from "../../kernel/netlink-socket.ts";
 import { isErrno } from "../../sys/errno.ts";
 import { loadModule } from "./modules.ts";
-import { type Check, type Finding, type Scratch, skipped } from "./report.ts";
+import { type Check, type Finding, runAsRoot, type Scratch, skipped } from "./report.ts";
 
 /** A bridge with a veth as its port, as every guest has; both go with their namespace. */
 export const linkKinds: Check = {
@@ -19,7 +19,11 @@ export const linkKinds: Check = {
     using route = NetlinkSocket.open("route", { netns: scratch.netns });
     const ports = listLinks(route, { master: bridge });
     if (ports.length === 1) return { ok: "ok", detail: "bridges and veth pairs can be made" };
-    return { ok: "fail", detail: "a veth was made but is no port of its bridge", remedy: "look for a program that takes interfaces over as they appear, and exclude nx-* from it" };
+    return {
+      ok: "fail",
+      detail: "a veth was made but is no port of its bridge",
+      remedy: "look for a program that takes interfaces over as they appear, and exclude nx-* from it",
+    };
   },
 };
 
@@ -33,7 +37,15 @@ function makeBridge(scratch: Extract<Scratch, { netns: unknown }>): number {
 function makePort(scratch: Extract<Scratch, { netns: unknown }>, bridge: number): number {
   using route = NetlinkSocket.open("route", { netns: scratch.netns });
   const peer = { name: linkName("nxdoctor-peer"), mac: known(macs.peer), mtuBytes: 1500, netns: scratch.netns };
-  return createVeth(route, { name: linkName("nxdoctor-port"), mac: known(macs.port), mtuBytes: 1500, group: 0, master: { index: bridge, name: "nxdoctor-br" }, up: true, peer }).index;
+  return createVeth(route, {
+    name: linkName("nxdoctor-port"),
+    mac: known(macs.port),
+    mtuBytes: 1500,
+    group: 0,
+    master: { index: bridge, name: "nxdoctor-br" },
+    up: true,
+    peer,
+  }).index;
 }
 
 function attempt(kind: "bridge" | "veth", make: () => number): number | Finding {
@@ -42,7 +54,7 @@ function attempt(kind: "bridge" | "veth", make: () => number): number | Finding 
   } catch (error) {
     const detail = `no ${kind} can be made: ${error instanceof Error ? error.message : String(error)}`;
     if (isErrno(error, "EOPNOTSUPP", "ENOTSUPP")) return { ok: "fail", detail, remedy: `modprobe ${kind}`, fix: () => loadModule(kind) };
-    return { ok: "fail", detail, remedy: "run as root, or with CAP_NET_ADMIN" };
+    return { ok: "fail", detail, remedy: runAsRoot };
   }
 }
 

@@ -14,7 +14,12 @@ export const nfTables: Check = {
     if ("refusal" in scratch) return skipped(scratch);
     const refusal = tryTable(scratch, { family: "inet" });
     if (refusal === undefined) return { ok: "ok", detail: "nf_tables takes tables" };
-    return { ok: "fail", detail: `nf_tables does not work: ${refusal}`, remedy: "modprobe nf_tables, as root", fix: () => loadModule("nf_tables") };
+    return {
+      ok: "fail",
+      detail: `nf_tables does not work: ${refusal}`,
+      remedy: "modprobe nf_tables, as root",
+      fix: () => loadModule("nf_tables"),
+    };
   },
 };
 
@@ -32,7 +37,12 @@ export const nfTablesFeatures: Check = {
     if (first !== undefined) {
       const detail = `missing: ${missing.map(({ name, refusal }) => `${name} (${refusal})`).join("; ")}`;
       const modules = missing.map(({ module }) => module);
-      return { ok: "fail", detail, remedy: `modprobe ${modules.join(" ")}, or boot a kernel that has them`, fix: () => modules.map(loadModule).join("; ") };
+      return {
+        ok: "fail",
+        detail,
+        remedy: `modprobe ${modules.join(" ")}, or boot a kernel that has them`,
+        fix: () => modules.map(loadModule).join("; "),
+      };
     }
     const present = features.map(({ name }) => name).join(", ");
     if (ownsTables(scratch.netns)) return { ok: "ok", detail: `${present}; tables protected from a foreign flush (owner, persist)` };
@@ -42,14 +52,94 @@ export const nfTablesFeatures: Check = {
 };
 
 const features: readonly { name: string; module: string; table: Partial<Table> & Pick<Table, "family"> }[] = [
-  { name: "inet nat", module: "nft_chain_nat", table: { family: "inet", chains: [{ name: "c", base: { type: "nat", hook: "postrouting", priority: 100, policy: "accept" }, rules: [{ id: "r", statements: [{ kind: "masquerade" }] }] }] } },
-  { name: "concatenated intervals", module: "nf_tables_set", table: { family: "inet", sets: [{ name: "s", key: ["inet_proto", "inet_service"], interval: true }] } },
-  { name: "maps to addresses and ports", module: "nft_nat", table: { family: "inet", sets: [{ name: "m", key: ["inet_proto", "inet_service"], data: ["ipv4_addr", "inet_service"], interval: false }] } },
-  { name: "maps to counters", module: "nft_objref", table: { family: "inet", counters: ["n"], sets: [{ name: "m", key: ["ifname"], data: "counter", interval: false }] } },
-  { name: "fib", module: "nft_fib_inet", table: { family: "inet", chains: [{ name: "c", base: { type: "filter", hook: "prerouting", priority: 0, policy: "accept" }, rules: [{ id: "r", statements: [{ kind: "match", field: "fib daddr type", op: "==", value: "local" }, { kind: "count" }] }] }] } },
-  { name: "connection tracking", module: "nft_ct", table: { family: "inet", chains: [{ name: "c", base: { type: "filter", hook: "forward", priority: 0, policy: "accept" }, rules: [{ id: "r", statements: [{ kind: "match", field: "ct status", op: "==", value: "dnat" }, { kind: "count" }] }] }] } },
-  { name: "reject", module: "nft_reject_inet", table: { family: "inet", chains: [{ name: "c", base: { type: "filter", hook: "forward", priority: 0, policy: "accept" }, rules: [{ id: "r", statements: [{ kind: "reject", with: "icmpx-admin-prohibited" }] }] }] } },
-  { name: "bridge family", module: "nf_tables", table: { family: "bridge", chains: [{ name: "c", base: { type: "filter", hook: "prerouting", priority: -300, policy: "accept" }, rules: [{ id: "r", statements: [{ kind: "match", field: "ether type", op: "==", value: 0x0806 }, { kind: "count" }] }] }] } },
+  {
+    name: "inet nat",
+    module: "nft_chain_nat",
+    table: {
+      family: "inet",
+      chains: [
+        {
+          name: "c",
+          base: { type: "nat", hook: "postrouting", priority: 100, policy: "accept" },
+          rules: [{ id: "r", statements: [{ kind: "masquerade" }] }],
+        },
+      ],
+    },
+  },
+  {
+    name: "concatenated intervals",
+    module: "nf_tables_set",
+    table: { family: "inet", sets: [{ name: "s", key: ["inet_proto", "inet_service"], interval: true }] },
+  },
+  {
+    name: "maps to addresses and ports",
+    module: "nft_nat",
+    table: {
+      family: "inet",
+      sets: [{ name: "m", key: ["inet_proto", "inet_service"], data: ["ipv4_addr", "inet_service"], interval: false }],
+    },
+  },
+  {
+    name: "maps to counters",
+    module: "nft_objref",
+    table: { family: "inet", counters: ["n"], sets: [{ name: "m", key: ["ifname"], data: "counter", interval: false }] },
+  },
+  {
+    name: "fib",
+    module: "nft_fib_inet",
+    table: {
+      family: "inet",
+      chains: [
+        {
+          name: "c",
+          base: { type: "filter", hook: "prerouting", priority: 0, policy: "accept" },
+          rules: [{ id: "r", statements: [{ kind: "match", field: "fib daddr type", op: "==", value: "local" }, { kind: "count" }] }],
+        },
+      ],
+    },
+  },
+  {
+    name: "connection tracking",
+    module: "nft_ct",
+    table: {
+      family: "inet",
+      chains: [
+        {
+          name: "c",
+          base: { type: "filter", hook: "forward", priority: 0, policy: "accept" },
+          rules: [{ id: "r", statements: [{ kind: "match", field: "ct status", op: "==", value: "dnat" }, { kind: "count" }] }],
+        },
+      ],
+    },
+  },
+  {
+    name: "reject",
+    module: "nft_reject_inet",
+    table: {
+      family: "inet",
+      chains: [
+        {
+          name: "c",
+          base: { type: "filter", hook: "forward", priority: 0, policy: "accept" },
+          rules: [{ id: "r", statements: [{ kind: "reject", with: "icmpx-admin-prohibited" }] }],
+        },
+      ],
+    },
+  },
+  {
+    name: "bridge family",
+    module: "nf_tables",
+    table: {
+      family: "bridge",
+      chains: [
+        {
+          name: "c",
+          base: { type: "filter", hook: "prerouting", priority: -300, policy: "accept" },
+          rules: [{ id: "r", statements: [{ kind: "match", field: "ether type", op: "==", value: 0x0806 }, { kind: "count" }] }],
+        },
+      ],
+    },
+  },
 ];
 
 /** Makes a table and deletes it; the kernel's words when it refuses. */

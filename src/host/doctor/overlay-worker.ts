@@ -19,12 +19,20 @@ function answer(directory: string): OverlayAnswer {
     writeThrough(directory);
     return "works";
   } catch (error) {
-    return { errno: error instanceof KernelError ? error.errno : undefined, problem: error instanceof Error ? error.message : String(error) };
+    return {
+      errno: error instanceof KernelError ? error.errno : undefined,
+      problem: error instanceof Error ? error.message : String(error),
+    };
   }
 }
 
 function writeThrough(directory: string): void {
-  const [lower, upper, work, target] = ["lower", "upper", "work", "target"].map((name) => join(directory, name)) as [string, string, string, string];
+  const [lower, upper, work, target] = ["lower", "upper", "work", "target"].map((name) => join(directory, name)) as [
+    string,
+    string,
+    string,
+    string,
+  ];
   for (const made of [lower, upper, work, target]) mkdirSync(made);
   writeFileSync(join(lower, "below"), "below");
   mountOverlay({ lower: [lower], upper, work, target });

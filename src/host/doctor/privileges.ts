@@ -1,7 +1,7 @@
 import { changeLink } from "../../kernel/links.ts";
 import { NetlinkSocket } from "../../kernel/netlink-socket.ts";
 import { isErrno } from "../../sys/errno.ts";
-import type { Check } from "./report.ts";
+import { type Check, runAsRoot } from "./report.ts";
 
 /** No interface has this index: the kernel looks at the caller's rights first, and then finds nothing to change. */
 const nobody = 0x7fffffff;
@@ -18,7 +18,7 @@ export const netAdmin: Check = {
       if (isErrno(error, "ENODEV")) return { ok: "ok", detail: "may administer this network namespace" };
       if (!isErrno(error, "EPERM", "EACCES")) throw error;
     }
-    return { ok: "fail", detail: "may not administer this network namespace (CAP_NET_ADMIN)", remedy: "run as root, or give the daemon AmbientCapabilities=CAP_NET_ADMIN CAP_SYS_ADMIN" };
+    return { ok: "fail", detail: "may not administer this network namespace (CAP_NET_ADMIN)", remedy: runAsRoot };
   },
 };
 
@@ -31,7 +31,7 @@ export const namespaces: Check = {
     return {
       ok: "fail",
       detail: `network namespaces cannot be made: ${scratch.refusal}`,
-      remedy: "run as root or with CAP_SYS_ADMIN; in a container, allow it (--privileged), and see user.max_net_namespaces",
+      remedy: `${runAsRoot}; in a container, allow it (--privileged), and see user.max_net_namespaces`,
     };
   },
 };

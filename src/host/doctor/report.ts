@@ -39,6 +39,9 @@ export type RuntimeProbe = { name: string; works: boolean; version?: string; pro
 /** What one check found. `fix` is run only when the user asked for it; it says what it did. */
 export type Finding = { ok: Outcome; detail: string; remedy?: string; fix?: () => string };
 
+/** What serves for every right that is missing. Capabilities alone do not: guests also need mounts, namespaces, cgroups and low ports. */
+export const runAsRoot = "run nexusd as root, as a system service does";
+
 /** One condition. `probe` leaves nothing behind; what it throws counts as the condition being broken. */
 export type Check = {
   name: string;

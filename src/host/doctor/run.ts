@@ -10,7 +10,7 @@ import { nfTables, nfTablesFeatures } from "./nf-tables.ts";
 import { otherDaemon } from "./other-daemon.ts";
 import { overlay } from "./overlay.ts";
 import { namespaces, netAdmin } from "./privileges.ts";
-import type { Check, CheckResult, DoctorContext, DoctorReport, Finding, Scratch } from "./report.ts";
+import { type Check, type CheckResult, type DoctorContext, type DoctorReport, type Finding, runAsRoot, type Scratch } from "./report.ts";
 import { runtime } from "./runtime.ts";
 import { stateDirectory } from "./state-directory.ts";
 import { subnets } from "./subnets.ts";
@@ -66,7 +66,7 @@ async function probe(check: Check, visit: { context: DoctorContext; scratch: Scr
   try {
     return await Promise.race([check.probe(visit.context, visit.scratch), late.promise]);
   } catch (error) {
-    const right = isErrno(error, "EPERM", "EACCES") ? "run as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN" : undefined;
+    const right = isErrno(error, "EPERM", "EACCES") ? runAsRoot : undefined;
     const hint = error instanceof NexusError ? (error.hint ?? right) : undefined;
     return { ok: "fail", detail: sentence(error), ...(hint === undefined ? {} : { remedy: hint }) };
   } finally {

@@ -14,7 +14,8 @@ export const stateDirectory: Check = {
     if (!statSync(path).isDirectory()) return { ok: "fail", detail: `${path} is not a directory`, remedy: elsewhere };
 
     const writing = tryWriting(path);
-    if (typeof writing === "string") return { ok: "fail", detail: `${where} cannot be written: ${writing}`, remedy: remedyFor(writing, path) };
+    if (typeof writing === "string")
+      return { ok: "fail", detail: `${where} cannot be written: ${writing}`, remedy: remedyFor(writing, path) };
     const { type, bavail, bsize } = statfsSync(path);
     const freeMib = Math.floor((bavail * bsize) / 1048576);
     const found = `${where} on ${fileSystemName(type)}, ${freeMib} MiB free, a synced write took ${writing.toFixed(1)} ms`;
@@ -28,7 +29,8 @@ function judge(existing: string | undefined, disk: { type: number; freeMib: numb
   if (disk.freeMib < 64) return { ok: "fail", detail: `${disk.found}: too little to work with`, remedy: "make room, at least 256 MiB" };
   if (disk.freeMib < 256) return { ok: "warn", detail: disk.found, remedy: "make room, at least 256 MiB" };
   const mode = existing === undefined ? 0o700 : statSync(existing).mode & 0o777;
-  if ((mode & 0o022) !== 0) return { ok: "fail", detail: `${disk.found}; others may write to it (mode ${mode.toString(8)})`, remedy: `chmod 700 ${existing}` };
+  if ((mode & 0o022) !== 0)
+    return { ok: "fail", detail: `${disk.found}; others may write to it (mode ${mode.toString(8)})`, remedy: `chmod 700 ${existing}` };
   return { ok: "ok", detail: disk.found };
 }
 

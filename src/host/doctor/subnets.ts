@@ -31,20 +31,29 @@ export const subnets: Check = {
 function judge(faults: readonly { text: string; fatal: boolean }[], networks: readonly ConfiguredNetwork[]): Finding {
   if (faults.length === 0) {
     const count = networks.reduce((sum, network) => sum + network.prefixes.length, 0);
-    return { ok: "ok", detail: count === 0 ? "no network is configured" : `${count} ${count === 1 ? "subnet overlaps" : "subnets overlap"} no route of this host` };
+    return {
+      ok: "ok",
+      detail:
+        count === 0 ? "no network is configured" : `${count} ${count === 1 ? "subnet overlaps" : "subnets overlap"} no route of this host`,
+    };
   }
   const detail = faults
     .slice(0, 4)
     .map((fault) => fault.text)
     .join("; ");
   const more = faults.length > 4 ? `; and ${faults.length - 4} more` : "";
-  return { ok: faults.some((fault) => fault.fatal) ? "fail" : "warn", detail: `${detail}${more}`, remedy: "give the network another subnet, or `subnets: [auto]`, which takes a free one" };
+  return {
+    ok: faults.some((fault) => fault.fatal) ? "fail" : "warn",
+    detail: `${detail}${more}`,
+    remedy: "give the network another subnet, or `subnets: [auto]`, which takes a free one",
+  };
 }
 
 function* pairs(networks: readonly ConfiguredNetwork[]): Generator<string> {
   const all = networks.flatMap((network) => network.prefixes.map((prefix) => ({ name: network.name, prefix })));
   for (const [i, a] of all.entries()) {
-    for (const b of all.slice(i + 1)) if (prefixesOverlap(a.prefix, b.prefix)) yield `networks ${a.name} (${a.prefix}) and ${b.name} (${b.prefix}) overlap`;
+    for (const b of all.slice(i + 1))
+      if (prefixesOverlap(a.prefix, b.prefix)) yield `networks ${a.name} (${a.prefix}) and ${b.name} (${b.prefix}) overlap`;
   }
 }
 

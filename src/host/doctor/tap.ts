@@ -2,7 +2,7 @@ import { inNetns } from "../../sys/netns.ts";
 import { isErrno } from "../../sys/errno.ts";
 import { openTap } from "../../sys/tap.ts";
 import { loadModule } from "./modules.ts";
-import { type Check, skipped } from "./report.ts";
+import { type Check, runAsRoot, skipped } from "./report.ts";
 
 /** Virtual machines only: a tap that ends with its descriptor, in a namespace of its own. */
 export const tap: Check = {
@@ -19,7 +19,7 @@ export const tap: Check = {
       return { ok: "ok", detail: `/dev/net/tun gives taps (${name} made and gone)` };
     } catch (error) {
       const detail = `virtual machines cannot have taps: ${error instanceof Error ? error.message : String(error)}`;
-      if (!isErrno(error, "ENOENT", "ENODEV", "ENXIO")) return { ok: "warn", detail, remedy: "run as root, or with CAP_NET_ADMIN and access to /dev/net/tun" };
+      if (!isErrno(error, "ENOENT", "ENODEV", "ENXIO")) return { ok: "warn", detail, remedy: `${runAsRoot}, with access to /dev/net/tun` };
       return { ok: "warn", detail, remedy: "modprobe tun", fix: () => loadModule("tun") };
     }
   },

@@ -35,8 +35,18 @@ function rules(): Rule[] {
     dropRule("foreign-mac", { kind: "in", fields: ["iifname", "ether saddr"], op: "!=", set: "mac" }),
     dropRule("dhcp-server-4", is("ether type", ethernet.ipv4), is("l4proto", udp), is("th sport", dhcpServer)),
     dropRule("foreign-source-4", is("ether type", ethernet.ipv4), { kind: "in", fields: source4, op: "!=", set: "source4" }),
-    dropRule("foreign-arp", is("ether type", ethernet.arp), { kind: "in", fields: ["iifname", "arp saddr ether", "arp saddr ip"], op: "!=", set: "source4" }),
-    dropRule("router-advert", is("ether type", ethernet.ipv6), { kind: "match", field: "icmpv6 type", op: "==", value: [icmp6.routerAdvert, icmp6.redirect] }),
+    dropRule("foreign-arp", is("ether type", ethernet.arp), {
+      kind: "in",
+      fields: ["iifname", "arp saddr ether", "arp saddr ip"],
+      op: "!=",
+      set: "source4",
+    }),
+    dropRule("router-advert", is("ether type", ethernet.ipv6), {
+      kind: "match",
+      field: "icmpv6 type",
+      op: "==",
+      value: [icmp6.routerAdvert, icmp6.redirect],
+    }),
     dropRule("dhcp-server-6", is("ether type", ethernet.ipv6), is("l4proto", udp), is("th sport", dhcp6Server)),
     // Whose address is advertised counts; where the advert's option then leads it is the sender's own loss.
     dropRule("foreign-neighbour", is("ether type", ethernet.ipv6), is("icmpv6 type", icmp6.neighbourAdvert), {
@@ -48,7 +58,12 @@ function rules(): Rule[] {
     // Duplicate address detection asks from the unspecified address (RFC 4862 §5.4.2).
     {
       id: "address-detection",
-      statements: [is("ether type", ethernet.ipv6), is("icmpv6 type", icmp6.neighbourSolicit), { kind: "match", field: "ip6 saddr", op: "==", value: "::" }, verdict("accept")],
+      statements: [
+        is("ether type", ethernet.ipv6),
+        is("icmpv6 type", icmp6.neighbourSolicit),
+        { kind: "match", field: "ip6 saddr", op: "==", value: "::" },
+        verdict("accept"),
+      ],
     },
     dropRule("foreign-source-6", is("ether type", ethernet.ipv6), { kind: "in", fields: source6, op: "!=", set: "source6" }),
     dropRule("foreign-protocol", { kind: "match", field: "ether type", op: "!=", value: [ethernet.ipv4, ethernet.arp, ethernet.ipv6] }),

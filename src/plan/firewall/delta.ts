@@ -8,8 +8,14 @@ export function elementDelta(before: readonly SetElement[], after: readonly SetE
   const had = new Set(before.map(identity));
   const has = new Set(after.map(identity));
   return [
-    ...grouped("delete-elements", before.filter((item) => !has.has(identity(item)))),
-    ...grouped("add-elements", after.filter((item) => !had.has(identity(item)))),
+    ...grouped(
+      "delete-elements",
+      before.filter((item) => !has.has(identity(item))),
+    ),
+    ...grouped(
+      "add-elements",
+      after.filter((item) => !had.has(identity(item))),
+    ),
   ];
 }
 

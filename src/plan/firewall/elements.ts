@@ -13,7 +13,8 @@ export function networkElements(network: NetworkRecord, all: readonly NetworkRec
   const out: SetElement[] = [];
   const { spec, bridge } = network;
   const comment = `network ${network.name}`;
-  const inet = (set: string, key: KeyPart[], data?: Element["data"]) => out.push(element("inet", set, { key, comment, ...(data === undefined ? {} : { data }) }));
+  const inet = (set: string, key: KeyPart[], data?: Element["data"]) =>
+    out.push(element("inet", set, { key, comment, ...(data === undefined ? {} : { data }) }));
   for (const subnet of network.subnets) {
     const suffix = prefixFamily(subnet.prefix);
     const range = keyRange(subnet.prefix);
@@ -35,7 +36,9 @@ export function networkElements(network: NetworkRecord, all: readonly NetworkRec
 
 /** Peering holds in both directions, whichever of the two asks for it. */
 export function peersOf(network: NetworkRecord, all: readonly NetworkRecord[]): NetworkRecord[] {
-  return all.filter((other) => other.name !== network.name && (network.spec.peers.includes(other.name) || other.spec.peers.includes(network.name)));
+  return all.filter(
+    (other) => other.name !== network.name && (network.spec.peers.includes(other.name) || other.spec.peers.includes(network.name)),
+  );
 }
 
 export function attachmentElements(attachment: AttachmentRecord): SetElement[] {
@@ -46,7 +49,8 @@ export function attachmentElements(attachment: AttachmentRecord): SetElement[] {
     const set = `source${ipFamily(address)}`;
     out.push(element("bridge", set, { key: [hostInterface, mac, address], comment }));
   }
-  if (attachment.addresses.some((a) => !isIpv4(a))) out.push(element("bridge", "source6", { key: [hostInterface, mac, linkLocalOf(mac)], comment }));
+  if (attachment.addresses.some((a) => !isIpv4(a)))
+    out.push(element("bridge", "source6", { key: [hostInterface, mac, linkLocalOf(mac)], comment }));
   return out;
 }
 

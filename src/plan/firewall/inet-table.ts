@@ -67,12 +67,24 @@ const publish6 = publishChain("publish6", "ip6", "ip6 daddr", "6");
 function publishChain(name: string, family: "ip" | "ip6", destination: Field, suffix: string): Chain {
   const port: Field[] = ["l4proto", "th dport"];
   const at: Field[] = [destination, ...port];
-  const dnat = (fields: Field[], map: string, withPort: boolean): Statement => ({ kind: "dnat", family, fields, map: `${map}${suffix}`, port: withPort });
+  const dnat = (fields: Field[], map: string, withPort: boolean): Statement => ({
+    kind: "dnat",
+    family,
+    fields,
+    map: `${map}${suffix}`,
+    port: withPort,
+  });
   return {
     name,
     rules: [
       // A published port 53 takes nothing from the names that gateways answer.
-      rule("gateway-dns", inSet([destination], `ours${suffix}`), { kind: "match", field: "l4proto", op: "==", value: [6, 17] }, { kind: "match", field: "th dport", op: "==", value: 53 }, { kind: "verdict", verdict: { kind: "return" } }),
+      rule(
+        "gateway-dns",
+        inSet([destination], `ours${suffix}`),
+        { kind: "match", field: "l4proto", op: "==", value: [6, 17] },
+        { kind: "match", field: "th dport", op: "==", value: 53 },
+        { kind: "verdict", verdict: { kind: "return" } },
+      ),
       rule("one-address", dnat(at, "publish_at", true)),
       rule("one-address-range", dnat(at, "publish_at_range", false)),
       rule("any-address", dnat(port, "publish", true)),

@@ -10,7 +10,11 @@ export function portHolder(address: Ip, port: number, transport: Transport): str
       const fields = line.trim().split(/\s+/);
       const [host = "", hexPort = ""] = (fields[1] ?? "").split(":");
       const listens = transport === "udp" || fields[3] === tcpListen;
-      if (listens && Number.parseInt(hexPort, 16) === port && (/^0+$/.test(host) || host === procAddress(address, family) || isAny(address, family)))
+      if (
+        listens &&
+        Number.parseInt(hexPort, 16) === port &&
+        (/^0+$/.test(host) || host === procAddress(address, family) || isAny(address, family))
+      )
         inodes.add(fields[9] ?? "");
     }
   }

@@ -62,7 +62,7 @@ export function carryUdp(port: number, to: Destination, allowance: UdpAllowance)
       open = false;
       opened.resolve();
       socket.close();
-      for (const key of [...sessions.keys()]) forget(key);
+      for (const key of sessions.keys()) forget(key);
     },
   };
 }

@@ -63,7 +63,8 @@ export class Loopback6Publisher implements AsyncDisposable {
     const limit = this.#o.ports ?? 1024;
     if (this.#open.size >= limit) return this.#tell(key, wanted, `${limit} ports are published on ::1 already, the most that are carried`);
     const { protocol, port, to } = wanted;
-    const carrier = protocol === "tcp" ? carryTcp(port, to, this.#tcp) : carryUdp(port, to, this.#o.udp ?? { clients: 512, idleMs: 60_000 });
+    const carrier =
+      protocol === "tcp" ? carryTcp(port, to, this.#tcp) : carryUdp(port, to, this.#o.udp ?? { clients: 512, idleMs: 60_000 });
     const open: Open = { wanted, carrier, ready: Promise.resolve() };
     open.ready = carrier.opened.then(
       () => void this.#failing.delete(key),
@@ -89,7 +90,11 @@ function portsOf(publish: LoopbackPublish): Wanted[] {
   const address = publish.targets.find((target) => !isIpv4(target)) ?? publish.targets[0];
   if (address === undefined) return [];
   const width = (publish.hostPortEnd ?? publish.hostPort) - publish.hostPort + 1;
-  return Array.from({ length: width }, (_, i) => ({ protocol: publish.protocol, port: publish.hostPort + i, to: { address, port: publish.guestPort + i } }));
+  return Array.from({ length: width }, (_, i) => ({
+    protocol: publish.protocol,
+    port: publish.hostPort + i,
+    to: { address, port: publish.guestPort + i },
+  }));
 }
 
 function keyOf({ protocol, port }: Wanted): string {

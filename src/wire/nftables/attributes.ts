@@ -51,7 +51,16 @@ export const ruleAttributes = attributeTable({
 });
 
 /** NFT_SET_*. */
-export const setFlags = { anonymous: 1, constant: 2, interval: 4, map: 8, timeout: 0x10, evaluated: 0x20, object: 0x40, concatenation: 0x80 } as const;
+export const setFlags = {
+  anonymous: 1,
+  constant: 2,
+  interval: 4,
+  map: 8,
+  timeout: 0x10,
+  evaluated: 0x20,
+  object: 0x40,
+  concatenation: 0x80,
+} as const;
 
 /** NFT_DATA_VERDICT: the data type of a verdict map. */
 export const verdictDataType = 0xffffff00;
@@ -132,4 +141,3 @@ export const generationAttributes = attributeTable({
 export const batchAttributes = attributeTable({
   generation: { number: 1, codec: be32, meaning: "refuse the batch when the ruleset has another generation" },
 });
-

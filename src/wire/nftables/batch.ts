@@ -43,7 +43,8 @@ export class Batch {
       message.attributes(writer);
     });
     const end = this.#writer.length;
-    const describe = (offset: number): string => describeBody(message.table, this.#writer.peek().subarray(start + headerLength, end), "message")(offset);
+    const describe = (offset: number): string =>
+      describeBody(message.table, this.#writer.peek().subarray(start + headerLength, end), "message")(offset);
     this.#notes.set(sequence, { about: message.about, describe });
   }
 
@@ -54,7 +55,9 @@ export class Batch {
 
   /** The datagram, ready to send; valid until the batch is added to. */
   finish(): Uint8Array {
-    this.#message({ type: batchType.end, flags: messageFlags.request }, this.#nextSequence(), (writer) => writeGenericHeader(writer, "any", nftablesSubsystem));
+    this.#message({ type: batchType.end, flags: messageFlags.request }, this.#nextSequence(), (writer) =>
+      writeGenericHeader(writer, "any", nftablesSubsystem),
+    );
     return this.#writer.peek();
   }
 

@@ -33,7 +33,12 @@ export function encodeChange(batch: Batch, change: FirewallChange, context: Chan
     case "add-table":
       return addTable({ batch, context, family: change.table.family, table: change.table.name }, change.table);
     case "delete-table":
-      return put({ batch, context, family: change.family, table: change.name }, { type: messageType.deleteTable, flags: 0, about: `delete table ${change.family} ${change.name}` }, tableAttributes, { name: change.name });
+      return put(
+        { batch, context, family: change.family, table: change.name },
+        { type: messageType.deleteTable, flags: 0, about: `delete table ${change.family} ${change.name}` },
+        tableAttributes,
+        { name: change.name },
+      );
     case "add-elements":
       return addElements(batch, change, definition(change, context));
     case "delete-elements":
@@ -43,7 +48,12 @@ export function encodeChange(batch: Batch, change: FirewallChange, context: Chan
       return;
     case "delete-counters":
       for (const name of change.names) {
-        put({ batch, context, ...change }, { type: messageType.deleteObject, flags: 0, about: `delete counter ${change.table} ${name}` }, objectAttributes, { table: change.table, name, type: objectTypes.counter });
+        put(
+          { batch, context, ...change },
+          { type: messageType.deleteObject, flags: 0, about: `delete counter ${change.table} ${name}` },
+          objectAttributes,
+          { table: change.table, name, type: objectTypes.counter },
+        );
       }
       return;
     case "add-chain": {
@@ -54,7 +64,12 @@ export function encodeChange(batch: Batch, change: FirewallChange, context: Chan
     }
     case "delete-chain":
       // Without NLM_F_NONREC the kernel deletes the chain's rules with it.
-      return put({ batch, context, ...change }, { type: messageType.deleteChain, flags: 0, about: `delete chain ${change.table} ${change.name}` }, chainAttributes, { table: change.table, name: change.name });
+      return put(
+        { batch, context, ...change },
+        { type: messageType.deleteChain, flags: 0, about: `delete chain ${change.table} ${change.name}` },
+        chainAttributes,
+        { table: change.table, name: change.name },
+      );
     default:
       return unreachable(change);
   }
@@ -62,11 +77,16 @@ export function encodeChange(batch: Batch, change: FirewallChange, context: Chan
 
 /** All chains come before all rules, so that rules and verdict maps may name any of them. */
 function addTable(place: Place, table: Table): void {
-  put(place, { type: messageType.newTable, flags: create | messageFlags.exclusive, about: `add table ${table.family} ${table.name}` }, tableAttributes, {
-    name: table.name,
-    flags: place.context.tableFlags,
-    userData: table.comment === "" ? undefined : encodeUserData([commentItem(table.comment)]),
-  });
+  put(
+    place,
+    { type: messageType.newTable, flags: create | messageFlags.exclusive, about: `add table ${table.family} ${table.name}` },
+    tableAttributes,
+    {
+      name: table.name,
+      flags: place.context.tableFlags,
+      userData: table.comment === "" ? undefined : encodeUserData([commentItem(table.comment)]),
+    },
+  );
   for (const name of table.counters) addCounter(place, name);
   for (const set of table.sets) addSet(place, { ...set, id: place.context.nextSetId() });
   for (const chain of table.chains) addChain(place, chain);
@@ -83,11 +103,21 @@ function addCounter(place: Place, name: string): void {
 }
 
 function addSet(place: Place, set: SetDefinition): void {
-  put(place, { type: messageType.newSet, flags: create, about: `add set ${place.table} ${set.name}` }, setAttributes, encodeSet(place.table, set));
+  put(
+    place,
+    { type: messageType.newSet, flags: create, about: `add set ${place.table} ${set.name}` },
+    setAttributes,
+    encodeSet(place.table, set),
+  );
 }
 
 function addChain(place: Place, chain: Chain): void {
-  put(place, { type: messageType.newChain, flags: create, about: `add chain ${place.table} ${chain.name}` }, chainAttributes, chainInput(place.family, place.table, chain));
+  put(
+    place,
+    { type: messageType.newChain, flags: create, about: `add chain ${place.table} ${chain.name}` },
+    chainAttributes,
+    chainInput(place.family, place.table, chain),
+  );
 }
 
 function addRules(place: Place, chain: Chain): void {
@@ -115,6 +145,11 @@ function definition(change: { family: Family; table: string; set: string; elemen
   return set;
 }
 
-function put<S extends AttributeSpecs>(place: Place, message: { type: number; flags: number; about: string }, table: AttributeTable<S>, value: AttributesInput<S>): void {
+function put<S extends AttributeSpecs>(
+  place: Place,
+  message: { type: number; flags: number; about: string },
+  table: AttributeTable<S>,
+  value: AttributesInput<S>,
+): void {
   place.batch.add({ ...message, family: place.family, table, attributes: (writer) => table.write(writer, value) });
 }

@@ -32,7 +32,10 @@ export function expressionCodec<S extends AttributeSpecs>(
 }
 
 /** A number that stands for a word; a number without one reads as undefined. */
-export function oneOf<const T extends Readonly<Record<string, number>>>(codec: Scalar<number>, words: T): Codec<(keyof T & string) | undefined, keyof T & string> {
+export function oneOf<const T extends Readonly<Record<string, number>>>(
+  codec: Scalar<number>,
+  words: T,
+): Codec<(keyof T & string) | undefined, keyof T & string> {
   const byNumber = new Map(Object.entries(words).map(([word, number]) => [number, word as keyof T & string]));
   return {
     size: codec.size,

@@ -38,7 +38,8 @@ export function listKeys(match: Match, items: readonly KeyPart[]): { keys: KeyPa
   const { type } = fieldOf(match.field);
   const interval = items.some((item) => typeof item === "object" || isPrefix(item));
   if (!interval) return { keys: [...new Set(items)], interval };
-  if (dataTypes[type].order !== "network") throw new WireError(`nftables ${match.field}`, "cannot have ranges in a list: its bytes do not sort as its values");
+  if (dataTypes[type].order !== "network")
+    throw new WireError(`nftables ${match.field}`, "cannot have ranges in a list: its bytes do not sort as its values");
   return { keys: joinSpans(items.map((item) => spanOf(item, type))).map((span) => partOf(span, type)), interval };
 }
 
@@ -60,7 +61,13 @@ function matchFlags(match: Match, items: readonly KeyPart[], scope: Scope): void
 function matchMasked(match: Match, items: readonly KeyPart[], scope: Scope): void {
   const { type } = fieldOf(match.field);
   const [value, ...others] = items;
-  if (match.mask === undefined || value === undefined || others.length > 0 || typeof value === "object" || dataTypes[type].form !== "number") {
+  if (
+    match.mask === undefined ||
+    value === undefined ||
+    others.length > 0 ||
+    typeof value === "object" ||
+    dataTypes[type].form !== "number"
+  ) {
     throw new WireError(`nftables ${match.field}`, "a mask goes with one number");
   }
   loadFields([match.field], scope);
@@ -73,7 +80,13 @@ function matchMasked(match: Match, items: readonly KeyPart[], scope: Scope): voi
 function matchList(match: Match, items: readonly KeyPart[], scope: Scope): void {
   const { keys, interval } = listKeys(match, items);
   const id = scope.nextSetId();
-  const definition: SetDefinition = { name: "__set%d", id, key: [fieldOf(match.field).type], interval, anonymous: { size: keys.length * (interval ? 2 : 1) } };
+  const definition: SetDefinition = {
+    name: "__set%d",
+    id,
+    key: [fieldOf(match.field).type],
+    interval,
+    anonymous: { size: keys.length * (interval ? 2 : 1) },
+  };
   const set: AnonymousSet = { definition, elements: keys.map((key) => ({ key: [key] })) };
   loadFields([match.field], scope);
   scope.out.sets.push(set);
@@ -100,7 +113,12 @@ function matchPrefix(match: Match, prefix: { from: Uint8Array; length: number },
   const { from, length } = prefix;
   if (load.kind === "payload" && length % 8 === 0 && length > 0) {
     requireGuards(match.field, scope);
-    scope.out.expressions.push(loadInto({ ...load, length: length / 8 }, 1), { kind: "cmp", op: equality(match), sreg: 1, data: from.subarray(0, length / 8) });
+    scope.out.expressions.push(loadInto({ ...load, length: length / 8 }, 1), {
+      kind: "cmp",
+      op: equality(match),
+      sreg: 1,
+      data: from.subarray(0, length / 8),
+    });
     return;
   }
   loadFields([match.field], scope);

@@ -79,7 +79,10 @@ function compileStatement(statement: Statement, scope: Scope): void {
       emit({ kind: "objref", object: "counter", name: statement.counter });
       return;
     case "set-mark":
-      emit({ kind: "immediate", dreg: 1, data: encodeValue(statement.value, "mark") }, { kind: statement.field === "mark" ? "meta-set" : "ct-set", key: "mark", sreg: 1 });
+      emit(
+        { kind: "immediate", dreg: 1, data: encodeValue(statement.value, "mark") },
+        { kind: statement.field === "mark" ? "meta-set" : "ct-set", key: "mark", sreg: 1 },
+      );
       return;
     case "log":
       emit({ kind: "log", prefix: statement.prefix });
@@ -95,7 +98,14 @@ function compileStatement(statement: Statement, scope: Scope): void {
 function compileCases(statement: Extract<Statement, { kind: "verdicts" }>, scope: Scope): void {
   const id = scope.nextSetId();
   const elements = statement.cases.map(({ value, verdict }) => ({ key: [value], data: { verdict } }));
-  const definition: SetDefinition = { name: "__map%d", id, key: [fieldOf(statement.field).type], data: "verdict", interval: false, anonymous: { size: elements.length } };
+  const definition: SetDefinition = {
+    name: "__map%d",
+    id,
+    key: [fieldOf(statement.field).type],
+    data: "verdict",
+    interval: false,
+    anonymous: { size: elements.length },
+  };
   loadFields([statement.field], scope);
   scope.out.sets.push({ definition, elements });
   scope.out.expressions.push({ kind: "lookup", set: definition.name, setId: id, sreg: 1, dreg: 0, invert: false });

@@ -19,7 +19,19 @@ export type TypeDefinition = {
 /** Every type of a field or set key; a superset of the model's `DataType`. */
 export type ValueType = keyof typeof dataTypes;
 
-const protocols = { icmp: 1, igmp: 2, tcp: 6, udp: 17, dccp: 33, gre: 47, esp: 50, ah: 51, "ipv6-icmp": 58, sctp: 132, udplite: 136 } as const;
+const protocols = {
+  icmp: 1,
+  igmp: 2,
+  tcp: 6,
+  udp: 17,
+  dccp: 33,
+  gre: 47,
+  esp: 50,
+  ah: 51,
+  "ipv6-icmp": 58,
+  sctp: 132,
+  udplite: 136,
+} as const;
 const icmpTypes = { "echo-reply": 0, "destination-unreachable": 3, redirect: 5, "echo-request": 8, "time-exceeded": 11 } as const;
 const icmpv6Types = {
   "destination-unreachable": 1,
@@ -42,7 +54,17 @@ const ctStates = { invalid: 1, established: 2, related: 4, new: 8, untracked: 64
 /** uapi nf_conntrack_common.h IPS_*. */
 const ctStatuses = { expected: 1, "seen-reply": 2, assured: 4, confirmed: 8, snat: 16, dnat: 32, dying: 512 } as const;
 /** uapi rtnetlink.h RTN_*. */
-const addressTypes = { unspec: 0, unicast: 1, local: 2, broadcast: 3, anycast: 4, multicast: 5, blackhole: 6, unreachable: 7, prohibit: 8 } as const;
+const addressTypes = {
+  unspec: 0,
+  unicast: 1,
+  local: 2,
+  broadcast: 3,
+  anycast: 4,
+  multicast: 5,
+  blackhole: 6,
+  unreachable: 7,
+  prohibit: 8,
+} as const;
 
 export const dataTypes = {
   ipv4_addr: { nft: "ipv4_addr", number: 7, length: 4, order: "network", form: "ipv4" },
@@ -52,7 +74,14 @@ export const dataTypes = {
   inet_service: { nft: "inet_service", number: 13, length: 2, order: "network", form: "number" },
   ifname: { nft: "ifname", number: 41, length: 16, order: "none", form: "name" },
   mark: { nft: "mark", number: 19, length: 4, order: "host", form: "number" },
-  ether_type: { nft: "ether_type", number: 10, length: 2, order: "network", form: "number", symbols: { ip: 0x0800, arp: 0x0806, vlan: 0x8100, ip6: 0x86dd } },
+  ether_type: {
+    nft: "ether_type",
+    number: 10,
+    length: 2,
+    order: "network",
+    form: "number",
+    symbols: { ip: 0x0800, arp: 0x0806, vlan: 0x8100, ip6: 0x86dd },
+  },
   devgroup: { nft: "devgroup", number: 35, length: 4, order: "host", form: "number" },
   ct_state: { nft: "ct_state", number: 26, length: 4, order: "host", form: "number", symbols: ctStates },
   ct_status: { nft: "ct_status", number: 28, length: 4, order: "host", form: "number", symbols: ctStatuses },
@@ -161,7 +190,9 @@ export function symbolOf(value: string | number, name: ValueType): string {
   return String(number);
 }
 
-const byNumber: ReadonlyMap<number, ValueType> = new Map(Object.entries(dataTypes).map(([name, { number }]) => [number, name as ValueType]));
+const byNumber: ReadonlyMap<number, ValueType> = new Map(
+  Object.entries(dataTypes).map(([name, { number }]) => [number, name as ValueType]),
+);
 
 /** Spellings people use besides nft's own. */
 const aliases: Readonly<Record<string, number>> = { icmpv6: 58, icmp6: 58, "8021q": 0x8100 };

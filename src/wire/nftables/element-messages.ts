@@ -28,7 +28,7 @@ function writeAll(batch: Batch, change: Elements, how: { set: SetDefinition; mod
   const { family, table, elements } = change;
   const { set, mode, type, flags } = how;
   const encoder = new ElementWriter(set, mode);
-  for (let next = 0; next < elements.length; ) {
+  for (let next = 0; next < elements.length;) {
     const about = change.about ?? `${mode} ${elements.length} elements of ${table} ${set.name}, from number ${next + 1}`;
     const attributes = (writer: Writer): void => {
       elementListAttributes.write(writer, { table, set: set.name, id: set.id });
@@ -45,6 +45,7 @@ function writeSome(writer: Writer, encoder: ElementWriter, list: { elements: rea
   const start = writer.length;
   let index = 1;
   let next = list.from;
-  for (; next < list.elements.length && writer.length - start < fullAt; next++) index = encoder.write(writer, list.elements[next] as Element, index);
+  for (; next < list.elements.length && writer.length - start < fullAt; next++)
+    index = encoder.write(writer, list.elements[next] as Element, index);
   return next;
 }

@@ -10,7 +10,16 @@ import { verdictAttributes, verdictInput } from "./verdict.ts";
 
 const nested = 0x8000;
 /** NFTA_SET_ELEM_* and NFTA_DATA_*. */
-const number = { key: 1 | nested, data: 2 | nested, flags: 3, userData: 6, object: 9, keyEnd: 10 | nested, value: 1, verdict: 2 | nested } as const;
+const number = {
+  key: 1 | nested,
+  data: 2 | nested,
+  flags: 3,
+  userData: 6,
+  object: 9,
+  keyEnd: 10 | nested,
+  value: 1,
+  verdict: 2 | nested,
+} as const;
 
 /**
  * Writes elements of one set into NFTA_SET_ELEM_LIST_ELEMENTS; the hot path of every attach, so it goes round the attribute tables.
@@ -58,7 +67,8 @@ export class ElementWriter {
       if (element.data !== undefined && !("counter" in element.data)) this.#result(writer, element, element.data);
       if (items.length > 0) writeAttribute(writer, number.userData, () => writer.write(encodeUserData(items)));
       if (element.data !== undefined && "counter" in element.data) this.#object(writer, element, element.data.counter);
-      if (element.data === undefined && this.#bytes.set.data !== undefined) throw this.#bytes.refuse(element, "it has no value and the set is a map");
+      if (element.data === undefined && this.#bytes.set.data !== undefined)
+        throw this.#bytes.refuse(element, "it has no value and the set is a map");
     });
   }
 
@@ -69,7 +79,9 @@ export class ElementWriter {
       return;
     }
     if (this.#bytes.set.data !== "verdict") throw this.#bytes.refuse(element, "it gives a verdict and the set does not");
-    writeAttribute(writer, number.data, () => writeAttribute(writer, number.verdict, () => verdictAttributes.write(writer, verdictInput(data.verdict))));
+    writeAttribute(writer, number.data, () =>
+      writeAttribute(writer, number.verdict, () => verdictAttributes.write(writer, verdictInput(data.verdict))),
+    );
   }
 
   #object(writer: Writer, element: Element, name: string): void {

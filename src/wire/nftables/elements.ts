@@ -23,7 +23,11 @@ export function decodeElements(set: SetDefinition, entries: readonly ElementAttr
 
 /** Entries are sorted and each start is closed by the end that follows it; without one it reaches the highest value. */
 function decodeIntervals(set: SetDefinition, entries: readonly ElementAttributes[]): Element[] {
-  const marks = entries.map((entry) => ({ entry, at: keyOf(set, entry.key?.value), end: ((entry.flags ?? 0) & elementFlags.intervalEnd) !== 0 }));
+  const marks = entries.map((entry) => ({
+    entry,
+    at: keyOf(set, entry.key?.value),
+    end: ((entry.flags ?? 0) & elementFlags.intervalEnd) !== 0,
+  }));
   // An interval may begin where another ends: the end comes first.
   marks.sort((a, b) => Buffer.compare(a.at, b.at) || Number(b.end) - Number(a.end));
   const elements: Element[] = [];
@@ -38,7 +42,8 @@ function decodeIntervals(set: SetDefinition, entries: readonly ElementAttributes
 }
 
 function keyOf(set: SetDefinition, bytes: Uint8Array | undefined): Uint8Array {
-  if (bytes?.length !== keyLength(set)) throw new WireError(`set ${set.name}`, `has a key of ${bytes?.length ?? "no"} bytes instead of ${keyLength(set)}`);
+  if (bytes?.length !== keyLength(set))
+    throw new WireError(`set ${set.name}`, `has a key of ${bytes?.length ?? "no"} bytes instead of ${keyLength(set)}`);
   return bytes;
 }
 

@@ -21,7 +21,24 @@ import { payload } from "./expressions/payload.ts";
 import { range } from "./expressions/range.ts";
 import { reject } from "./expressions/reject.ts";
 
-const codecs: readonly ExpressionCodec[] = [payload, meta, ct, fib, cmp, range, bitwise, lookup, immediate, nat, masquerade, reject, counter, objref, log, limit];
+const codecs: readonly ExpressionCodec[] = [
+  payload,
+  meta,
+  ct,
+  fib,
+  cmp,
+  range,
+  bitwise,
+  lookup,
+  immediate,
+  nat,
+  masquerade,
+  reject,
+  counter,
+  objref,
+  log,
+  limit,
+];
 const byName: ReadonlyMap<string, ExpressionCodec> = new Map(codecs.map((codec) => [codec.name, codec]));
 
 /** NFTA_EXPR_*; the data is what the codec of that name makes of it. */

@@ -56,7 +56,9 @@ function factOf(field: Field, value: string | number): { about: Topic; value: nu
 function guardsFor(need: Need, family: Family): Guard[] {
   switch (need) {
     case "ethernet":
-      return family === "bridge" || family === "netdev" ? [] : [{ about: "link", value: 1, load: { kind: "meta", key: "iiftype" }, data: Uint8Array.of(1, 0), text: "meta iiftype ether" }];
+      return family === "bridge" || family === "netdev"
+        ? []
+        : [{ about: "link", value: 1, load: { kind: "meta", key: "iiftype" }, data: Uint8Array.of(1, 0), text: "meta iiftype ether" }];
     case "ipv4":
     case "ipv6":
     case "arp":
@@ -86,7 +88,15 @@ function layer3(protocol: keyof typeof etherTypes, family: Family, how: "ether t
   }
   if (family === "inet") {
     if (protocol === "arp") throw new WireError("nftables rule", "a packet in a table of family inet is never arp");
-    return [{ about: "l3", value, load: { kind: "meta", key: "nfproto" }, data: Uint8Array.of(nfProtocols[protocol]), text: `meta nfproto ${protocol}` }];
+    return [
+      {
+        about: "l3",
+        value,
+        load: { kind: "meta", key: "nfproto" },
+        data: Uint8Array.of(nfProtocols[protocol]),
+        text: `meta nfproto ${protocol}`,
+      },
+    ];
   }
   const load: Load = how === "ether type" ? { kind: "payload", base: "link", offset: 12, length: 2 } : { kind: "meta", key: "protocol" };
   const name = { ipv4: "ip", ipv6: "ip6", arp: "arp" }[protocol];

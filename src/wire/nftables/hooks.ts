@@ -15,7 +15,8 @@ export function chainInput(family: Family, table: string, chain: Chain): InputOf
   const { name, base } = chain;
   if (base === undefined) return { table, name };
   const hook = (family === "arp" ? arpHookNumbers : hookNumbers)[base.hook];
-  if (hook === undefined || family === "netdev") throw new WireError(`chain ${name}`, `tables of family ${family} have no hook ${base.hook}`);
+  if (hook === undefined || family === "netdev")
+    throw new WireError(`chain ${name}`, `tables of family ${family} have no hook ${base.hook}`);
   return { table, name, type: base.type, policy: base.policy, hook: { hook, priority: base.priority >>> 0 } };
 }
 

@@ -49,7 +49,11 @@ export function writeGenericHeader(writer: Writer, family: Family | "any", resou
 }
 
 /** A message body: the generic header and attributes. @throws WireError */
-export function encodeBody<S extends AttributeSpecs>(table: AttributeTable<S>, family: Family | "any", value: AttributesInput<S>): Uint8Array {
+export function encodeBody<S extends AttributeSpecs>(
+  table: AttributeTable<S>,
+  family: Family | "any",
+  value: AttributesInput<S>,
+): Uint8Array {
   const writer = new Writer(256);
   writeGenericHeader(writer, family);
   table.write(writer, value);
@@ -57,13 +61,21 @@ export function encodeBody<S extends AttributeSpecs>(table: AttributeTable<S>, f
 }
 
 /** The family and attributes of a message body; undefined for a family the model has no word for. @throws WireError */
-export function decodeBody<S extends AttributeSpecs>(table: AttributeTable<S>, body: Uint8Array, root: string): { family: Family | undefined; attributes: Attributes<S> } {
+export function decodeBody<S extends AttributeSpecs>(
+  table: AttributeTable<S>,
+  body: Uint8Array,
+  root: string,
+): { family: Family | undefined; attributes: Attributes<S> } {
   if (body.length < headerBytes) throw new WireError(root, `${headerBytes} bytes are wanted and ${body.length} are left`, 0);
   return { family: familyOf(body[0] ?? 0), attributes: table.decode(body, root, headerBytes) };
 }
 
 /** Names the attribute at a byte of a body, for errors. */
-export function describeBody<S extends AttributeSpecs>(table: AttributeTable<S>, body: Uint8Array, root: string): (offset: number) => string {
+export function describeBody<S extends AttributeSpecs>(
+  table: AttributeTable<S>,
+  body: Uint8Array,
+  root: string,
+): (offset: number) => string {
   return (at) => table.path(body, { root, at, offset: headerBytes });
 }
 

@@ -34,7 +34,16 @@ export type NftSet = {
 };
 
 export type DataType =
-  | "ipv4_addr" | "ipv6_addr" | "ether_addr" | "inet_proto" | "inet_service" | "ifname" | "mark" | "ether_type" | "devgroup" | "ct_state";
+  | "ipv4_addr"
+  | "ipv6_addr"
+  | "ether_addr"
+  | "inet_proto"
+  | "inet_service"
+  | "ifname"
+  | "mark"
+  | "ether_type"
+  | "devgroup"
+  | "ct_state";
 
 /**
  * One element. Key parts are in the set's order, in the text forms of base/ (addresses, MACs, interface names) or numbers (ports, protocols).
@@ -48,11 +57,35 @@ export type Verdict = { kind: "accept" | "drop" | "return" } | { kind: "jump" | 
 
 /** A packet or connection property; compile.ts holds the table of what each loads and how nft writes it. */
 export type Field =
-  | "iifname" | "oifname" | "iifgroup" | "oifgroup" | "nfproto" | "l4proto" | "mark"
-  | "ip saddr" | "ip daddr" | "ip6 saddr" | "ip6 daddr" | "ip protocol"
-  | "th sport" | "th dport" | "ether saddr" | "ether daddr" | "ether type"
-  | "arp saddr ether" | "arp saddr ip" | "arp operation" | "icmpv6 type" | "icmp type" | "nd target" | "nd source link-layer" | "nd target link-layer"
-  | "ct state" | "ct status" | "ct mark" | "fib daddr type";
+  | "iifname"
+  | "oifname"
+  | "iifgroup"
+  | "oifgroup"
+  | "nfproto"
+  | "l4proto"
+  | "mark"
+  | "ip saddr"
+  | "ip daddr"
+  | "ip6 saddr"
+  | "ip6 daddr"
+  | "ip protocol"
+  | "th sport"
+  | "th dport"
+  | "ether saddr"
+  | "ether daddr"
+  | "ether type"
+  | "arp saddr ether"
+  | "arp saddr ip"
+  | "arp operation"
+  | "icmpv6 type"
+  | "icmp type"
+  | "nd target"
+  | "nd source link-layer"
+  | "nd target link-layer"
+  | "ct state"
+  | "ct status"
+  | "ct mark"
+  | "fib daddr type";
 
 export type Statement =
   /** Field against a constant, a range, or a list; `mask` is applied first (iifgroup & 0xff000000). Flags fields (ct state, ct status) match when any bit is set. */

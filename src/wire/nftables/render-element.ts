@@ -9,7 +9,11 @@ export function renderElement(element: Element, set: Pick<NftSet, "key" | "data"
 
 /** An element whose set is not at hand: a text that can be nothing but an interface name is quoted as one. */
 export function renderLooseElement(element: Element): string {
-  return joined(element, element.key.map(guess), element.data !== undefined && "values" in element.data ? element.data.values.map(guess) : []);
+  return joined(
+    element,
+    element.key.map(guess),
+    element.data !== undefined && "values" in element.data ? element.data.values.map(guess) : [],
+  );
 }
 
 /** `accept`, `jump guests`. */
@@ -32,7 +36,22 @@ function renderParts(parts: readonly KeyPart[], types: readonly (ValueType | und
   return parts.map((part, i) => renderPart(part, types[i])).join(" . ");
 }
 
-const words: ReadonlySet<string> = new Set(["tcp", "udp", "icmp", "icmpv6", "ipv6-icmp", "sctp", "ip", "ip6", "arp", "established", "related", "new", "invalid", "untracked"]);
+const words: ReadonlySet<string> = new Set([
+  "tcp",
+  "udp",
+  "icmp",
+  "icmpv6",
+  "ipv6-icmp",
+  "sctp",
+  "ip",
+  "ip6",
+  "arp",
+  "established",
+  "related",
+  "new",
+  "invalid",
+  "untracked",
+]);
 
 function guess(part: KeyPart): ValueType | undefined {
   return typeof part === "string" && !/[:/]|^\d+\.\d+\.\d+\.\d+$/.test(part) && !words.has(part) ? "ifname" : undefined;

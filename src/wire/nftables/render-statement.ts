@@ -76,7 +76,12 @@ function renderMatch(match: Extract<Statement, { kind: "match" }>, scope: Render
     return `${text} & ${renderMask(match.mask, type)} ${match.op} ${renderMask(numberOf(only, type), type)}`;
   }
   const say = raw === true ? renderRaw : renderPart;
-  const value = others.length === 0 && only !== undefined ? say(only, type) : `{ ${listKeys(match, items).keys.map((key) => say(key, type)).join(", ")} }`;
+  const value =
+    others.length === 0 && only !== undefined
+      ? say(only, type)
+      : `{ ${listKeys(match, items)
+          .keys.map((key) => say(key, type))
+          .join(", ")} }`;
   return `${text} ${not ? "!= " : ""}${value}`;
 }
 

@@ -14,7 +14,9 @@ export function renderChange(change: FirewallChange): string[] {
     case "add-elements":
       return [`add element ${change.family} ${change.table} ${change.set} { ${change.elements.map(renderLooseElement).join(", ")} }`];
     case "delete-elements":
-      return [`delete element ${change.family} ${change.table} ${change.set} { ${change.elements.map((e) => renderLooseElement({ key: e.key })).join(", ")} }`];
+      return [
+        `delete element ${change.family} ${change.table} ${change.set} { ${change.elements.map((e) => renderLooseElement({ key: e.key })).join(", ")} }`,
+      ];
     case "add-counters":
       return change.names.map((name) => `add counter ${change.family} ${change.table} ${name}`);
     case "delete-counters":
@@ -22,7 +24,10 @@ export function renderChange(change: FirewallChange): string[] {
     case "add-chain":
       return [`table ${change.family} ${change.table} {`, ...indent(renderChain(change.chain, change.family)), "}"];
     case "delete-chain":
-      return [`flush chain ${change.family} ${change.table} ${change.name}`, `delete chain ${change.family} ${change.table} ${change.name}`];
+      return [
+        `flush chain ${change.family} ${change.table} ${change.name}`,
+        `delete chain ${change.family} ${change.table} ${change.name}`,
+      ];
     default:
       return unreachable(change);
   }

@@ -45,7 +45,9 @@ export function encodeSet(table: string, set: SetDefinition): InputOf<typeof set
     id: set.id,
     description: concatenated
       ? { size: set.anonymous?.size, fields: set.key.map((part) => ({ length: dataTypes[part].length })) }
-      : set.anonymous === undefined ? undefined : { size: set.anonymous.size },
+      : set.anonymous === undefined
+        ? undefined
+        : { size: set.anonymous.size },
     userData: encodeUserData(listingHints(set)),
   };
 }
@@ -57,7 +59,8 @@ export function decodeSet(attributes: DecodedOf<typeof setAttributes>): SetDefin
   if (name === undefined || key === undefined || (flags & (setFlags.timeout | setFlags.evaluated)) !== 0) return undefined;
   const interval = (flags & setFlags.interval) !== 0;
   const anonymous = (flags & setFlags.anonymous) === 0 ? {} : { anonymous: { size: attributes.description?.size ?? 0 } };
-  if ((flags & setFlags.object) !== 0) return objectType === objectTypes.counter ? { name, key, data: "counter", interval, ...anonymous } : undefined;
+  if ((flags & setFlags.object) !== 0)
+    return objectType === objectTypes.counter ? { name, key, data: "counter", interval, ...anonymous } : undefined;
   if ((flags & setFlags.map) === 0) return { name, key, interval, ...anonymous };
   const data = dataType === verdictDataType ? "verdict" : dataType === undefined ? undefined : splitNumber(dataType);
   return data === undefined ? undefined : { name, key, data, interval, ...anonymous };

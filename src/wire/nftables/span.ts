@@ -85,7 +85,8 @@ export function joinSpans(spans: readonly Span[]): Span[] {
 }
 
 function checkedRange(span: Span, type: ValueType): Span {
-  if (dataTypes[type].order !== "network") throw new WireError(`nftables ${type}`, "cannot be a range: its bytes do not sort as its values");
+  if (dataTypes[type].order !== "network")
+    throw new WireError(`nftables ${type}`, "cannot be a range: its bytes do not sort as its values");
   if (Buffer.compare(span.from, span.to) > 0) throw new WireError(`nftables ${type}`, "a range runs backwards");
   return span;
 }

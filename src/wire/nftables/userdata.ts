@@ -32,7 +32,7 @@ export function encodeUserData(items: readonly UserDataItem[]): Uint8Array {
 /** The items up to the first that is cut short: other programs may put anything here. */
 export function decodeUserData(bytes: Uint8Array): UserDataItem[] {
   const items: UserDataItem[] = [];
-  for (let at = 0; at + 2 <= bytes.length; ) {
+  for (let at = 0; at + 2 <= bytes.length;) {
     const end = at + 2 + (bytes[at + 1] ?? 0);
     if (end > bytes.length) break;
     items.push({ type: bytes[at] ?? 0, value: bytes.subarray(at + 2, end) });

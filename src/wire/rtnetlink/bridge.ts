@@ -42,4 +42,3 @@ export const bridgePortAttributes = attributeTable({
   isolated: { number: 33, codec: u8, meaning: "no frames to or from other isolated ports" },
   locked: { number: 39, codec: u8, meaning: "only sources in the forwarding table may send" },
 });
-

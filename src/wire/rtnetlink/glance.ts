@@ -8,7 +8,7 @@ export function glanceAtLink(body: Uint8Array): LinkGlance {
   if (body.length < headerBytes) throw new WireError("link", `has ${body.length} bytes, its header ${headerBytes}`);
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   const glance: LinkGlance = { index: view.getInt32(4, true), name: "", up: (view.getUint32(8, true) & 1) !== 0, group: 0, mtuBytes: 0 };
-  for (let at = headerBytes; at + 4 <= body.length; ) {
+  for (let at = headerBytes; at + 4 <= body.length;) {
     const length = view.getUint16(at, true);
     if (length < 4 || at + length > body.length) throw new WireError("link", `attribute of ${length} bytes`, at);
     switch (view.getUint16(at + 2, true)) {

@@ -10,8 +10,14 @@ const linkHeader = struct({ family: u8, pad: padding(1), type: u16, index: s32, 
 
 /** struct rtnl_link_stats64 (linux/if_link.h), its first fields; what kernels append is passed over. */
 const statistics = struct({
-  receivedPackets: u64, sentPackets: u64, receivedBytes: u64, sentBytes: u64,
-  receiveErrors: u64, sendErrors: u64, receiveDrops: u64, sendDrops: u64,
+  receivedPackets: u64,
+  sentPackets: u64,
+  receivedBytes: u64,
+  sentBytes: u64,
+  receiveErrors: u64,
+  sendErrors: u64,
+  receiveDrops: u64,
+  sendDrops: u64,
 });
 
 /** IFLA_* (linux/if_link.h) that either end of a new pair can be given. */

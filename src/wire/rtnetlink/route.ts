@@ -9,8 +9,15 @@ import { addressFamily } from "./messages.ts";
 
 /** struct rtmsg (linux/rtnetlink.h). A table above 255 is in the attribute. */
 const routeHeader = struct({
-  family: u8, destinationLength: u8, sourceLength: u8, tos: u8,
-  table: u8, protocol: u8, scope: u8, type: u8, flags: u32,
+  family: u8,
+  destinationLength: u8,
+  sourceLength: u8,
+  tos: u8,
+  table: u8,
+  protocol: u8,
+  scope: u8,
+  type: u8,
+  flags: u32,
 });
 
 /** RTAX_*: what connections over the route start with. */
@@ -99,7 +106,18 @@ export type RouteMessage = ReturnType<typeof routeBody.decode>;
 
 /** RTN_* by number. */
 export const routeTypes = [
-  "unspecified", "unicast", "local", "broadcast", "anycast", "multicast", "blackhole", "unreachable", "prohibit", "throw", "nat", "external",
+  "unspecified",
+  "unicast",
+  "local",
+  "broadcast",
+  "anycast",
+  "multicast",
+  "blackhole",
+  "unreachable",
+  "prohibit",
+  "throw",
+  "nat",
+  "external",
 ] as const;
 
 /** RT_SCOPE_*. */

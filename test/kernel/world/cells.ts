@@ -36,8 +36,21 @@ export function cells(world: World, family: Family): Cell[] {
   const H = host[family];
   const O = outside[family];
   const loopback = family === 4 ? "127.0.0.1" : "::1";
-  const add = (name: string, [from, to, port, protocol]: [string, string, number, "tcp" | "udp"], expected: Expected, why?: "allow" | "deny") =>
-    out.push({ name: `v${family} ${name}: ${from} -> ${to} ${protocol} ${port}`, from, to, port, protocol, expected, ...(why === undefined ? {} : { why }) });
+  const add = (
+    name: string,
+    [from, to, port, protocol]: [string, string, number, "tcp" | "udp"],
+    expected: Expected,
+    why?: "allow" | "deny",
+  ) =>
+    out.push({
+      name: `v${family} ${name}: ${from} -> ${to} ${protocol} ${port}`,
+      from,
+      to,
+      port,
+      protocol,
+      expected,
+      ...(why === undefined ? {} : { why }),
+    });
   const answer = (by: string, port: number, seen: string): Expected => ({ kind: "answer", by, port, seen });
   const prohibited: Expected = { kind: "prohibited" };
   const nobody: Expected = { kind: "nobody" };
@@ -88,10 +101,13 @@ export function cells(world: World, family: Family): Cell[] {
   // Loopback publishes are for this host alone.
   add("loopback publish", ["host", loopback, published.loopback, "tcp"], answer("web", 80, gateway("lan")));
   add("loopback publish", ["host", loopback, published.loopbackUdp, "udp"], answer("web", 81, gateway("lan")));
-  if (family === 4) add("publish on any address, by loopback", ["host", "127.0.0.1", published.any, "tcp"], answer("web", 80, gateway("lan")));
+  if (family === 4)
+    add("publish on any address, by loopback", ["host", "127.0.0.1", published.any, "tcp"], answer("web", 80, gateway("lan")));
   else add("publish on any address is not carried from ::1", ["host", "::1", published.any, "tcp"], nobody, "deny");
-  for (const from of ["outside", "host"]) add("loopback publish is not on other addresses", [from, H, published.loopback, "tcp"], nobody, "deny");
-  for (const from of ["app", "web", "db"]) add("loopback publish is not on other addresses", [from, H, published.loopback, "tcp"], nobody, "allow");
+  for (const from of ["outside", "host"])
+    add("loopback publish is not on other addresses", [from, H, published.loopback, "tcp"], nobody, "deny");
+  for (const from of ["app", "web", "db"])
+    add("loopback publish is not on other addresses", [from, H, published.loopback, "tcp"], nobody, "allow");
 
   // Straight to guests.
   for (const guest of ["web", "db", "safe1", "room1"]) add("direct access from outside", ["outside", at(guest), 80, "tcp"], silent);
@@ -106,7 +122,17 @@ export function cells(world: World, family: Family): Cell[] {
   add("itself", ["web", at("web"), 80, "tcp"], answer("web", 80, at("web")));
 
   // Isolation answers at once; peers talk in both directions and it goes no further.
-  for (const [from, to] of [["web", "db"], ["db", "web"], ["mail", "db"], ["db", "mail"], ["web", "safe1"], ["room1", "web"], ["web", "room1"], ["edge", "web"], ["web", "edge"]] as const) {
+  for (const [from, to] of [
+    ["web", "db"],
+    ["db", "web"],
+    ["mail", "db"],
+    ["db", "mail"],
+    ["web", "safe1"],
+    ["room1", "web"],
+    ["web", "room1"],
+    ["edge", "web"],
+    ["web", "edge"],
+  ] as const) {
     add("isolation", [from, at(to), 80, "tcp"], prohibited);
   }
   add("isolation", ["web", at("db"), 81, "udp"], prohibited);
@@ -117,7 +143,13 @@ export function cells(world: World, family: Family): Cell[] {
   add("guests isolated from each other, by the gateway", ["room1", at("room2"), 80, "tcp"], prohibited);
 
   // The host itself, and gateways.
-  for (const from of ["web", "db", "room1", "edge", "outside"]) add("the host's own services", [from, H, hostPorts.tcp, "tcp"], answer("host", hostPorts.tcp, from === "outside" ? O : at(from)), from === "outside" ? "deny" : "allow");
+  for (const from of ["web", "db", "room1", "edge", "outside"])
+    add(
+      "the host's own services",
+      [from, H, hostPorts.tcp, "tcp"],
+      answer("host", hostPorts.tcp, from === "outside" ? O : at(from)),
+      from === "outside" ? "deny" : "allow",
+    );
   add("own gateway", ["web", gateway("lan"), hostPorts.tcp, "tcp"], answer("host", hostPorts.tcp, at("web")));
   add("own gateway", ["room1", gateway("hotel"), hostPorts.udp, "udp"], answer("host", hostPorts.udp, at("room1")));
   add("own gateway", ["safe1", gateway("vault"), hostPorts.tcp, "tcp"], answer("host", hostPorts.tcp, at("safe1")));

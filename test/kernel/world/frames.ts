@@ -66,17 +66,37 @@ export function tagged(id: number, type: number, payload: Uint8Array): Buffer {
 }
 
 export function ipv6(ip: Ends, protocol: number, payload: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.from([0x60, 0, 0, 0]), u16(payload.length), Buffer.from([protocol, 255]), bytesOfIp(ip.from), bytesOfIp(ip.to), payload]);
+  return Buffer.concat([
+    Buffer.from([0x60, 0, 0, 0]),
+    u16(payload.length),
+    Buffer.from([protocol, 255]),
+    bytesOfIp(ip.from),
+    bytesOfIp(ip.to),
+    payload,
+  ]);
 }
 
 function ipv4(ip: Ends, protocol: number, payload: Uint8Array): Buffer {
-  const head = Buffer.concat([Buffer.from([0x45, 0]), u16(20 + payload.length), Buffer.from([0, 0, 0, 0, 64, protocol, 0, 0]), bytesOfIp(ip.from), bytesOfIp(ip.to)]);
+  const head = Buffer.concat([
+    Buffer.from([0x45, 0]),
+    u16(20 + payload.length),
+    Buffer.from([0, 0, 0, 0, 64, protocol, 0, 0]),
+    bytesOfIp(ip.from),
+    bytesOfIp(ip.to),
+  ]);
   head.writeUInt16BE(sum(head), 10);
   return Buffer.concat([head, payload]);
 }
 
 function icmp6(ip: Ends, message: Buffer): Buffer {
-  const pseudo = Buffer.concat([bytesOfIp(ip.from), bytesOfIp(ip.to), Buffer.from([0, 0]), u16(message.length), Buffer.from([0, 0, 0, 58]), message]);
+  const pseudo = Buffer.concat([
+    bytesOfIp(ip.from),
+    bytesOfIp(ip.to),
+    Buffer.from([0, 0]),
+    u16(message.length),
+    Buffer.from([0, 0, 0, 58]),
+    message,
+  ]);
   message.writeUInt16BE(sum(pseudo), 2);
   return ipv6(ip, 58, message);
 }

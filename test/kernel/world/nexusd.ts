@@ -67,7 +67,16 @@ export class Nexusd implements AsyncDisposable {
 
   #spawn(): ChildProcess {
     const log = openSync(join(this.#directory, "log"), "a");
-    const args = [entry, "daemon", "--state-dir", join(this.#directory, "state"), "--run-dir", join(this.#directory, "run"), "--socket", this.#socket];
+    const args = [
+      entry,
+      "daemon",
+      "--state-dir",
+      join(this.#directory, "state"),
+      "--run-dir",
+      join(this.#directory, "run"),
+      "--socket",
+      this.#socket,
+    ];
     const child = spawn(process.execPath, args, { stdio: ["ignore", log, log] });
     closeSync(log);
     return child;

@@ -48,7 +48,9 @@ async function answer(asked: Asked): Promise<unknown> {
 function listenTcp(port: number): Promise<void> {
   const server = createServer((socket) => {
     socket.on("error", () => {});
-    socket.end(JSON.stringify({ by: label, port, seen: plain(socket.remoteAddress ?? ""), seenPort: socket.remotePort } satisfies Partial<Heard>));
+    socket.end(
+      JSON.stringify({ by: label, port, seen: plain(socket.remoteAddress ?? ""), seenPort: socket.remotePort } satisfies Partial<Heard>),
+    );
   });
   return new Promise((resolve, reject) => server.once("error", reject).listen({ host: "::", port }, resolve));
 }
@@ -56,7 +58,11 @@ function listenTcp(port: number): Promise<void> {
 function listenUdp(port: number): Promise<void> {
   const socket = createSocket({ type: "udp6" });
   socket.on("message", (_message, from: RemoteInfo) => {
-    socket.send(JSON.stringify({ by: label, port, seen: plain(from.address), seenPort: from.port } satisfies Partial<Heard>), from.port, from.address);
+    socket.send(
+      JSON.stringify({ by: label, port, seen: plain(from.address), seenPort: from.port } satisfies Partial<Heard>),
+      from.port,
+      from.address,
+    );
   });
   return new Promise((resolve, reject) => socket.once("error", reject).bind({ address: "::", port }, resolve));
 }
@@ -65,14 +71,20 @@ function probeTcp(probe: Probe): Promise<Outcome> {
   const begin = performance.now();
   return new Promise((resolve) => {
     let said = "";
-    const socket: Socket = connect({ host: probe.address, port: probe.port, ...(probe.localPort === undefined ? {} : { localPort: probe.localPort }) });
+    const socket: Socket = connect({
+      host: probe.address,
+      port: probe.port,
+      ...(probe.localPort === undefined ? {} : { localPort: probe.localPort }),
+    });
     const patience = setTimeout(() => done({ kind: "silent" }), probe.patienceMs);
     const done = (outcome: Outcome) => {
       clearTimeout(patience);
       socket.destroy();
       resolve(outcome);
     };
-    socket.on("error", (error: NodeJS.ErrnoException) => done({ kind: "refused", code: error.code ?? error.message, ms: performance.now() - begin }));
+    socket.on("error", (error: NodeJS.ErrnoException) =>
+      done({ kind: "refused", code: error.code ?? error.message, ms: performance.now() - begin }),
+    );
     socket.on("data", (chunk) => (said += String(chunk)));
     socket.on("end", () => done({ kind: "answer", ...(JSON.parse(said) as Heard) }));
   });
@@ -89,8 +101,12 @@ function probeUdp(probe: Probe): Promise<Outcome> {
       socket.close();
       resolve(outcome);
     };
-    socket.on("error", (error: NodeJS.ErrnoException) => done({ kind: "refused", code: error.code ?? error.message, ms: performance.now() - begin }));
-    socket.on("message", (message) => done(probe.payload === undefined ? { kind: "answer", ...(JSON.parse(String(message)) as Heard) } : { kind: "bytes", bytes: message }));
+    socket.on("error", (error: NodeJS.ErrnoException) =>
+      done({ kind: "refused", code: error.code ?? error.message, ms: performance.now() - begin }),
+    );
+    socket.on("message", (message) =>
+      done(probe.payload === undefined ? { kind: "answer", ...(JSON.parse(String(message)) as Heard) } : { kind: "bytes", bytes: message }),
+    );
     socket.bind({ port: probe.localPort ?? 0 }, () =>
       socket.connect(probe.port, probe.address, (error?: Error) => {
         if (error === undefined || error === null) socket.send(probe.payload ?? "who are you?");

@@ -16,30 +16,55 @@ export function assertSame(found: readonly string[], wanted: readonly string[], 
 
 export function differencesOf(found: readonly string[], wanted: readonly string[]): string[] {
   const [has, had] = [new Set(found), new Set(wanted)];
-  return [...wanted.filter((line) => !has.has(line)).map((line) => `- ${line}`), ...found.filter((line) => !had.has(line)).map((line) => `+ ${line}`)];
+  return [
+    ...wanted.filter((line) => !has.has(line)).map((line) => `- ${line}`),
+    ...found.filter((line) => !had.has(line)).map((line) => `+ ${line}`),
+  ];
 }
 
+/** Of what `ip -j -d` prints, what is looked at. */
+type Shown = {
+  ifname: string;
+  flags: string[];
+  address?: string;
+  mtu: number;
+  group: string;
+  master?: string;
+  altnames?: string[];
+  inet6_addr_gen_mode?: string;
+  linkinfo?: {
+    info_kind?: string;
+    info_data?: { stp_state?: number; forward_delay?: number };
+    info_slave_data?: { isolated?: boolean; hairpin?: boolean };
+  };
+};
+type ShownAddresses = { ifname: string; addr_info: { local: string; prefixlen: number; scope: string }[] };
+type ShownRoute = { dst: string; gateway?: string; dev: string; protocol: string };
+
 function linksOf(label: string, at: readonly string[] = []): string[] {
-  const addresses = new Map<unknown, string[]>();
-  for (const link of json("ip", [...at, "-j", "address"])) {
-    const global = (link["addr_info"] ?? []).filter((a: Record<string, unknown>) => a["scope"] === "global");
-    addresses.set(link["ifname"], global.map((a: Record<string, unknown>) => `${String(a["local"])}/${String(a["prefixlen"])}`).toSorted());
-  }
-  return json("ip", [...at, "-j", "-d", "link"]).map((link) => {
-    const { info_kind, info_data, info_slave_data } = link["linkinfo"] ?? {};
-    const bridge = info_kind === "bridge" ? { stp: info_data.stp_state, delay: info_data.forward_delay } : {};
-    const port = info_slave_data === undefined ? {} : { isolated: info_slave_data.isolated, hairpin: info_slave_data.hairpin };
-    const up = (link["flags"] as string[]).includes("UP");
+  const addresses = new Map(
+    json<ShownAddresses>([...at, "-j", "address"]).map(({ ifname, addr_info }) => [
+      ifname,
+      addr_info
+        .filter((a) => a.scope === "global")
+        .map((a) => `${a.local}/${a.prefixlen}`)
+        .toSorted(),
+    ]),
+  );
+  return json<Shown>([...at, "-j", "-d", "link"]).map((link) => {
+    const { info_kind: kind, info_data: data, info_slave_data: port } = link.linkinfo ?? {};
+    const bridge = kind === "bridge" ? { stp: data?.stp_state, delay: data?.forward_delay } : {};
     const { address, mtu, group, master, altnames, inet6_addr_gen_mode: generation } = link;
-    return `${label} ${String(link["ifname"])} ${JSON.stringify({ kind: info_kind, up, address, mtu, group, master, altnames, generation, ...bridge, ...port, addresses: addresses.get(link["ifname"]) })}`;
+    const shown = { kind, up: link.flags.includes("UP"), address, mtu, group, master, altnames, generation, ...bridge };
+    return `${label} ${link.ifname} ${JSON.stringify({ ...shown, isolated: port?.isolated, hairpin: port?.hairpin, addresses: addresses.get(link.ifname) })}`;
   });
 }
 
 function namespaceOf(name: string): string[] {
   try {
     const at = ["-n", name];
-    const routes = ["-4", "-6"].flatMap((family) => json("ip", [...at, family, "-j", "route"]));
-    const shown = routes.map((r) => `${name} route ${String(r["dst"])} via ${String(r["gateway"])} dev ${String(r["dev"])} protocol ${String(r["protocol"])}`);
+    const routes = ["-4", "-6"].flatMap((family) => json<ShownRoute>([...at, family, "-j", "route"]));
+    const shown = routes.map((r) => `${name} route ${r.dst} via ${r.gateway} dev ${r.dev} protocol ${r.protocol}`);
     return [...linksOf(name, at), ...shown.filter((line) => !line.includes("fe80::/64"))];
   } catch {
     return [`${name} is absent`];
@@ -54,12 +79,16 @@ function ruleset(): string[] {
     const [kind, body] = Object.entries(item)[0] ?? assert.fail();
     if (kind === "metainfo") return [];
     const { elem, ...rest } = body as { elem?: unknown[] };
-    const plain = (value: unknown) => JSON.stringify(value, (key, inner: unknown) => (["handle", "packets", "bytes", "index"].includes(key) ? undefined : inner));
+    const plain = (value: unknown) =>
+      JSON.stringify(value, (key, inner: unknown) => (["handle", "packets", "bytes", "index"].includes(key) ? undefined : inner));
     const chain = `${String(body["family"])} ${String(body["table"])} ${String(body["chain"])}`;
     const position = kind === "rule" ? (positions.get(chain) ?? 0) : undefined;
     if (position !== undefined) positions.set(chain, position + 1);
     const whole = `nft ${kind}${position === undefined ? "" : ` ${position}`} ${plain(rest)}`;
-    return [whole, ...(elem ?? []).map((e) => `nft element of ${String(body["family"])} ${String(body["table"])} ${String(body["name"])} ${plain(e)}`)];
+    return [
+      whole,
+      ...(elem ?? []).map((e) => `nft element of ${String(body["family"])} ${String(body["table"])} ${String(body["name"])} ${plain(e)}`),
+    ];
   });
 }
 
@@ -71,9 +100,9 @@ function readSetting(path: string): string {
   }
 }
 
-function json(program: string, args: readonly string[]): Record<string, any>[] {
-  const out = run(program, args);
-  return out.trim() === "" ? [] : (JSON.parse(out) as Record<string, any>[]);
+function json<T>(args: readonly string[]): T[] {
+  const out = run("ip", args);
+  return out.trim() === "" ? [] : (JSON.parse(out) as T[]);
 }
 
 function run(program: string, args: readonly string[]): string {

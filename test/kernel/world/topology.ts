@@ -145,7 +145,10 @@ export class World implements AsyncDisposable {
   }
 
   gateway(network: string, family: 4 | 6): string {
-    return this.network(network).subnets.find((s) => s.gateway.includes(":") === (family === 6))?.gateway ?? fail(`${network} has no IPv${family} gateway`);
+    return (
+      this.network(network).subnets.find((s) => s.gateway.includes(":") === (family === 6))?.gateway ??
+      fail(`${network} has no IPv${family} gateway`)
+    );
   }
 
   hostInterface(guest: string): string {
@@ -158,7 +161,9 @@ export class World implements AsyncDisposable {
 
   /** The outside knows a way to every guest, so that only rules keep it out; some guests make themselves routes they were not given. */
   #wayBack(): void {
-    const routes = [...this.networks.values()].flatMap((n) => n.subnets.map((s) => `route add ${s.prefix} via ${s.prefix.includes(":") ? host[6] : host[4]}`));
+    const routes = [...this.networks.values()].flatMap((n) =>
+      n.subnets.map((s) => `route add ${s.prefix} via ${s.prefix.includes(":") ? host[6] : host[4]}`),
+    );
     ip(routes, "outside");
     for (const family of [4, 6] as const) {
       ip([`route add default via ${this.gateway("vault", family)}`], "nexus-safe2");
@@ -173,12 +178,15 @@ export function setBridgeNetfilter(value: 0 | 1): void {
 }
 
 export function ip(lines: readonly string[], netns?: string): void {
-  execFileSync("ip", [...(netns === undefined ? [] : ["-n", netns]), "-batch", "-"], { input: lines.join("\n"), stdio: ["pipe", "pipe", "pipe"] });
+  execFileSync("ip", [...(netns === undefined ? [] : ["-n", netns]), "-batch", "-"], {
+    input: lines.join("\n"),
+    stdio: ["pipe", "pipe", "pipe"],
+  });
 }
 
-export function shownByIp(command: string): Record<string, any>[] {
+export function shownByIp(command: string): Record<string, unknown>[] {
   const out = execFileSync("ip", command.split(" "), { encoding: "utf8" });
-  return out.trim() === "" ? [] : (JSON.parse(out) as Record<string, any>[]);
+  return out.trim() === "" ? [] : (JSON.parse(out) as Record<string, unknown>[]);
 }
 
 function surroundings(): void {
@@ -201,7 +209,15 @@ function surroundings(): void {
     `route add default via ${outside[6]}`,
   ]);
   const inside = (netns: string, addresses: string[], gateway?: string) =>
-    ip(["link set lo up", "link set eth0 up", ...addresses.map((a) => `address add ${a} dev eth0${a.includes(":") ? " nodad" : ""}`), ...(gateway === undefined ? [] : [`route add default via ${gateway}`])], netns);
+    ip(
+      [
+        "link set lo up",
+        "link set eth0 up",
+        ...addresses.map((a) => `address add ${a} dev eth0${a.includes(":") ? " nodad" : ""}`),
+        ...(gateway === undefined ? [] : [`route add default via ${gateway}`]),
+      ],
+      netns,
+    );
   inside("outside", [`${outside[4]}/24`, `${outside[6]}/64`]);
   ip([`link set eth0 mtu ${uplinkMtu}`], "outside");
   inside("foreign1", [`${foreign.bridged1}/24`], "192.0.2.1");

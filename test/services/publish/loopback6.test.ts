@@ -16,7 +16,12 @@ describe("ports published on ::1", () => {
   afterEach(() => stack.disposeAsync());
 
   const publisher = (options: Partial<ConstructorParameters<typeof Loopback6Publisher>[0]> = {}) =>
-    stack.use(new Loopback6Publisher({ onProblem: ({ protocol, port }, problem) => void problems.push(`${protocol} ${port}: ${problem}`), ...options }));
+    stack.use(
+      new Loopback6Publisher({
+        onProblem: ({ protocol, port }, problem) => void problems.push(`${protocol} ${port}: ${problem}`),
+        ...options,
+      }),
+    );
 
   for (const target of ["127.0.0.1", "::1"]) {
     test(`a connection reaches the guest at ${target}, and each direction ends by itself`, async () => {
@@ -137,7 +142,8 @@ describe("ports published on ::1", () => {
     const port = await freePort();
     await publisher({ udp: { clients: 2, idleMs: 60_000 } }).set([publish({ protocol: "udp", hostPort: port, guestPort: guest })]);
     const clients = await Promise.all([0, 1, 2].map(() => udpSocket(stack, "::1")));
-    for (const [i, client] of [...clients.entries(), [0, clients[0]] as const]) assert.equal(client && (await ask(client, port, `${i}`)), `echo ${i}`);
+    for (const [i, client] of [...clients.entries(), [0, clients[0]] as const])
+      assert.equal(client && (await ask(client, port, `${i}`)), `echo ${i}`);
   });
 
   test("above its limit of ports it says so and carries the others", async () => {
@@ -151,7 +157,10 @@ describe("ports published on ::1", () => {
   test("whoever waits for a port that is taken back meanwhile is told, not left waiting", { timeout: 10_000 }, async () => {
     const port = await freePort();
     const carried = publisher();
-    await Promise.all([carried.set([publish({ hostPort: port, guestPort: 1 }), publish({ protocol: "udp", hostPort: port, guestPort: 1 })]), carried.set([])]);
+    await Promise.all([
+      carried.set([publish({ hostPort: port, guestPort: 1 }), publish({ protocol: "udp", hostPort: port, guestPort: 1 })]),
+      carried.set([]),
+    ]);
     assert.deepEqual(problems, []);
   });
 });
@@ -213,7 +222,9 @@ async function listen(server: Server, host: string, port: number): Promise<numbe
 
 async function errorOf(socket: Socket): Promise<string | undefined> {
   socket.resume();
-  const [error] = (await once(socket, "error", { signal: AbortSignal.timeout(10_000) }).catch((failure: unknown) => [failure])) as [NodeJS.ErrnoException];
+  const [error] = (await once(socket, "error", { signal: AbortSignal.timeout(10_000) }).catch((failure: unknown) => [failure])) as [
+    NodeJS.ErrnoException,
+  ];
   return error.code;
 }
 

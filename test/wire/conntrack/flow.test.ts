@@ -20,7 +20,10 @@ describe("tracked connections as the kernel tells `conntrack`", () => {
   });
 
   test("mark, IPv6 and ICMP", () => {
-    assert.equal(flows.find(({ attributes }) => attributes.original?.transport?.sourcePort === 5000 && attributes.mark === 7)?.header.family, 2);
+    assert.equal(
+      flows.find(({ attributes }) => attributes.original?.transport?.sourcePort === 5000 && attributes.mark === 7)?.header.family,
+      2,
+    );
     const six = flows.find(({ header }) => header.family === 10)?.attributes.original;
     assert.deepEqual(six?.addresses, { source6: "fd00:77::5", destination6: "fd00:77::1" });
     assert.deepEqual(six.transport, { number: 6, sourcePort: 5000, destinationPort: 80 });
@@ -32,7 +35,11 @@ describe("tracked connections as the kernel tells `conntrack`", () => {
     const { type, body } = request("conntrack", "delete");
     const { header, attributes } = flowBody.decode(body);
     assert.equal(type, flowMessage.delete);
-    assert.ok(flows.some((flow) => flow.header.family === header.family && JSON.stringify(flow.attributes.original) === JSON.stringify(attributes.original)));
+    assert.ok(
+      flows.some(
+        (flow) => flow.header.family === header.family && JSON.stringify(flow.attributes.original) === JSON.stringify(attributes.original),
+      ),
+    );
   });
 
   test("nothing of what `conntrack -I` sends is lost when we read it and write it back", () => {

@@ -51,7 +51,11 @@ export const exampleTable: Table = {
       name: "guard",
       base: { type: "filter", hook: "prerouting", priority: -300, policy: "accept" },
       rules: [
-        rule({ kind: "match", field: "iifname", op: "!=", value: "lo" }, { kind: "match", field: "ip daddr", op: "==", value: { prefix: "127.0.0.0/8" } }, verdict("drop")),
+        rule(
+          { kind: "match", field: "iifname", op: "!=", value: "lo" },
+          { kind: "match", field: "ip daddr", op: "==", value: { prefix: "127.0.0.0/8" } },
+          verdict("drop"),
+        ),
         rule(
           { kind: "match", field: "iifgroup", op: "!=", value: group },
           { kind: "match", field: "iifname", op: "!=", value: "lo" },
@@ -74,7 +78,11 @@ export const exampleTable: Table = {
       name: "flt",
       base: { type: "filter", hook: "forward", priority: -10, policy: "accept" },
       rules: [
-        rule({ kind: "match", field: "iifgroup", op: "!=", value: group }, { kind: "match", field: "oifgroup", op: "!=", value: group }, verdict("accept")),
+        rule(
+          { kind: "match", field: "iifgroup", op: "!=", value: group },
+          { kind: "match", field: "oifgroup", op: "!=", value: group },
+          verdict("accept"),
+        ),
         rule({ kind: "count-by", fields: ["iifname"], map: "cnt" }),
         rule({
           kind: "verdicts",
@@ -87,7 +95,11 @@ export const exampleTable: Table = {
         }),
         rule({ kind: "match", field: "ct status", op: "==", value: "dnat" }, verdict("accept")),
         rule({ kind: "in", fields: ["iifname", "oifname"], op: "==", set: "peers" }, verdict("accept")),
-        rule({ kind: "match", field: "iifgroup", op: "==", value: group }, { kind: "match", field: "oifgroup", op: "==", value: group }, verdict("drop")),
+        rule(
+          { kind: "match", field: "iifgroup", op: "==", value: group },
+          { kind: "match", field: "oifgroup", op: "==", value: group },
+          verdict("drop"),
+        ),
         rule({ kind: "vmap", fields: ["iifname"], map: "zone" }),
       ],
     },
@@ -95,9 +107,21 @@ export const exampleTable: Table = {
       name: "post",
       base: { type: "nat", hook: "postrouting", priority: 100, policy: "accept" },
       rules: [
-        rule({ kind: "match", field: "ct status", op: "==", value: ["dnat"] }, { kind: "in", fields: ["ip saddr", "ip daddr"], op: "==", set: "hair4" }, { kind: "masquerade" }),
-        rule({ kind: "match", field: "ip saddr", op: "==", value: "127.0.0.0/8" }, { kind: "match", field: "oifgroup", op: "==", value: group }, { kind: "masquerade" }),
-        rule(...toAttached, { kind: "match", field: "l4proto", op: "==", value: ["tcp", "udp"] }, { kind: "masquerade", ports: { from: 1024, to: 65535 }, random: true }),
+        rule(
+          { kind: "match", field: "ct status", op: "==", value: ["dnat"] },
+          { kind: "in", fields: ["ip saddr", "ip daddr"], op: "==", set: "hair4" },
+          { kind: "masquerade" },
+        ),
+        rule(
+          { kind: "match", field: "ip saddr", op: "==", value: "127.0.0.0/8" },
+          { kind: "match", field: "oifgroup", op: "==", value: group },
+          { kind: "masquerade" },
+        ),
+        rule(
+          ...toAttached,
+          { kind: "match", field: "l4proto", op: "==", value: ["tcp", "udp"] },
+          { kind: "masquerade", ports: { from: 1024, to: 65535 }, random: true },
+        ),
         rule(...toAttached, { kind: "masquerade" }),
       ],
     },
@@ -109,7 +133,16 @@ export const exampleElements: ReadonlyMap<string, Element[]> = new Map<string, E
   ["pub4r", [{ key: ["tcp", { from: 10000, to: 20000 }], data: { values: ["10.61.0.2"] } }]],
   ["pubip4", [{ key: ["127.0.0.1", "tcp", 9090], data: { values: ["10.61.0.2", 80] } }]],
   ["nat4", [{ key: ["10.61.0.0/24"] }, { key: ["10.62.0.0/24"] }, { key: ["10.63.0.0/24"] }]],
-  ["peers", [["nxA", "nxA"], ["nxB", "nxB"], ["nxC", "nxC"], ["nxA", "nxC"], ["nxC", "nxA"]].map((key) => ({ key }))],
+  [
+    "peers",
+    [
+      ["nxA", "nxA"],
+      ["nxB", "nxB"],
+      ["nxC", "nxC"],
+      ["nxA", "nxC"],
+      ["nxC", "nxA"],
+    ].map((key) => ({ key })),
+  ],
   ["hair4", [{ key: ["10.61.0.0/24", "10.61.0.0/24"] }, { key: ["10.62.0.0/24", "10.62.0.0/24"] }]],
   ["zone", [{ key: ["nxB"], data: { verdict: { kind: "jump", chain: "net_B" } } }]],
   ["cnt", [{ key: ["nxA"], data: { counter: "cA" } }]],

@@ -15,7 +15,10 @@ import { readMessages } from "../../../src/wire/netlink/message.ts";
 import { elementCases, ruleCases } from "./cases.ts";
 
 type Captured = { text: string; messages: { type: number; body: string }[] };
-const golden = JSON.parse(readFileSync(new URL("../../golden/nftables.json", import.meta.url), "utf8")) as { rules: Record<string, Captured>; sets: Record<string, Captured> };
+const golden = JSON.parse(readFileSync(new URL("../../golden/nftables.json", import.meta.url), "utf8")) as {
+  rules: Record<string, Captured>;
+  sets: Record<string, Captured>;
+};
 
 for (const { name, family, chain, text, statements } of ruleCases) {
   test(`rule ${name}: the instructions are those nft sends`, () => {
@@ -34,7 +37,10 @@ for (const { name, family, chain, text, statements } of ruleCases) {
       const made = setAttributes.decode(Buffer.from(theirSets[i] ?? "", "hex"), "set", 4);
       const mine = setAttributes.decode(encodeBody(setAttributes, family, encodeSet("t", definition)), "set", 4);
       // nft numbers sets otherwise, notes the expression of a set's key in user data, and counts the end mark it puts at 0.
-      assert.deepEqual({ ...mine, id: 0, userData: undefined, description: undefined }, { ...made, id: 0, userData: undefined, description: undefined });
+      assert.deepEqual(
+        { ...mine, id: 0, userData: undefined, description: undefined },
+        { ...made, id: 0, userData: undefined, description: undefined },
+      );
       const read = decodeSet(made);
       assert.ok(read !== undefined);
       const theirElements: string = bodies(captured, messageType.newElements)[i] ?? "";
@@ -79,7 +85,11 @@ function bodies(captured: Captured | undefined, type: number): string[] {
   return captured?.messages.filter((message) => message.type === type).map(({ body }) => body) ?? [];
 }
 
-type Addition = { family: "inet" | "ip" | "ip6" | "bridge" | "arp" | "netdev"; elements: Parameters<typeof addElements>[1]["elements"]; definition: Parameters<typeof addElements>[2] };
+type Addition = {
+  family: "inet" | "ip" | "ip6" | "bridge" | "arp" | "netdev";
+  elements: Parameters<typeof addElements>[1]["elements"];
+  definition: Parameters<typeof addElements>[2];
+};
 
 function elementBody({ family, elements, definition }: Addition): string {
   let sequence = 0;

@@ -11,7 +11,13 @@ import { routeBody } from "../../../src/wire/rtnetlink/route.ts";
 import { routeMessage } from "../../../src/wire/rtnetlink/messages.ts";
 import { captured } from "../../golden/captured.ts";
 
-const decoders = { link: linkBody.decode, address: addressBody.decode, route: routeBody.decode, neighbour: neighbourBody.decode, flow: flowBody.decode };
+const decoders = {
+  link: linkBody.decode,
+  address: addressBody.decode,
+  route: routeBody.decode,
+  neighbour: neighbourBody.decode,
+  flow: flowBody.decode,
+};
 const seeds = [
   ...["link-list", "addr-list", "route4-list", "route6-list", "neigh-list"].flatMap((name) => captured("rtnetlink", name).received),
   ...["list4", "list6"].flatMap((name) => captured("conntrack", name).received),
@@ -30,14 +36,25 @@ const damaged = fc
 describe("whatever the bytes, a decoder gives a value or a WireError", () => {
   for (const [name, decode] of Object.entries(decoders)) {
     test(name, () => {
-      fc.assert(fc.property(fc.oneof(fc.uint8Array({ maxLength: 300 }), damaged.map(({ bytes }) => bytes)), (bytes) => valueOrWireError(() => decode(bytes))), { numRuns: 2000 });
+      fc.assert(
+        fc.property(
+          fc.oneof(
+            fc.uint8Array({ maxLength: 300 }),
+            damaged.map(({ bytes }) => bytes),
+          ),
+          (bytes) => valueOrWireError(() => decode(bytes)),
+        ),
+        { numRuns: 2000 },
+      );
     });
   }
 
   test("events of every message type", () => {
     const noise = fc.record({ type: fc.constantFrom(...Object.values(routeMessage)), bytes: fc.uint8Array({ maxLength: 300 }) });
     fc.assert(
-      fc.property(fc.oneof(noise, damaged), ({ type, bytes }) => valueOrWireError(() => readRouteEvent({ type, flags: 0, sequence: 0, portId: 0, body: bytes }))),
+      fc.property(fc.oneof(noise, damaged), ({ type, bytes }) =>
+        valueOrWireError(() => readRouteEvent({ type, flags: 0, sequence: 0, portId: 0, body: bytes })),
+      ),
       { numRuns: 5000 },
     );
   });

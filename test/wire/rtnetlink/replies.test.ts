@@ -13,7 +13,10 @@ describe("what the kernel told `ip` reads as `ip` reads it", () => {
 
   test("links: every field that `ip -d -s link` prints", () => {
     const shown = captured("rtnetlink", "link-list").json;
-    assert.deepEqual(links.map((link) => link.name), shown.map((link) => link["ifname"]));
+    assert.deepEqual(
+      links.map((link) => link.name),
+      shown.map((link) => link["ifname"]),
+    );
     for (const json of shown) {
       const link = byName(json["ifname"]);
       assert.equal(link.index, json["ifindex"]);
@@ -82,19 +85,32 @@ describe("what the kernel told `ip` reads as `ip` reads it", () => {
     const read = bodies("addr-list", routeMessage.newAddress).map(readAddress);
     const plain = (cidr: string, link: number, more: { broadcast?: string; tentative: boolean }) => ({ cidr, link, ...more });
     assert.deepEqual(
-      read.map(({ cidr, link, broadcast, tentative }) => plain(cidr, link, { ...(broadcast === undefined ? {} : { broadcast }), tentative })).sort(byCidr),
+      read
+        .map(({ cidr, link, broadcast, tentative }) => plain(cidr, link, { ...(broadcast === undefined ? {} : { broadcast }), tentative }))
+        .sort(byCidr),
       shown
-        .map((json) => plain(`${json["local"]}/${json["prefixlen"]}`, json["link"], { ...(json["broadcast"] === undefined ? {} : { broadcast: json["broadcast"] }), tentative: json["tentative"] === true }))
+        .map((json) =>
+          plain(`${json["local"]}/${json["prefixlen"]}`, json["link"], {
+            ...(json["broadcast"] === undefined ? {} : { broadcast: json["broadcast"] }),
+            tentative: json["tentative"] === true,
+          }),
+        )
         .sort(byCidr),
     );
     assert.ok(read.every((address) => address.validSeconds === undefined));
   });
 
-  for (const [golden, any] of [["route4-list", "0.0.0.0/0"], ["route6-list", "::/0"]] as const) {
+  for (const [golden, any] of [
+    ["route4-list", "0.0.0.0/0"],
+    ["route6-list", "::/0"],
+  ] as const) {
     test(`routes of every table: ${golden}`, () => {
       const read = bodies(golden, routeMessage.newRoute).map(readRoute);
       const shown = captured("rtnetlink", golden).json;
-      assert.deepEqual(read.map(plainRoute), shown.map((json) => shownRoute(json, any, links)));
+      assert.deepEqual(
+        read.map(plainRoute),
+        shown.map((json) => shownRoute(json, any, links)),
+      );
     });
   }
 
@@ -111,12 +127,15 @@ describe("what the kernel told `ip` reads as `ip` reads it", () => {
     const read = bodies("neigh-list", routeMessage.newNeighbour).map(readNeighbour);
     const shown = captured("rtnetlink", "neigh-list").json;
     const [permanent] = shown.filter((json) => json["state"].includes("PERMANENT"));
-    assert.deepEqual(read.find((neighbour) => neighbour?.state === "permanent"), {
-      link: byName(permanent?.["dev"]).index,
-      address: permanent?.["dst"],
-      mac: permanent?.["lladdr"],
-      state: "permanent",
-    });
+    assert.deepEqual(
+      read.find((neighbour) => neighbour?.state === "permanent"),
+      {
+        link: byName(permanent?.["dev"]).index,
+        address: permanent?.["dst"],
+        mac: permanent?.["lladdr"],
+        state: "permanent",
+      },
+    );
   });
 
   function shownLink(name: string): Json {
@@ -155,6 +174,10 @@ function shownRoute(json: Json, any: string, links: Link[]) {
     link: index(json["dev"]),
     metric: json["metric"],
     source: json["prefsrc"],
-    hops: (json["nexthops"] as Json[] | undefined)?.map((hop) => ({ gateway: hop["gateway"], link: index(hop["dev"]), weight: hop["weight"] })),
+    hops: (json["nexthops"] as Json[] | undefined)?.map((hop) => ({
+      gateway: hop["gateway"],
+      link: index(hop["dev"]),
+      weight: hop["weight"],
+    })),
   };
 }

@@ -32,21 +32,35 @@ describe("the same request as `ip` sends", () => {
 
   test("to create a veth with its peer in another namespace, in a bridge, in a group, up", () => {
     const peer = { name: name("eth0"), mac: mac("02:00:00:00:00:03"), mtuBytes: 1400, netns: 4 };
-    const ours = sentBy((rt) => createVeth(rt, { name: name("nabc-web"), mac: mac("02:00:00:00:00:02"), mtuBytes: 1400, group, master: bridge, up: true, peer }));
+    const ours = sentBy((rt) =>
+      createVeth(rt, { name: name("nabc-web"), mac: mac("02:00:00:00:00:02"), mtuBytes: 1400, group, master: bridge, up: true, peer }),
+    );
     sameLink(ours, request("rtnetlink", "veth-add"), messageFlags.echo);
   });
 
   test("to add an alternative name", () => {
-    sameLink(sentBy((rt) => addAltName(rt, link, "nexus:demo:web")), request("rtnetlink", "altname-add"));
+    sameLink(
+      sentBy((rt) => addAltName(rt, link, "nexus:demo:web")),
+      request("rtnetlink", "altname-add"),
+    );
   });
 
   test("to put a link into a bridge and take it out", () => {
-    sameLink(sentBy((rt) => changeLink(rt, link, { master: bridge })), request("rtnetlink", "master-set"));
-    sameLink(sentBy((rt) => changeLink(rt, link, { master: "none" })), request("rtnetlink", "master-clear"));
+    sameLink(
+      sentBy((rt) => changeLink(rt, link, { master: bridge })),
+      request("rtnetlink", "master-set"),
+    );
+    sameLink(
+      sentBy((rt) => changeLink(rt, link, { master: "none" })),
+      request("rtnetlink", "master-clear"),
+    );
   });
 
   test("to delete a group of links", () => {
-    sameLink(sentBy((rt) => deleteLinkGroup(rt, group)), request("rtnetlink", "group-delete"));
+    sameLink(
+      sentBy((rt) => deleteLinkGroup(rt, group)),
+      request("rtnetlink", "group-delete"),
+    );
   });
 
   test("to set the flags of a bridge port", () => {
@@ -55,7 +69,10 @@ describe("the same request as `ip` sends", () => {
     assert.deepEqual([ours.type, ours.flags], [theirs.type, theirs.flags & ~(messageFlags.request | messageFlags.ack)]);
     // `ip` invents the kind "bridge_slave" where we name the master's; the kernel looks at the master alone.
     const data = linkBody.decode(theirs.body).attributes.info?.slaveData?.other;
-    assert.deepEqual(linkBody.decode(ours.body).attributes.info?.slaveData?.bridge, bridgePortAttributes.read(new Reader(data ?? new Uint8Array(), "port")));
+    assert.deepEqual(
+      linkBody.decode(ours.body).attributes.info?.slaveData?.bridge,
+      bridgePortAttributes.read(new Reader(data ?? new Uint8Array(), "port")),
+    );
   });
 
   test("with the flags that `bridge` has names for", () => {
@@ -93,7 +110,9 @@ describe("the same request as `ip` sends", () => {
   }
 
   test("to add a blackhole in a table above 255; with our protocol number", () => {
-    const ours = routeBody.decode(sentBy((rt) => addRoute(rt, { destination: prefix("10.97.0.0/16"), type: "blackhole", table: 1000 })).body);
+    const ours = routeBody.decode(
+      sentBy((rt) => addRoute(rt, { destination: prefix("10.97.0.0/16"), type: "blackhole", table: 1000 })).body,
+    );
     const theirs = routeBody.decode(request("rtnetlink", "blackhole-add").body);
     // iproute2 writes RT_TABLE_UNSPEC beside the attribute; the kernel itself answers with RT_TABLE_COMPAT, as we write.
     assert.deepEqual(ours, { header: { ...theirs.header, protocol: 78, table: 252 }, attributes: theirs.attributes });

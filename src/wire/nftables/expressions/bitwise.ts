@@ -14,7 +14,9 @@ const table = attributeTable({
 
 export const bitwise = expressionCodec("bitwise", table, {
   encode: (e) =>
-    e.kind === "bitwise" ? { sreg: e.sreg, dreg: e.dreg, length: e.mask.length, mask: { value: e.mask }, xor: { value: e.xor } } : undefined,
+    e.kind === "bitwise"
+      ? { sreg: e.sreg, dreg: e.dreg, length: e.mask.length, mask: { value: e.mask }, xor: { value: e.xor } }
+      : undefined,
   decode: ({ sreg, dreg, op, mask, xor }) =>
     sreg === undefined || dreg === undefined || (op ?? 0) !== 0 || mask?.value === undefined || xor?.value === undefined
       ? undefined

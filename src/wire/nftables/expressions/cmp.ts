@@ -14,5 +14,6 @@ const table = attributeTable({
 
 export const cmp = expressionCodec("cmp", table, {
   encode: (e) => (e.kind === "cmp" ? { sreg: e.sreg, op: e.op, data: { value: e.data } } : undefined),
-  decode: ({ sreg, op, data: given }) => (sreg === undefined || op === undefined || given?.value === undefined ? undefined : { kind: "cmp", op, sreg, data: given.value }),
+  decode: ({ sreg, op, data: given }) =>
+    sreg === undefined || op === undefined || given?.value === undefined ? undefined : { kind: "cmp", op, sreg, data: given.value },
 });

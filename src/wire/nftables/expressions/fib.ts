@@ -11,5 +11,6 @@ const table = attributeTable({
 
 export const fib = expressionCodec("fib", table, {
   encode: (e) => (e.kind === "fib-type" ? { of: e.of, result: "type" as const, dreg: e.dreg } : undefined),
-  decode: ({ of, result, dreg }) => (of === undefined || result === undefined || dreg === undefined ? undefined : { kind: "fib-type", of, dreg }),
+  decode: ({ of, result, dreg }) =>
+    of === undefined || result === undefined || dreg === undefined ? undefined : { kind: "fib-type", of, dreg },
 });

@@ -13,7 +13,10 @@ const table = attributeTable({
 });
 
 export const limit = expressionCodec("limit", table, {
-  encode: (e) => (e.kind === "limit" ? { rate: e.rate, unit: e.unit, burst: e.burst, type: "packets" as const, flags: "within" as const } : undefined),
+  encode: (e) =>
+    e.kind === "limit" ? { rate: e.rate, unit: e.unit, burst: e.burst, type: "packets" as const, flags: "within" as const } : undefined,
   decode: ({ rate, unit, burst, type, flags }) =>
-    rate === undefined || unit === undefined || type === undefined || flags === undefined ? undefined : { kind: "limit", rate, unit, burst: burst ?? 0 },
+    rate === undefined || unit === undefined || type === undefined || flags === undefined
+      ? undefined
+      : { kind: "limit", rate, unit, burst: burst ?? 0 },
 });

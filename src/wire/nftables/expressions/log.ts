@@ -14,5 +14,6 @@ const defaultLevel = 4;
 
 export const log = expressionCodec("log", table, {
   encode: (e) => (e.kind === "log" ? { prefix: e.prefix } : undefined),
-  decode: ({ prefix, level, flags }) => ((level ?? defaultLevel) !== defaultLevel || (flags ?? 0) !== 0 ? undefined : { kind: "log", prefix: prefix ?? "" }),
+  decode: ({ prefix, level, flags }) =>
+    (level ?? defaultLevel) !== defaultLevel || (flags ?? 0) !== 0 ? undefined : { kind: "log", prefix: prefix ?? "" },
 });

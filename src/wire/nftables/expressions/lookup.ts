@@ -12,9 +12,19 @@ const table = attributeTable({
 });
 
 export const lookup = expressionCodec("lookup", table, {
-  encode: (e) => (e.kind === "lookup" ? { sreg: e.sreg, dreg: e.dreg, set: e.set, setId: e.setId, flags: e.invert ? ("invert" as const) : undefined } : undefined),
+  encode: (e) =>
+    e.kind === "lookup"
+      ? { sreg: e.sreg, dreg: e.dreg, set: e.set, setId: e.setId, flags: e.invert ? ("invert" as const) : undefined }
+      : undefined,
   decode({ sreg, dreg, set, setId, flags }) {
     if (sreg === undefined || set === undefined) return undefined;
-    return { kind: "lookup", set, ...(setId === undefined ? {} : { setId }), sreg, ...(dreg === undefined ? {} : { dreg }), invert: flags === "invert" };
+    return {
+      kind: "lookup",
+      set,
+      ...(setId === undefined ? {} : { setId }),
+      sreg,
+      ...(dreg === undefined ? {} : { dreg }),
+      invert: flags === "invert",
+    };
   },
 });

@@ -10,7 +10,8 @@ const table = attributeTable({
 });
 
 export const masquerade = expressionCodec("masq", table, {
-  encode: (e) => (e.kind === "masquerade" ? { flags: e.flags === 0 ? undefined : e.flags, portMin: e.portMin, portMax: e.portMax } : undefined),
+  encode: (e) =>
+    e.kind === "masquerade" ? { flags: e.flags === 0 ? undefined : e.flags, portMin: e.portMin, portMax: e.portMax } : undefined,
   decode: ({ flags, portMin, portMax }) => ({
     kind: "masquerade",
     ...(portMin === undefined ? {} : { portMin }),

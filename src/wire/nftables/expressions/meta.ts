@@ -4,7 +4,17 @@ import { expressionCodec, oneOf, register } from "../codec.ts";
 import type { MetaKey } from "../fields.ts";
 
 /** NFT_META_*. */
-const keys = { protocol: 1, mark: 3, iifname: 6, oifname: 7, iiftype: 8, nfproto: 15, l4proto: 16, iifgroup: 21, oifgroup: 22 } as const satisfies Record<MetaKey, number>;
+const keys = {
+  protocol: 1,
+  mark: 3,
+  iifname: 6,
+  oifname: 7,
+  iiftype: 8,
+  nfproto: 15,
+  l4proto: 16,
+  iifgroup: 21,
+  oifgroup: 22,
+} as const satisfies Record<MetaKey, number>;
 
 /** NFTA_META_*, in the order nft writes them. */
 const table = attributeTable({

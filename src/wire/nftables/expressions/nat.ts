@@ -17,7 +17,10 @@ const table = attributeTable({
 const implied = 0x1 | 0x2;
 
 export const nat = expressionCodec("nat", table, {
-  encode: (e) => (e.kind === "nat" ? { type: e.type, family: e.family, addressMin: e.address, portMin: e.port, flags: e.flags === 0 ? undefined : e.flags } : undefined),
+  encode: (e) =>
+    e.kind === "nat"
+      ? { type: e.type, family: e.family, addressMin: e.address, portMin: e.port, flags: e.flags === 0 ? undefined : e.flags }
+      : undefined,
   decode({ type, family, addressMin, addressMax, portMin, portMax, flags }) {
     if (type === undefined || family === undefined) return undefined;
     if ((addressMax ?? addressMin) !== addressMin || (portMax ?? portMin) !== portMin) return undefined;

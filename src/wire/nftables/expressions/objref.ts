@@ -19,6 +19,8 @@ export const objref = expressionCodec("objref", table, {
   },
   decode({ type, name, sreg, set, setId }) {
     if (type !== undefined && name !== undefined) return { kind: "objref", object: type, name };
-    return sreg === undefined || set === undefined ? undefined : { kind: "objref-map", set, ...(setId === undefined ? {} : { setId }), sreg };
+    return sreg === undefined || set === undefined
+      ? undefined
+      : { kind: "objref-map", set, ...(setId === undefined ? {} : { setId }), sreg };
   },
 });

@@ -13,5 +13,7 @@ const table = attributeTable({
 export const payload = expressionCodec("payload", table, {
   encode: (e) => (e.kind === "payload" ? { dreg: e.dreg, base: e.base, offset: e.offset, length: e.length } : undefined),
   decode: ({ dreg, base, offset, length }) =>
-    dreg === undefined || base === undefined || offset === undefined || length === undefined ? undefined : { kind: "payload", base, offset, length, dreg },
+    dreg === undefined || base === undefined || offset === undefined || length === undefined
+      ? undefined
+      : { kind: "payload", base, offset, length, dreg },
 });

@@ -13,5 +13,7 @@ const table = attributeTable({
 export const range = expressionCodec("range", table, {
   encode: (e) => (e.kind === "range" ? { sreg: e.sreg, op: e.op, from: { value: e.from }, to: { value: e.to } } : undefined),
   decode: ({ sreg, op, from, to }) =>
-    sreg === undefined || op === undefined || from?.value === undefined || to?.value === undefined ? undefined : { kind: "range", op, sreg, from: from.value, to: to.value },
+    sreg === undefined || op === undefined || from?.value === undefined || to?.value === undefined
+      ? undefined
+      : { kind: "range", op, sreg, from: from.value, to: to.value },
 });

@@ -1,0 +1,38 @@
+import type { Command } from "./command.ts";
+import { SpecError, type SpecProblem } from "../base/errors.ts";
+
+/** The daemon names what it refuses by its place in the request; whoever typed a command line knows flags and arguments. Anything else is left as it is. */
+export function inWordsOf(command: Command, error: unknown): unknown {
+  if (!(error instanceof SpecError) || error.problems.some((problem) => problem.place !== undefined)) return error;
+  return new SpecError(error.problems.map((problem) => ({ ...problem, path: wordFor(command, problem) })));
+}
+
+/** `subnets[0]` is --subnet, `query.to` is TO, `networks[1].address` belongs to --network. */
+function wordFor(command: Command, { path }: SpecProblem): string {
+  const keys = path.replace(/^(query|path)\./, "").split(/[.[]/);
+  const head = keys[0] ?? "";
+  const last = keys.at(-1) ?? "";
+  return flagFor(command, ownWords[last] ?? "") ?? flagFor(command, ownWords[head] ?? head) ?? argumentFor(command, head) ?? path;
+}
+
+/** Keys of requests whose flags have names of their own. */
+const ownWords: Readonly<Record<string, string>> = { cwd: "workdir", gateway: "gateway" };
+
+/** Lists have a flag for each entry: `peers` is --peer. */
+function flagFor(command: Command, key: string): string | undefined {
+  const names = [key, key.replace(/s$/, "")];
+  const flag = (command.flags ?? []).find((f) => names.includes(f.name) && !command.args?.some((arg) => wordOf(arg.name) === wordOf(key)));
+  return flag === undefined ? undefined : `--${flag.name}`;
+}
+
+function argumentFor(command: Command, key: string): string | undefined {
+  const named = [...(command.args ?? []), ...(command.rest === undefined ? [] : [command.rest])].map((word) => word.name);
+  const wanted = key === "reference" ? "REF" : key === "command" ? "CMD" : key.toUpperCase();
+  const found = named.find((name) => wordOf(name) === wanted);
+  return found === undefined ? undefined : wanted;
+}
+
+/** `TO[:PORT]` is TO. */
+function wordOf(name: string): string {
+  return /^[A-Za-z]*/.exec(name)?.[0].toUpperCase() ?? "";
+}
