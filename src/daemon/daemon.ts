@@ -215,7 +215,7 @@ function openHost(): Host {
   } catch (error) {
     if (error instanceof Error && "errno" in error && error.errno === "EPERM") {
       throw new NexusError("not-permitted", "the kernel refuses network changes: CAP_NET_ADMIN is missing", {
-        hint: "run nexusd as root, or give it CAP_NET_ADMIN and CAP_SYS_ADMIN; `nexus doctor` says more",
+        hint: "run nexusd as root, as a system service does; `nexus doctor` says more",
         cause: error,
       });
     }

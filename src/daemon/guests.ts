@@ -105,7 +105,7 @@ export class Guests {
 
   update(guest: GuestRecord, change: Partial<Lifecycle>): GuestRecord {
     const now = this.find(guest.name) ?? guest;
-    const next = { ...now, ...change } as GuestRecord;
+    const next = { ...now, ...change };
     this.#o.state.guests.setLifecycle(next.id, next);
     return this.#remember(next);
   }

@@ -367,8 +367,8 @@ export class Nodes implements AsyncDisposable {
   }
 
   #letGo(): void {
-    for (const name of [...this.#timers.keys()]) this.#cancelRestart(name);
-    for (const name of [...this.#running.keys()]) this.#unwatch(name);
+    for (const name of this.#timers.keys()) this.#cancelRestart(name);
+    for (const name of this.#running.keys()) this.#unwatch(name);
   }
 }
 

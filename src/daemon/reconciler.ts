@@ -29,7 +29,7 @@ export class Reconciler implements AsyncDisposable {
     this.#o = options;
     this.#interval = setInterval(() => {
       this.#storm = 0;
-      this.#start("the interval");
+      void this.#start("the interval");
     }, intervalMs);
   }
 
@@ -38,7 +38,7 @@ export class Reconciler implements AsyncDisposable {
     if (this.#storm >= stormLimit || this.#soon !== undefined) return;
     this.#soon = setTimeout(() => {
       this.#soon = undefined;
-      this.#start(reason);
+      void this.#start(reason);
     }, gatherMs);
   }
 

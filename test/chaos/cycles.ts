@@ -2,7 +2,6 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import type { NexusError } from "../../src/base/errors.ts";
-import type { Name } from "../../src/base/names.ts";
 import { audit, type Surroundings, surroundingsOf } from "./audit.ts";
 import { type Deed, isUnanswered, type Limits, nextDeed, steadyGuest, steadyNetwork } from "./deeds.ts";
 import { Dice } from "./dice.ts";
@@ -103,7 +102,7 @@ class Chaos {
   async begin(): Promise<void> {
     const { client } = this.#daemon;
     const network = await client.call("network.create", { body: { name: steadyNetwork } });
-    const guest = await client.call("attachment.create", { body: { name: steadyGuest, networks: [{ network: steadyNetwork as Name }] } });
+    const guest = await client.call("attachment.create", { body: { name: steadyGuest, networks: [{ network: steadyNetwork }] } });
     this.#ledger.networksAre(
       new Map([
         [
@@ -287,7 +286,7 @@ class Chaos {
   }
 
   async #gateway(): Promise<string> {
-    const view = await this.#daemon.client.call("network.get", { params: { name: steadyNetwork as Name } });
+    const view = await this.#daemon.client.call("network.get", { params: { name: steadyNetwork } });
     return view.subnets[0]?.gateway ?? "";
   }
 }

@@ -84,7 +84,7 @@ function removeNetwork(dice: Dice, ledger: Ledger): Deed | undefined {
   return {
     say: `remove network ${wish.name}`,
     mayBecome: () => ledger.networksMayBecome(withoutNetwork(world, wish.name)),
-    send: (client) => client.call("network.remove", { params: { name: wish.name as Name }, query: {} }),
+    send: (client) => client.call("network.remove", { params: { name: wish.name }, query: {} }),
     done: () => ledger.networksAre(withoutNetwork(world, wish.name)),
     refused: () => ledger.networksStay(),
     mayRefuse: ["in-use"],
@@ -112,7 +112,7 @@ function changeNetwork(dice: Dice, ledger: Ledger): Deed | undefined {
   return {
     say: `change network ${wish.name} ${JSON.stringify(change)}`,
     mayBecome: () => ledger.networksMayBecome(next),
-    send: (client) => client.call("network.change", { params: { name: wish.name as Name }, body: change as never }),
+    send: (client) => client.call("network.change", { params: { name: wish.name }, body: change }),
     done: () => ledger.networksAre(next),
     refused: () => ledger.networksStay(),
     mayRefuse: ["in-use"],
@@ -192,7 +192,7 @@ function stopNode(wish: GuestWish | undefined, ledger: Ledger): Deed | undefined
       ledger.guestIs(wish.name, without);
       ledger.guestMayBecome(wish.name, { ...without, wanted: "stopped" });
     },
-    send: (client) => client.call("node.stop", { params: { name: wish.name as Name }, query: { grace: 0 } }),
+    send: (client) => client.call("node.stop", { params: { name: wish.name }, query: { grace: 0 } }),
     done: () => ledger.guestIs(wish.name, { ...without, wanted: "stopped" }),
     refused: () => ledger.guestIs(wish.name, wish),
     mayRefuse: [],
@@ -204,7 +204,7 @@ function startNode(wish: GuestWish | undefined, ledger: Ledger): Deed | undefine
   return {
     say: `start node ${wish.name}`,
     mayBecome: () => ledger.guestMayBecome(wish.name, { ...wish, wanted: "running" }),
-    send: (client) => client.call("node.start", { params: { name: wish.name as Name } }),
+    send: (client) => client.call("node.start", { params: { name: wish.name } }),
     done: (answer) => {
       const { pid } = answer as GuestView;
       // Of one that was wanted already it is not known what it went through.

@@ -4,7 +4,6 @@ import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import type { ErrorBody } from "../../src/base/errors.ts";
-import type { Name } from "../../src/base/names.ts";
 import type { GuestView } from "../../src/spec/views.ts";
 import { audit, type Surroundings, surroundingsOf } from "../chaos/audit.ts";
 import * as host from "../chaos/host.ts";
@@ -53,7 +52,7 @@ export class Bed implements AsyncDisposable {
   }
 
   node(name: string): Promise<GuestView> {
-    return this.client.call("node.get", { params: { name: name as Name } });
+    return this.client.call("node.get", { params: { name: name } });
   }
 
   async nodeIs(name: string, wanted: (node: GuestView) => boolean, deadlineMs?: number): Promise<GuestView> {

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import type { Name } from "../../src/base/names.ts";
 import type { GuestView, NetworkView } from "../../src/spec/views.ts";
 import { sh } from "../chaos/host.ts";
 import { until } from "../kernel/world/until.ts";
@@ -77,7 +76,7 @@ describe("after the machine started anew", { timeout: 180_000 }, () => {
     const { code, err } = await bed.nexus("attachment", "create", "gone", "--network", "lan");
     assert.equal(code, 0, err);
     const had = before_.guests.find((g) => g.name === "gone");
-    const has = await bed.client.call("attachment.get", { params: { name: "gone" as Name } });
+    const has = await bed.client.call("attachment.get", { params: { name: "gone" } });
     assert.deepEqual(
       has.attachments.map((a) => a.addresses),
       had?.attachments.map((a) => a.addresses),

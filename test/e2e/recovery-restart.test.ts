@@ -5,7 +5,6 @@ import { connect, type Socket } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { text } from "node:stream/consumers";
-import type { Name } from "../../src/base/names.ts";
 import { until } from "../kernel/world/until.ts";
 import { Bed } from "./recovery-bed.ts";
 
@@ -95,7 +94,7 @@ describe("the daemon's end and return", { timeout: 180_000 }, () => {
       const asked = bed.client
         .call("node.create", {
           query: {},
-          body: { name: "late" as Name, command: ["sleep", "1000"], networks: [{ network: "lan" as Name }] },
+          body: { name: "late", command: ["sleep", "1000"], networks: [{ network: "lan" }] },
         })
         .then(
           () => "made",
@@ -108,14 +107,14 @@ describe("the daemon's end and return", { timeout: 180_000 }, () => {
       await bed.allIsWell();
       const there = (await bed.client.call("node.list")).find((n) => n.name === "late");
       if (outcome === "made") assert.equal(there?.state, "running");
-      if (there !== undefined) await bed.client.call("node.remove", { params: { name: "late" as Name }, query: { force: true } });
+      if (there !== undefined) await bed.client.call("node.remove", { params: { name: "late" }, query: { force: true } });
     }
     await bed.allIsWell();
   });
 
   test("SIGTERM while a node takes its time to stop does not wait for the node", async () => {
     await bed.nexus("node", "create", "slow", "--network", "lan", "--", "sleep", "1000");
-    const asked = bed.client.call("node.stop", { params: { name: "slow" as Name }, query: { grace: 60 } }).catch(() => {});
+    const asked = bed.client.call("node.stop", { params: { name: "slow" }, query: { grace: 60 } }).catch(() => {});
     await bed.nodeIs("slow", (n) => n.state === "stopping");
     const since = performance.now();
     assert.equal(await bed.daemon.end("SIGTERM"), 0);

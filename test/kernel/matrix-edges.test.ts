@@ -111,8 +111,7 @@ describe("at the edges of what is ours", { timeout: 120_000 }, () => {
 
   test("an internal network's guests reach peers, and nothing else, for as long as the peering holds", async () => {
     const { client } = world.daemon;
-    const change = async (peers: string[]) =>
-      client.call("network.change", { params: { name: "vault" }, body: { peers: peers as Name[] } });
+    const change = async (peers: string[]) => client.call("network.change", { params: { name: "vault" }, body: { peers: peers } });
     const reaches = async (from: string, to: string) =>
       (await world.place(from).probe(tcp(to, 80, { patienceMs: 2500 }))).kind === "answer";
     const web = world.address("web", 4);

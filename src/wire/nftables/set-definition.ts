@@ -1,6 +1,7 @@
 import { WireError } from "../../base/errors.ts";
 import type { DecodedOf, InputOf } from "../netlink/attributes.ts";
-import { setAttributes, setFlags, verdictDataType } from "./attributes.ts";
+import type { setAttributes } from "./attributes.ts";
+import { setFlags, verdictDataType } from "./attributes.ts";
 import { concatNumber, dataTypes, paddedLength, splitNumber, typeOf, type ValueType } from "./datatypes.ts";
 import { objectTypes } from "./object-types.ts";
 import { byteOrders, encodeUserData, numberItem, setItems } from "./userdata.ts";
