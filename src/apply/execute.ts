@@ -6,8 +6,7 @@ import { makePrefix, type Prefix } from "../base/prefix.ts";
 import { addAddress, addressStep, removeAddress } from "../kernel/addresses.ts";
 import { batchIgnoring } from "../kernel/batch-steps.ts";
 import { flushPublishedFlows } from "../kernel/conntrack.ts";
-import { addAltName, changeLink, changeStep, createBridge, createVeth, deleteLink, getLink } from "../kernel/links.ts";
-import type { Link } from "../kernel/link-view.ts";
+import { addAltName, changeLink, changeStep, createBridge, createVeth, deleteLink, findLinkIndex } from "../kernel/links.ts";
 import { createNamespace, nameNamespace, namespacePath, openNamespace, pinNamespace, removeNamespace } from "../kernel/namespaces.ts";
 import type { NamespaceStock } from "../kernel/namespace-stock.ts";
 import { NetlinkSocket } from "../kernel/netlink-socket.ts";
@@ -78,8 +77,8 @@ function perform(step: Step, { route, netfilter, firewall, namespaces }: Host): 
     case "add-alt-name":
       return addAltName(route, the(route, step.link), step.altName);
     case "delete-link": {
-      const link = getLink(route, step.name);
-      if (link !== undefined) deleteLink(route, link);
+      const index = findLinkIndex(route, step.name);
+      if (index !== undefined) deleteLink(route, { index, name: step.name });
       return;
     }
     case "add-address":
@@ -145,12 +144,7 @@ function configureGuest(step: GuestSideStep): void {
     inside,
     [
       changeStep({ index: 1, name: "lo" }, { up: true }),
-      changeStep(link, {
-        up: true,
-        ...(link.mac === step.mac ? {} : { mac: step.mac }),
-        mtuBytes: step.mtuBytes,
-        ...(step.ipv6 ? {} : { ipv6LinkLocal: "none" }),
-      }),
+      changeStep(link, { up: true, mac: step.mac, mtuBytes: step.mtuBytes, ...(step.ipv6 ? {} : { ipv6LinkLocal: "none" }) }),
       ...step.addresses.map((cidr) => addressStep({ link, cidr })),
       ...step.gateways.map((via) => routeStep({ destination: anywhere(via), via, link })),
       ...step.routes.map((route) => routeStep({ ...route, link })),
@@ -169,8 +163,8 @@ function linkChange(route: NetlinkSocket, wish: LinkWish) {
   return { ...rest, ...(master === undefined ? {} : { master: the(route, master) }) };
 }
 
-function the(route: NetlinkSocket, name: IfName): Link {
-  const link = getLink(route, name);
-  if (link === undefined) throw new KernelError({ op: `look up ${name}`, errno: "ENODEV", text: "No such device" });
-  return link;
+function the(route: NetlinkSocket, name: IfName): { index: number; name: IfName } {
+  const index = findLinkIndex(route, name);
+  if (index === undefined) throw new KernelError({ op: `look up ${name}`, errno: "ENODEV", text: "No such device" });
+  return { index, name };
 }

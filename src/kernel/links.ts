@@ -77,10 +77,8 @@ export function createVeth(rt: NetlinkSocket, input: VethInput): { index: number
     },
   });
   const steps: BatchStep[] = [];
-  // A port needs no address of its own; without this it would greet the guest with neighbour discovery.
-  if (master !== undefined) steps.push(changeStep(made, { ipv6LinkLocal: "none" }));
   if (input.altName !== undefined) steps.push(altNameStep(made, input.altName));
-  if (input.port !== undefined) steps.push(portStep(made, input.port));
+  if (master !== undefined) steps.push(portStep(made, { ...input.port, ipv6LinkLocal: "none" }));
   finish(rt, made, steps);
   // Old kernels leave the peer's index out when it is the same.
   return { index: made.index, peerIndex: made.peer?.index ?? made.index };
@@ -92,6 +90,11 @@ export function listLinks(rt: NetlinkSocket, options: { master?: number; kind?: 
   const attributes: LinkInput = { filter: withoutInet6Counters, master: options.master, info };
   const found = rt.dump("list links", linkBody.request(routeMessage.getLink, { header: {}, attributes }));
   return found.filter(isLinkMessage).map((message) => readLink(message.body));
+}
+
+/** The index of a link with that very name, found without the lock that every netlink request waits for; undefined when there is none. */
+export function findLinkIndex(rt: NetlinkSocket, name: string): number | undefined {
+  return rt.interfaceIndex(name);
 }
 
 /** The link of that index, name or alternative name; undefined when there is none. @throws KernelError */

@@ -3,6 +3,8 @@ import type { Fd } from "../sys/fd.ts";
 
 /** Enough for a few attachments in a row; each costs the kernel some memory while it waits. */
 const stockSize = 4;
+/** Not while somebody still waits for the answer that used one up. */
+const pauseMs = 5;
 
 /**
  * Empty network namespaces made ahead, in the pauses of the event loop: making one is a third of what an attachment costs.
@@ -10,7 +12,7 @@ const stockSize = 4;
  */
 export class NamespaceStock implements Disposable {
   readonly #ready: Fd[] = [];
-  #filling: NodeJS.Immediate | undefined;
+  #filling: NodeJS.Timeout | undefined;
 
   constructor() {
     this.#fillSoon();
@@ -24,12 +26,12 @@ export class NamespaceStock implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    clearImmediate(this.#filling);
+    clearTimeout(this.#filling);
     for (const fd of this.#ready.splice(0)) fd[Symbol.dispose]();
   }
 
   #fillSoon(): void {
-    this.#filling ??= setImmediate(() => {
+    this.#filling ??= setTimeout(() => {
       this.#filling = undefined;
       try {
         this.#ready.push(inNewNetns(ownNetns));
@@ -38,6 +40,6 @@ export class NamespaceStock implements Disposable {
         return;
       }
       if (this.#ready.length < stockSize) this.#fillSoon();
-    });
+    }, pauseMs);
   }
 }

@@ -2,6 +2,7 @@ import { KernelError, NexusError } from "../base/errors.ts";
 import { errnoName, kernelRefusal } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
 import { type NetlinkEndpoint, NetlinkReader, openNetlink, sendNetlink, sendNetlinkAsync } from "../sys/netlink.ts";
+import { interfaceIndex } from "../sys/interface-index.ts";
 import { inNetns } from "../sys/netns.ts";
 import { Watch } from "../sys/poll.ts";
 import { Writer } from "../wire/netlink/bytes.ts";
@@ -128,6 +129,11 @@ export class NetlinkSocket implements Disposable {
     );
     this.#asleep = settled;
     return mine;
+  }
+
+  /** The index of an interface of the socket's namespace, by SIOCGIFINDEX (netdevice(7)), which takes no lock; undefined when there is none. */
+  interfaceIndex(name: string): number | undefined {
+    return interfaceIndex(this.#fd, name);
   }
 
   /** The sequence numbers for `count` messages that the caller encodes itself; the first is returned. */

@@ -1,6 +1,6 @@
 import type { DecodedOf, InputOf } from "../wire/netlink/attributes.ts";
 import type { bridgeAttributes, bridgePortAttributes } from "../wire/rtnetlink/bridge.ts";
-import { linkBody } from "../wire/rtnetlink/link.ts";
+import { addressGeneration, linkBody } from "../wire/rtnetlink/link.ts";
 import { routeMessage } from "../wire/rtnetlink/messages.ts";
 import type { BatchStep } from "./batch-steps.ts";
 import { type LinkRef, linkIndex, linkText } from "./link-ref.ts";
@@ -52,11 +52,17 @@ export function changeBridge(rt: NetlinkSocket, link: LinkRef, change: BridgeCha
   rt.request(`set bridge ${linkText(link)} ${worded(change)}`, request);
 }
 
-/** RTM_NEWLINK without NLM_F_CREATE: RTM_SETLINK takes the same message and ignores the port's part of it. */
-export function portStep(link: LinkRef, change: PortChange): BatchStep {
+/**
+ * RTM_NEWLINK without NLM_F_CREATE: RTM_SETLINK takes the same message and ignores the port's part of it. A port needs no address
+ * of its own, and without one it does not greet guests with neighbour discovery; that fits into the same message.
+ */
+export function portStep(link: LinkRef, change: PortChange & { ipv6LinkLocal?: "none" }): BatchStep {
   const request = linkBody.request(routeMessage.newLink, {
     header: { index: linkIndex(link) },
-    attributes: { info: { slaveKind: "bridge", slaveData: { bridge: portInput(change) } } },
+    attributes: {
+      info: { slaveKind: "bridge", slaveData: { bridge: portInput(change) } },
+      perFamily: change.ipv6LinkLocal === undefined ? undefined : { inet6: { addressGeneration: addressGeneration.none } },
+    },
   });
   return { op: `set port ${linkText(link)} ${worded(change)}`, request };
 }
