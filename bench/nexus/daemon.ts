@@ -5,7 +5,8 @@ import { fileURLToPath } from "node:url";
 import { until } from "../measure.ts";
 import { NexusClient } from "./client.ts";
 
-const entry = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+/** The launcher people use: it decides how the daemon is run. */
+const entry = fileURLToPath(new URL("../../nexusd", import.meta.url));
 
 /** A nexusd of our own, with its state on the real disk and everything else under the private /run. */
 export type Daemon = AsyncDisposable & { pid: number; socket: string; directory: string };
@@ -15,8 +16,8 @@ export async function startDaemon(options: { config?: string } = {}): Promise<Da
   const directory = mkdtempSync("/var/tmp/nexus-bench-");
   const socket = "/run/nexus-bench.sock";
   const log = openSync(join(directory, "log"), "a");
-  const args = [entry, "daemon", "--state-dir", join(directory, "state"), "--run-dir", "/run/nexus-bench", "--socket", socket];
-  const child = spawn(process.execPath, options.config === undefined ? args : [...args, "--config", options.config], {
+  const args = ["--state-dir", join(directory, "state"), "--run-dir", "/run/nexus-bench", "--socket", socket];
+  const child = spawn(entry, options.config === undefined ? args : [...args, "--config", options.config], {
     stdio: ["ignore", log, log],
   });
   closeSync(log);

@@ -1,9 +1,7 @@
 import { type Mac, macToBytes } from "../base/mac.ts";
 
 /** What a packet socket on a bridge is to deliver: UDP to a port, or UDP to a port beside one ICMPv6 type. */
-export type PacketWish =
-  | { protocol: "ipv4"; udpPort: number }
-  | { protocol: "ipv6"; udpPort: number; icmpType: number };
+export type PacketWish = { protocol: "ipv4"; udpPort: number } | { protocol: "ipv6"; udpPort: number; icmpType: number };
 
 /** MACs a filter may refuse; jumps of the program reach 255 instructions. */
 export const maxRefusedMacs = 32;

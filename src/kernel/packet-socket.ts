@@ -7,7 +7,17 @@ import { errnoName, kernelRefusal } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
 import { addressOf, checked, lastErrno, libc } from "../sys/libc.ts";
 import { Watch } from "../sys/poll.ts";
-import { bindSocket, family, messageFlag, openSocket, setOption, socketAddress, socketOption, socketType, trySocketOption } from "../sys/socket.ts";
+import {
+  bindSocket,
+  family,
+  messageFlag,
+  openSocket,
+  setOption,
+  socketAddress,
+  socketOption,
+  socketType,
+  trySocketOption,
+} from "../sys/socket.ts";
 import { queueFill } from "./datagram.ts";
 import { packetFilter, type PacketWish } from "./packet-filter.ts";
 

@@ -143,7 +143,7 @@ function guestToGuest(world: World, { nic, source, path, address, target }: Send
 function guestToOutside(q: WhyQuestion, world: World, { nic, source, path, address }: Sending): WhyView {
   path.push({ step: "route", result: `default via ${world.gatewayOf(nic, address)} on ${source.name}` });
   addForeign(q, path);
-  if (source.spec.nat) return allow(path, "leaves as the host's address", `inet nexus postrouting masquerade-${ipFamily(address)}`);
+  if (source.spec.nat) return allow(path, "leaves as the host's address", `inet nexus masquerade${ipFamily(address)}`);
   return allow(
     path,
     `routed without translation; ${address} needs a route back to ${source.subnets[0]?.prefix}`,

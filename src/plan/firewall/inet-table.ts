@@ -13,7 +13,7 @@ export function inetTable(comment: string, networks: readonly NetworkRecord[]): 
     comment,
     sets: sets(),
     counters: networks.flatMap((n) => [counterName(n, "out"), counterName(n, "in")]),
-    chains: [guard, publish4, publish6, prerouting, output, input, forward, postrouting],
+    chains: [guard, publish4, publish6, masquerade4, masquerade6, prerouting, output, input, forward, postrouting],
   };
 }
 
@@ -64,6 +64,9 @@ const guard: Chain = {
 const publish4 = publishChain("publish4", "ip", "ip daddr", "4");
 const publish6 = publishChain("publish6", "ip6", "ip6 daddr", "6");
 
+const masquerade4 = masqueradeChain("masquerade4");
+const masquerade6 = masqueradeChain("masquerade6");
+
 function publishChain(name: string, family: "ip" | "ip6", destination: Field, suffix: string): Chain {
   const port: Field[] = ["l4proto", "th dport"];
   const at: Field[] = [destination, ...port];
@@ -80,9 +83,9 @@ function publishChain(name: string, family: "ip" | "ip6", destination: Field, su
       // A published port 53 takes nothing from the names that gateways answer.
       rule(
         "gateway-dns",
-        inSet([destination], `ours${suffix}`),
         { kind: "match", field: "l4proto", op: "==", value: [6, 17] },
         { kind: "match", field: "th dport", op: "==", value: 53 },
+        inSet([destination], `ours${suffix}`),
         { kind: "verdict", verdict: { kind: "return" } },
       ),
       rule("one-address", dnat(at, "publish_at", true)),
@@ -159,27 +162,44 @@ const postrouting: Chain = {
   name: "postrouting",
   base: { type: "nat", hook: "postrouting", priority: 100, policy: "accept" },
   rules: [
+    // One look at the source spares everybody else the rest.
+    rule(
+      "not-ours-4",
+      inSet(["ip saddr"], "ours4", "!="),
+      { kind: "match", field: "ip saddr", op: "!=", value: { prefix: "127.0.0.0/8" } },
+      accept,
+    ),
+    rule("not-ours-6", inSet(["ip6 saddr"], "ours6", "!="), accept),
     // By address pair, not by interface: under br_netfilter the interface seen here is the bridge port.
     rule("hairpin-4", dnatted, inSet(["ip saddr", "ip daddr"], "hairpin4"), { kind: "masquerade" }),
     rule("hairpin-6", dnatted, inSet(["ip6 saddr", "ip6 daddr"], "hairpin6"), { kind: "masquerade" }),
     rule("loopback-publish", { kind: "match", field: "ip saddr", op: "==", value: { prefix: "127.0.0.0/8" } }, to, { kind: "masquerade" }),
-    ...masquerade("ip saddr", "ip daddr", "4", ["224.0.0.0/4", "255.255.255.255/32"]),
-    ...masquerade("ip6 saddr", "ip6 daddr", "6", ["ff00::/8"]),
+    leaving("ip saddr", "ip daddr", "4", ["224.0.0.0/4", "255.255.255.255/32"]),
+    leaving("ip6 saddr", "ip6 daddr", "6", ["ff00::/8"]),
   ],
 };
 
-/** Ports below 1024 are never taken, so a guest cannot pass for a privileged process of the host (NFS and rsh trust them). */
-function masquerade(source: Field, destination: Field, suffix: string, exempt: string[]): Rule[] {
-  const leaving: Statement[] = [
+function leaving(source: Field, destination: Field, suffix: string, exempt: string[]): Rule {
+  const elsewhere = exempt.map((prefix): Statement => ({ kind: "match", field: destination, op: "!=", value: { prefix } }));
+  return rule(
+    `leaving-${suffix}`,
     inSet([source], `nat${suffix}`),
     inSet([destination], `ours${suffix}`, "!="),
-    ...exempt.map((prefix): Statement => ({ kind: "match", field: destination, op: "!=", value: { prefix } })),
-  ];
+    ...elsewhere,
+    jump(`masquerade${suffix}`),
+  );
+}
+
+/** Ports below 1024 are never taken, so a guest cannot pass for a privileged process of the host (NFS and rsh trust them). */
+function masqueradeChain(name: string): Chain {
   const ports: Statement = { kind: "match", field: "l4proto", op: "==", value: [6, 17] };
-  return [
-    rule(`masquerade-ports-${suffix}`, ...leaving, ports, { kind: "masquerade", ports: { from: 1024, to: 65535 }, random: true }),
-    rule(`masquerade-${suffix}`, ...leaving, { kind: "masquerade" }),
-  ];
+  return {
+    name,
+    rules: [
+      rule("ports", ports, { kind: "masquerade", ports: { from: 1024, to: 65535 }, random: true }),
+      rule("no-ports", { kind: "masquerade" }),
+    ],
+  };
 }
 
 function notLoopback(): Statement {

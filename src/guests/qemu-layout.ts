@@ -1,0 +1,47 @@
+import { join } from "node:path";
+
+/** Where everything of one virtual machine is. Sockets are names within the directory: QEMU runs there, and an address is short. */
+export type QemuLayout = {
+  directory: string;
+  /** Its argument on QEMU's command line is how the process is known again. */
+  pidFile: string;
+  supervisor: string;
+  /** QEMU's exit status, complete once it ends in a line feed. */
+  exit: string;
+  /** All that came out of the guest's first serial port. */
+  log: string;
+  /** What QEMU itself had to say. */
+  said: string;
+  /** What it was started with. */
+  started: string;
+  /** The image chosen when the guest was prepared. */
+  image: string;
+  ended: string;
+  /** There when we ended the guest by force. */
+  killed: string;
+  disk: string;
+  firmwareVariables: string;
+  environment: string;
+};
+
+/** Names of the sockets in the directory. */
+export const socketNames = { monitor: "monitor.sock", agent: "agent.sock", console: "console.sock" } as const;
+
+export function qemuLayout(directory: string): QemuLayout {
+  const at = (name: string): string => join(directory, name);
+  return {
+    directory,
+    pidFile: at("qemu.pid"),
+    supervisor: at("supervisor"),
+    exit: at("exit"),
+    log: at("log"),
+    said: at("qemu.log"),
+    started: at("started.json"),
+    image: at("image.json"),
+    ended: at("ended.json"),
+    killed: at("killed"),
+    disk: at("disk.qcow2"),
+    firmwareVariables: at("firmware.vars"),
+    environment: at("environment"),
+  };
+}

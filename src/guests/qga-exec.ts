@@ -1,0 +1,227 @@
+import { randomUUID } from "node:crypto";
+import { PassThrough, Writable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+import { NexusError } from "../base/errors.ts";
+import type { ExecRequest, ExecSession } from "./driver.ts";
+import { openGuestFile, readPiece, writePiece } from "./qga-files.ts";
+import type { GuestAgent } from "./qga.ts";
+import type { JsonObject } from "./qmp-lines.ts";
+
+/**
+ * Runs a command in a guest by its agent. The agent itself gives output only at the end, so a small shell in the guest cuts it into
+ * numbered files below /tmp that are fetched as they come; it waits while many are not fetched yet. The exit code is that of a
+ * shell: 127 when the command is not there. `done` is called when the agent is needed no more.
+ * @throws NexusError `unsupported` for a terminal; what the agent refused
+ */
+export async function execByAgent(agent: GuestAgent, request: ExecRequest, done: () => void): Promise<ExecSession> {
+  try {
+    if (request.terminal !== undefined)
+      throw new NexusError("unsupported", "a guest's agent has no terminals to give", { hint: "use `nexus ssh` or `nexus console`" });
+    const run = await begin(agent, request);
+    const stdout = new PassThrough();
+    const stderr = new PassThrough();
+    // Opened at once: until its input has a writer, the command waits to begin.
+    const input = await openWhenThere(agent, `${run.directory}/in`);
+    const stdin = inputOf(agent, input);
+    const exitCode = follow(agent, run, { stdout, stderr }).finally(() => {
+      stdin.destroy();
+      void clean(agent, run, input).finally(done);
+    });
+    // A caller that only reads must not make an unhandled rejection of it.
+    exitCode.catch((error: Error) => [stdout, stderr].forEach((stream) => stream.destroy(error)));
+    return {
+      stdin,
+      stdout,
+      stderr,
+      resize() {},
+      kill: (signal) => void shell(agent, killScript, [run.directory, signal.replace(/^SIG/, "")]).catch(() => undefined),
+      exitCode,
+    };
+  } catch (error) {
+    done();
+    throw error;
+  }
+}
+
+type Run = { directory: string; pid: number };
+
+async function begin(agent: GuestAgent, request: ExecRequest): Promise<Run> {
+  const directory = `/tmp/.nexus-exec-${randomUUID()}`;
+  const env = Object.entries(request.env).map(([name, value]) => `${name}=${value}`);
+  const pid = await shell(agent, runScript, [directory, request.cwd ?? "", "env", ...env, ...request.command]);
+  return { directory, pid };
+}
+
+/** Everything of the user's is a positional parameter, never program text. */
+async function shell(agent: GuestAgent, script: string, words: readonly string[]): Promise<number> {
+  const answer = (await agent.command("guest-exec", { path: "/bin/sh", arg: ["-c", script, "nexus-exec", ...words] })) as JsonObject;
+  return Number(answer["pid"]);
+}
+
+async function follow(agent: GuestAgent, run: Run, out: { stdout: PassThrough; stderr: PassThrough }): Promise<number> {
+  const pumps = [new Pieces(agent, `${run.directory}/1`, out.stdout), new Pieces(agent, `${run.directory}/2`, out.stderr)];
+  let pause = shortestPauseMs;
+  for (;;) {
+    // Asked before the output is fetched: what was written before the end is then surely there.
+    const status = (await agent.command("guest-exec-status", { pid: run.pid })) as JsonObject;
+    let progressed = false;
+    for (const pump of pumps) progressed = (await pump.fetch()) || progressed;
+    if (status["exited"] === true) {
+      for (const pump of pumps) pump.end();
+      return typeof status["signal"] === "number" ? 128 + status["signal"] : Number(status["exitcode"] ?? 255);
+    }
+    pause = progressed ? shortestPauseMs : Math.min(longestPauseMs, pause * 1.5);
+    if (!progressed) await delay(pause);
+  }
+}
+
+/** One of the two outputs, as numbered files. A fetched file is cut to nothing: that tells the guest to go on, and frees its memory. */
+class Pieces {
+  readonly #agent: GuestAgent;
+  readonly #path: string;
+  readonly #to: PassThrough;
+  #next = 0;
+
+  constructor(agent: GuestAgent, path: string, to: PassThrough) {
+    this.#agent = agent;
+    this.#path = path;
+    this.#to = to;
+  }
+
+  /** All that is there; true when there was any. */
+  async fetch(): Promise<boolean> {
+    const before = this.#next;
+    for (;;) {
+      const bytes = await this.#piece(`${this.#path}.${this.#next}`);
+      if (bytes === undefined) return this.#next > before;
+      this.#next++;
+      if (!this.#to.write(bytes)) await drained(this.#to);
+    }
+  }
+
+  end(): void {
+    this.#to.end();
+  }
+
+  async #piece(path: string): Promise<Buffer | undefined> {
+    let handle: number;
+    try {
+      handle = await openGuestFile(this.#agent, { path, mode: "r" });
+    } catch (error) {
+      if (error instanceof NexusError && error.code === "not-found") return undefined;
+      throw error;
+    }
+    try {
+      return (await readPiece(this.#agent, handle, pieceBytes)).bytes;
+    } finally {
+      await this.#agent.command("guest-file-close", { handle });
+      await this.#agent.command("guest-file-close", { handle: await openGuestFile(this.#agent, { path, mode: "w" }) });
+    }
+  }
+}
+
+/**
+ * The command's standard input is a pipe with a name, opened for reading too so that opening never waits for the other side.
+ * At most a pipe's atomic amount is written at once: a full pipe then takes all or nothing, and is tried again.
+ */
+function inputOf(agent: GuestAgent, handle: number): Writable {
+  return new Writable({
+    async write(bytes: Buffer, _, callback) {
+      try {
+        for (let at = 0; at < bytes.length; at += atomicBytes) {
+          await writePiece(agent, handle, bytes.subarray(at, at + atomicBytes));
+          await flushed(agent, handle);
+        }
+        callback();
+      } catch (error) {
+        callback(error as Error);
+      }
+    },
+    final(callback) {
+      agent.command("guest-file-close", { handle }).then(() => callback(), callback);
+    },
+  }).on("error", () => undefined);
+}
+
+async function openWhenThere(agent: GuestAgent, path: string): Promise<number> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await openGuestFile(agent, { path, mode: "r+" });
+    } catch (error) {
+      if (!(error instanceof NexusError) || error.code !== "not-found" || tries > 200) throw error;
+      await delay(shortestPauseMs);
+    }
+  }
+}
+
+async function flushed(agent: GuestAgent, handle: number): Promise<void> {
+  for (let pause = shortestPauseMs; ; pause = Math.min(longestPauseMs, pause * 1.5)) {
+    try {
+      await agent.command("guest-file-flush", { handle });
+      return;
+    } catch (error) {
+      if (!(error instanceof NexusError) || !/temporarily unavailable/.test(error.message)) throw error;
+      await delay(pause);
+    }
+  }
+}
+
+function drained(stream: PassThrough): Promise<void> {
+  return new Promise((resolve) => {
+    // One that nobody reads any more must not hold the command for ever.
+    if (stream.destroyed) return resolve();
+    stream.once("drain", resolve);
+    stream.once("close", resolve);
+  });
+}
+
+async function clean(agent: GuestAgent, run: Run, input: number): Promise<void> {
+  // Closed already when the caller ended its input; then the agent just says so.
+  await agent.command("guest-file-close", { handle: input }).catch(() => undefined);
+  await shell(agent, 'rm -rf "$1"', [run.directory]).catch(() => undefined);
+}
+
+const pieceBytes = 65_536;
+const atomicBytes = 4096;
+const shortestPauseMs = 10;
+const longestPauseMs = 250;
+
+/**
+ * $1 directory, $2 where to run or nothing, then the command. Each output goes through a pipe to a loop that cuts it into pieces
+ * (dd gives what one read gave) and waits while sixteen are not fetched. A process the command leaves behind may keep its
+ * outputs open: after the command the loops get a second to finish.
+ */
+const runScript = `
+d=$1 w=$2; shift 2
+umask 077
+mkdir "$d" && mkfifo "$d/in" "$d/p1" "$d/p2" || exit 125
+cut() {
+  n=0
+  while dd bs=65536 count=1 of="$d/part$1" 2>/dev/null && [ -s "$d/part$1" ]; do
+    while [ -s "$d/$1.$((n - 16))" ]; do sleep 0.05 2>/dev/null || sleep 1; done
+    rm -f "$d/$1.$((n - 16))"
+    mv "$d/part$1" "$d/$1.$n"
+    n=$((n + 1))
+  done
+  : >"$d/end$1"
+}
+cut 1 <"$d/p1" >/dev/null 2>&1 &
+cut 2 <"$d/p2" >/dev/null 2>&1 &
+sh -c 'echo $$ >"$0/pid"; [ -z "$1" ] || cd -- "$1" || exit 126; shift; exec "$@"' "$d" "$w" "$@" <"$d/in" >"$d/p1" 2>"$d/p2"
+code=$?
+i=0
+while [ $i -lt 100 ] && { [ ! -e "$d/end1" ] || [ ! -e "$d/end2" ]; }; do
+  sleep 0.01 2>/dev/null || sleep 1
+  i=$((i + 1))
+  # A full queue is the host's to empty, not a reason to hurry.
+  for f in "$d"/[12].*; do [ ! -s "$f" ] || { i=0; break; }; done
+done
+exit $code
+`;
+
+const killScript = `
+i=0
+while [ ! -s "$1/pid" ] && [ $i -lt 50 ]; do sleep 0.1 2>/dev/null || sleep 1; i=$((i + 1)); done
+kill -s "$2" "$(cat "$1/pid")"
+`;
+

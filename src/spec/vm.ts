@@ -1,0 +1,112 @@
+import { z } from "zod";
+import { networkRef, publishSpec, restartPolicy } from "./node.ts";
+import { ipText, macText, nameText } from "./text.ts";
+
+const absolutePath = z
+  .string()
+  .max(4096)
+  .regex(/^\/[^\0]*$/, "a path begins with /");
+
+/** Bytes, or a number with K, M, G or T (powers of 1024). */
+export const sizeText = z
+  .union([z.number().int().positive(), z.string().regex(/^[1-9]\d{0,11}[KMGT]?$/, "a size is a whole number, with K, M, G or T")])
+  .transform((size) => (typeof size === "number" ? size : bytesOf(size)));
+
+export const diskFormat = z.enum(["qcow2", "raw"]);
+export type DiskFormat = z.output<typeof diskFormat>;
+
+/** A further disk. The guest finds it as /dev/disk/by-id/virtio-<name>, whatever its order. */
+export const vmDisk = z.strictObject({
+  /** At most 20 bytes: that is all a virtio serial number holds. */
+  name: nameText.refine((name) => name.length <= 20, "a disk's name has at most 20 characters"),
+  /** A file or a block device of the host. */
+  source: absolutePath,
+  format: diskFormat.default("qcow2"),
+  readOnly: z.boolean().default(false),
+  /** Makes an absent file of this size; one that is there is left as it is. */
+  size: sizeText.optional(),
+});
+export type VmDisk = z.output<typeof vmDisk>;
+
+/** A directory of the host, by 9p: the guest mounts its `name`. The guest's kernel must know 9p. */
+export const vmShare = z.strictObject({
+  name: nameText.refine((name) => name.length <= 31, "a share's name has at most 31 characters"),
+  source: absolutePath,
+  readOnly: z.boolean().default(false),
+});
+export type VmShare = z.output<typeof vmShare>;
+
+/** A network to attach to, as for nodes, and the MAC address when it is not to be made from names. */
+export const vmNetwork = networkRef.extend({ mac: macText.optional() });
+export type VmNetwork = z.output<typeof vmNetwork>;
+
+/** What a user asks of a virtual machine. */
+export const vmSpec = z
+  .strictObject({
+    name: nameText,
+    /** `mini` (built from Debian packages), an alias, a URL, or a disk file. */
+    image: z.string().min(1).max(2048).default("mini"),
+    cpus: z.number().int().min(1).max(255).default(1),
+    /** MiB. */
+    mem: z
+      .number()
+      .int()
+      .min(64)
+      .max(16 * 1024 * 1024)
+      .default(512),
+    /** The root disk grows to this; it never shrinks. */
+    disk: sizeText.optional(),
+    disks: z.array(vmDisk).max(16).default([]),
+    shares: z.array(vmShare).max(16).default([]),
+    /** Empty or absent means user mode: outgoing connections only, and `publish` carried by the virtual machine's own process. */
+    networks: z.array(vmNetwork).max(16).default([]),
+    publish: z.array(publishSpec).max(1024).default([]),
+    /** The host port forwarded to the guest's SSH in user mode; by default the first free one from 2222. */
+    sshPort: z.number().int().min(1).max(65535).optional(),
+    /** Queues of each network card; more than one makes its tap multi-queue. */
+    queues: z.number().int().min(1).max(256).default(1),
+    machine: z.enum(["q35", "microvm"]).default("q35"),
+    uefi: z.boolean().default(false),
+    /** "auto" takes KVM when a trial guest boots with it, and emulation otherwise. */
+    accel: z.enum(["auto", "kvm", "tcg"]).default("auto"),
+    /** Boots this kernel instead of the image's own. */
+    kernel: absolutePath.optional(),
+    initrd: absolutePath.optional(),
+    /** Words added to the kernel's command line; needs `kernel`, or an image that brings one. */
+    cmdline: z.string().max(1024).regex(/^[\x20-\x7e]*$/, "a kernel command line is plain ASCII").optional(),
+    env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string().max(131072)).default({}),
+    restart: restartPolicy.default("no"),
+    hostname: nameText.optional(),
+    dns: z.array(ipText).max(3).optional(),
+  })
+  .superRefine((vm, context) => {
+    const twice = (path: "disks" | "shares"): void => {
+      const names = vm[path].map((one) => one.name);
+      names.forEach((name, i) => {
+        if (names.indexOf(name) !== i) context.addIssue({ code: "custom", path: [path, i, "name"], message: `"${name}" is there twice` });
+      });
+    };
+    twice("disks");
+    twice("shares");
+    if (vm.initrd !== undefined && vm.kernel === undefined)
+      context.addIssue({ code: "custom", path: ["initrd"], message: "an initrd needs a kernel beside it" });
+    if (vm.machine === "microvm" && vm.uefi)
+      context.addIssue({ code: "custom", path: ["uefi"], message: "a microvm has no UEFI firmware; use machine q35" });
+    if (vm.sshPort !== undefined && vm.networks.length > 0)
+      context.addIssue({ code: "custom", path: ["sshPort"], message: "only user mode forwards SSH; on a network use its address" });
+  });
+
+export type VmSpecInput = z.input<typeof vmSpec>;
+export type VmSpec = z.output<typeof vmSpec>;
+
+/** What may change while a virtual machine runs. */
+export const vmChange = z.strictObject({
+  /** MiB the balloon leaves to the guest; at most what it was started with. */
+  mem: z.number().int().min(64).optional(),
+});
+export type VmChange = z.output<typeof vmChange>;
+
+function bytesOf(text: string): number {
+  const unit = "KMGT".indexOf(text.at(-1) ?? "") + 1;
+  return Number.parseInt(text, 10) * 1024 ** unit;
+}
