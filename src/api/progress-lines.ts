@@ -3,7 +3,7 @@ import type { Context } from "./contract.ts";
 /** One line of an answer with progress: any number of `progress`, then `result`. An error line takes its place when it fails. */
 export type ProgressLine = { progress: string } | { result: unknown };
 
-/** Runs a handler and gives its progress sentences as they come, its answer last. */
+/** Runs a handler and gives its progress sentences as they come, its answer last. A slow reader misses the oldest it has not read. */
 export async function* withProgress(
   handler: (input: unknown, context: Context) => Promise<unknown>,
   input: unknown,
@@ -12,7 +12,7 @@ export async function* withProgress(
   const lines: string[] = [];
   let wake = Promise.withResolvers<void>();
   const progress = (line: string) => {
-    lines.push(line);
+    if (lines.push(line) > maxWaiting) lines.shift();
     wake.resolve();
   };
   let done = false;
@@ -29,3 +29,6 @@ export async function* withProgress(
   }
   yield { result: await result };
 }
+
+/** How many sentences wait for one slow reader. */
+const maxWaiting = 100;

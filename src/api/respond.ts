@@ -2,6 +2,7 @@ import type { ServerResponse } from "node:http";
 import { once } from "node:events";
 import { type ErrorBody, errorCatalogue, NexusError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import { systemRefusal } from "../base/system-error.ts";
 
 export const ndjson = "application/x-ndjson";
 
@@ -20,23 +21,39 @@ export function sendError(response: ServerResponse, body: ErrorBody, headers: Re
   sendJson(response, errorCatalogue[body.code].http, { error: body }, headers);
 }
 
-/** What a caller is told of an error. One that was not raised on purpose is logged under an id, and only the id is told. */
+/**
+ * What a caller is told of an error: one of ours as it is, a refused system call as the kernel's refusal. Any other was not
+ * raised on purpose; it is logged under an id, and only the id is told.
+ */
 export function errorBodyOf(error: unknown, log: Log): ErrorBody {
   if (error instanceof NexusError) return error.toBody();
-  const known = error instanceof AggregateError ? error.errors.find((inner) => inner instanceof NexusError) : undefined;
+  const refusal = systemRefusal(error);
+  if (refusal !== undefined) {
+    log.error({ error: stackOf(error) }, "the host refused what a request needed");
+    return refusal.toBody();
+  }
+  const known = error instanceof AggregateError ? error.errors.map(raised).find((inner) => inner !== undefined) : undefined;
   const id = crypto.randomUUID().slice(0, 8);
   if (known !== undefined && error instanceof AggregateError) {
     log.error({ id, error: String(error.stack), errors: error.errors.map(String) }, "a request failed in several ways");
-    const all = error.errors.map((inner) => (inner instanceof NexusError ? inner.message : `a defect, logged as ${id}`));
+    const all = error.errors.map((inner) => raised(inner)?.message ?? `a defect, logged as ${id}`);
     return { ...known.toBody(), message: [error.message, ...all].filter((line) => line !== "").join("\n") };
   }
-  log.error({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) }, "a request met a defect");
+  log.error({ id, error: stackOf(error) }, "a request met a defect");
   return {
     code: "internal",
     message: `a defect in Nexus; the daemon's log has it as ${id}`,
     hint: "see the log of nexusd",
     details: { id },
   };
+}
+
+function raised(error: unknown): NexusError | undefined {
+  return error instanceof NexusError ? error : systemRefusal(error);
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
 /** Sends what comes as it comes, no faster than the caller reads. An error after the first byte cuts the connection. */

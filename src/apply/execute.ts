@@ -5,7 +5,7 @@ import type { IfName } from "../base/names.ts";
 import { makePrefix, type Prefix } from "../base/prefix.ts";
 import { addAddress, addressStep, removeAddress } from "../kernel/addresses.ts";
 import { batchIgnoring } from "../kernel/batch-steps.ts";
-import { flushPublishedFlows } from "../kernel/conntrack.ts";
+import { flushPrefixFlows, flushPublishedFlows } from "../kernel/conntrack.ts";
 import { addAltName, changeLink, changeStep, createBridge, createVeth, deleteLink, findLinkIndex } from "../kernel/links.ts";
 import { createNamespace, nameNamespace, namespacePath, openNamespace, pinNamespace, removeNamespace } from "../kernel/namespaces.ts";
 import type { NamespaceStock } from "../kernel/namespace-stock.ts";
@@ -70,7 +70,14 @@ function undoAll(done: readonly Step[], perform: Perform): unknown[] {
 function perform(step: Step, { route, netfilter, firewall, namespaces }: Host): void {
   switch (step.kind) {
     case "create-bridge":
-      createBridge(route, { name: step.name, mac: step.mac, mtuBytes: step.mtuBytes, group: step.group, altName: step.altName, up: true });
+      createBridge(route, {
+        name: step.name,
+        mac: step.mac,
+        mtuBytes: step.mtuBytes,
+        group: step.group,
+        altName: step.altName,
+        up: true,
+      });
       return;
     case "change-link":
       return changeLink(route, the(route, step.name), linkChange(route, step.change));
@@ -94,12 +101,18 @@ function perform(step: Step, { route, netfilter, firewall, namespaces }: Host): 
     case "configure-guest":
       return configureGuest(step);
     case "set-port":
-      return changePort(route, the(route, step.link), { isolated: step.isolated, hairpin: step.hairpin });
+      return changePort(route, the(route, step.link), {
+        isolated: step.isolated,
+        hairpin: step.hairpin,
+      });
     case "set-sysctl":
       writeSysctl(step.path as SysctlPath, step.value);
       return;
     case "firewall":
       return firewall.apply(step.op, step.changes);
+    case "forget-flows":
+      flushPrefixFlows(netfilter, step.prefixes);
+      return;
     case "forget-connections":
       flushPublishedFlows(netfilter, {
         transport: step.protocol,
@@ -131,7 +144,13 @@ function makeVeth(route: NetlinkSocket, step: VethStep): void {
     altName: step.altName,
     port: { isolated: step.isolated, hairpin: true },
     up: true,
-    peer: { name: step.guestName, mac: step.guestMac, mtuBytes: step.mtuBytes, group: step.group, netns },
+    peer: {
+      name: step.guestName,
+      mac: step.guestMac,
+      mtuBytes: step.mtuBytes,
+      group: step.group,
+      netns,
+    },
   });
 }
 
@@ -140,18 +159,20 @@ function configureGuest(step: GuestSideStep): void {
   using netns = openNamespace(namespacePath(step.netns));
   using inside = NetlinkSocket.open("route", { netns });
   const link = the(inside, step.link);
+  for (const route of step.staleRoutes) removeRoute(inside, { ...route, link });
   batchIgnoring(
     inside,
     [
       changeStep({ index: 1, name: "lo" }, { up: true }),
-      changeStep(link, { up: true, mac: step.mac, mtuBytes: step.mtuBytes, ...(step.ipv6 ? {} : { ipv6LinkLocal: "none" }) }),
+      // Before the link is up: after it the kernel has given it a link-local address already.
+      changeStep(link, { mac: step.mac, mtuBytes: step.mtuBytes, ...(step.ipv6 ? {} : { ipv6LinkLocal: "none" }) }),
+      changeStep(link, { up: true }),
       ...step.addresses.map((cidr) => addressStep({ link, cidr })),
       ...step.gateways.map((via) => routeStep({ destination: anywhere(via), via, link })),
       ...step.routes.map((route) => routeStep({ ...route, link })),
     ],
     ["EEXIST"],
   );
-  for (const route of step.staleRoutes) removeRoute(inside, { ...route, link });
 }
 
 function anywhere(gateway: Ip): Prefix {

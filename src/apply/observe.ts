@@ -3,8 +3,10 @@ import { type Cidr, type Prefix, prefixFamily, prefixLength } from "../base/pref
 import { listAddresses } from "../kernel/addresses.ts";
 import type { Link } from "../kernel/link-view.ts";
 import { listLinks } from "../kernel/links.ts";
-import { listNamespaces, namespaceExists, namespacePath, openNamespace } from "../kernel/namespaces.ts";
+import { listNamespaces, namespaceExists, namespaceId, namespacePath, openNamespace } from "../kernel/namespaces.ts";
 import { nexusProtocol } from "../kernel/ownership.ts";
+import { isInhabited } from "../kernel/processes.ts";
+import { hostHasIpv6 } from "../kernel/ipv6.ts";
 import { NetlinkSocket } from "../kernel/netlink-socket.ts";
 import { listRoutes, type Route } from "../kernel/routes.ts";
 import { readSysctl, type SysctlPath } from "../kernel/sysctl.ts";
@@ -19,6 +21,8 @@ import type { Host } from "./host.ts";
 export type Question = {
   networks: readonly NetworkRecord[];
   attachments: readonly AttachmentRecord[];
+  /** Names of the namespaces of guests that do not run. */
+  dormant: readonly string[];
   /** What was seen inside guests' namespaces; those not looked at are taken to be as they should. */
   guestSides: Observed["guestSides"];
   residents: ReadonlyMap<string, number>;
@@ -33,7 +37,11 @@ export function observe(host: Host, question: Question): Observed {
   return {
     links: new Map(links.map((link) => [link.name, link])),
     namespaces,
-    provenNamespaces: new Set([...namespaces].filter((name) => name.startsWith(netnsPrefix) && !wanted.has(name) && holdsOurLink(name))),
+    provenNamespaces: new Set(
+      [...namespaces].filter(
+        (name) => name.startsWith(netnsPrefix) && !wanted.has(name) && isOurNamespace(name, { asMade: question.dormant.includes(name) }),
+      ),
+    ),
     residents: new Map(question.residents),
     guestSides: question.guestSides,
     sysctls: readSettings(
@@ -137,19 +145,22 @@ export function observeGuestSide(attachment: AttachmentRecord): ObservedGuestSid
     addresses: listAddresses(inside, { link: link.index }).map((a) => a.cidr),
     gateways: routes.flatMap((r) => (prefixLength(r.destination) === 0 && r.gateway !== undefined ? [r.gateway] : [])),
     routes: routes.flatMap((r) =>
-      r.protocol === nexusProtocol && prefixLength(r.destination) > 0 && r.gateway !== undefined
-        ? [{ destination: r.destination, via: r.gateway }]
-        : [],
+      r.protocol === nexusProtocol && r.gateway !== undefined ? [{ destination: r.destination, via: r.gateway }] : [],
     ),
   };
 }
 
-/** A name alone proves nothing: somebody else may have a namespace called nexus-something. */
-function holdsOurLink(name: string): boolean {
+/**
+ * A name alone proves nothing: somebody else may have a namespace called nexus-something. A link of ours does; and where a guest of
+ * that name was about to be attached, so does a namespace in which nothing has happened yet: loopback down and nobody inside.
+ */
+function isOurNamespace(name: string, { asMade }: { asMade: boolean }): boolean {
   try {
     using netns = openNamespace(namespacePath(name));
     using inside = NetlinkSocket.open("route", { netns });
-    return listLinks(inside).some((link) => isOurGroup(link.group));
+    const links = listLinks(inside);
+    if (links.some((link) => isOurGroup(link.group))) return true;
+    return asMade && links.every((link) => link.loopback && !link.up) && !isInhabited(namespaceId(netns));
   } catch {
     // Gone meanwhile, or not to be opened: not proved.
     return false;
@@ -161,10 +172,15 @@ function advertisedBy(routes: readonly Route[], links: readonly ObservedLink[]):
   return links.filter((l) => indexes.has(l.index)).map((l) => l.name);
 }
 
+/** A kernel without IPv6 has it disabled everywhere, without a setting that says so. */
+function withoutIpv6(path: readonly string[]): string | undefined {
+  return path[1] === "ipv6" && path.at(-1) === "disable_ipv6" && !hostHasIpv6() ? "1" : undefined;
+}
+
 function readSettings(paths: readonly (readonly string[])[]): Map<string, string> {
   const values = new Map<string, string>();
   for (const path of paths) {
-    const value = readSysctl(path as SysctlPath);
+    const value = readSysctl(path as SysctlPath) ?? withoutIpv6(path);
     if (value !== undefined) values.set(path.join("/"), value);
   }
   return values;

@@ -49,6 +49,11 @@ export function ipFromBytes(bytes: Uint8Array): Ip {
   return ipv6FromBigint(value);
 }
 
+/** 0.0.0.0 or ::, which stand for every address of their family. */
+export function isUnspecified(address: Ip): boolean {
+  return (address as string) === "0.0.0.0" || (address as string) === "::";
+}
+
 /** Numeric order, IPv4 before IPv6. */
 export function compareIp(a: Ip, b: Ip): number {
   const family = ipFamily(a) - ipFamily(b);

@@ -20,9 +20,9 @@ export function stateText(guest: GuestView): string {
   return `${guest.state} (${how}) ${since(guest.exit.at)} ago`;
 }
 
-/** Everything worth knowing of one guest, for `inspect`. */
+/** Everything worth knowing of one guest, for `inspect`. What a guest said is shown, not obeyed; only `logs` passes it on raw, as it must. */
 export function guestFacts(g: GuestView): string {
-  return facts([
+  const pairs: (readonly [string, string | undefined])[] = [
     ["name", g.name],
     ["state", stateText(g)],
     ["problem", g.problem],
@@ -43,7 +43,19 @@ export function guestFacts(g: GuestView): string {
     ["published", publishText(g.publish)],
     ["created", g.createdAt],
     ...(g.exit?.lastLines ?? []).map((line) => ["last words", line] as const),
-  ]);
+  ];
+  return facts(pairs.map(([what, value]) => [what, value === undefined ? undefined : visibleText(value)]));
+}
+
+/**
+ * Text with nothing in it that a terminal acts on: control characters, marks that turn or hide text, and breaks of lines
+ * are written as `\x1b` or `\u{202e}`.
+ */
+export function visibleText(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (character) => {
+    const code = (character.codePointAt(0) ?? 0).toString(16);
+    return code.length <= 2 ? `\\x${code.padStart(2, "0")}` : `\\u{${code}}`;
+  });
 }
 
 function limitsText(limits: LimitsView): string {

@@ -18,10 +18,12 @@ function wordFor(command: Command, { path }: SpecProblem): string {
 /** Keys of requests whose flags have names of their own. */
 const ownWords: Readonly<Record<string, string>> = { cwd: "workdir", gateway: "gateway" };
 
-/** Lists have a flag for each entry: `peers` is --peer. */
+/** Lists have a flag for each entry: `peers` is --peer. But `cpus` is --cpus, though there is --cpu as well. */
 function flagFor(command: Command, key: string): string | undefined {
-  const names = [key, key.replace(/s$/, "")];
-  const flag = (command.flags ?? []).find((f) => names.includes(f.name) && !command.args?.some((arg) => wordOf(arg.name) === wordOf(key)));
+  const named = (name: string) => (command.flags ?? []).find((f) => f.name === name);
+  const flag = [named(key), named(key.replace(/s$/, ""))].find(
+    (f) => f !== undefined && !command.args?.some((arg) => wordOf(arg.name) === wordOf(key)),
+  );
   return flag === undefined ? undefined : `--${flag.name}`;
 }
 

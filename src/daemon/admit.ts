@@ -7,7 +7,7 @@ import { prefixFamily } from "../base/prefix.ts";
 import { allocate } from "../plan/addresses.ts";
 import { hostInterfaceName, nicMac } from "../plan/naming.ts";
 import { claimPorts, type PortClaim } from "../plan/ports.ts";
-import type { AttachmentSpec, NodeSpec, PublishSpec } from "../spec/node.ts";
+import type { AttachmentSpec, NetworkRef, NodeSpec, PublishSpec } from "../spec/node.ts";
 import { type AttachmentRow, type GuestRecord, type LeaseRow, type NetworkRow, ownerOf } from "../state/rows.ts";
 import type { World } from "./world.ts";
 
@@ -49,6 +49,7 @@ export function admit(newcomer: Newcomer, at: Admission): { guest: GuestRecord; 
     const hostInterface = hostInterfaceName(nicId, 1, (taken) => at.world.isInterfaceTaken(taken));
     attachments.push({ nic, network: network.name, hostInterface, mac: nicMac(at.world.instance, nicId), epoch: 1 });
   }
+  refuseDeadEnds(newcomer.spec.publish, { refs, leases, world: at.world });
   const claims = claimPorts(at.world.ports, `guest ${name}`, newcomer.spec.publish);
   undo.defer(() => claims.forEach((claim) => at.world.ports.delete(claim)));
   for (const publish of newcomer.spec.publish) refuseListener(publish, at);
@@ -138,6 +139,28 @@ function leaseAddresses(network: NetworkRow, { ref, owner, at, undo }: LeaseWish
     undo.defer(() => pools.find((pool) => pool.contains(address))?.release(address));
     return address;
   });
+}
+
+/** @throws SpecError for ports of a host address whose family the guest does not have */
+function refuseDeadEnds(
+  publishes: readonly PublishSpec[],
+  { refs, leases, world }: { refs: readonly NetworkRef[]; leases: readonly LeaseRow[]; world: World },
+): void {
+  const nic = refs.findIndex((ref) => world.networks.get(ref.network)?.spec.internal === false);
+  const families = new Set(leases.filter((lease) => lease.nic === nic).map((lease) => ipFamily(lease.address)));
+  const problems = publishes.flatMap((publish, i): SpecProblem[] => {
+    // What is published on ::1 the daemon carries itself, to whatever address there is.
+    if (publish.hostAddress === undefined || publish.hostAddress === "::1" || families.has(ipFamily(publish.hostAddress))) return [];
+    const family = ipFamily(publish.hostAddress);
+    return [
+      {
+        path: `publish[${i}].hostAddress`,
+        problem: `the guest has no IPv${family} address for ${publish.hostAddress} to lead to`,
+        hint: "publish on an address of the other family, or give the network such a subnet",
+      },
+    ];
+  });
+  if (problems.length > 0) throw new SpecError(problems);
 }
 
 function refuseListener(publish: PublishSpec, at: Admission): void {

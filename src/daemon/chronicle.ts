@@ -44,12 +44,20 @@ export class Chronicle {
     }
   }
 
-  /** Everything since an id (0: all that is kept), and with `follow` what comes, until the signal. */
+  /**
+   * Everything since an id (0: all that is kept), and with `follow` what comes, until the signal. A reader that falls far
+   * behind reads on from the table, where what is older than the newest `eventLimit` has gone.
+   */
   async *read(options: { since: number; follow: boolean; signal: AbortSignal }): AsyncGenerator<EventView> {
     const waiting: EventView[] = [];
+    // While it is, the table has what comes, and nothing needs to wait in memory.
+    let behind = true;
     let wake: () => void = () => {};
     const listener = (event: EventView) => {
-      waiting.push(event);
+      if (!behind && waiting.push(event) > maxWaiting) {
+        waiting.length = 0;
+        behind = true;
+      }
       wake();
     };
     if (options.follow) this.#listeners.add(listener);
@@ -57,16 +65,22 @@ export class Chronicle {
     options.signal.addEventListener("abort", aborted);
     try {
       let last = options.since;
-      for (;;) {
-        const page = this.#table.after(last, 500);
-        for (const row of page) yield eventView(row);
-        last = page.at(-1)?.id ?? last;
-        if (page.length < 500) break;
-      }
-      while (options.follow && !options.signal.aborted) {
+      while (!options.signal.aborted) {
+        if (behind) {
+          const page = this.#table.after(last, pageRows);
+          behind = page.length === pageRows;
+          for (const row of page) {
+            last = row.id;
+            yield eventView(row);
+          }
+          continue;
+        }
         const event = waiting.shift();
-        if (event === undefined) await new Promise<void>((resolve) => (wake = resolve));
-        else if (event.id > last) yield event;
+        if (event !== undefined) {
+          last = event.id;
+          yield event;
+        } else if (options.follow) await new Promise<void>((resolve) => (wake = resolve));
+        else return;
       }
     } finally {
       this.#listeners.delete(listener);
@@ -74,6 +88,11 @@ export class Chronicle {
     }
   }
 }
+
+const pageRows = 500;
+
+/** How many events wait for one slow reader before it is sent back to the table. */
+const maxWaiting = 1000;
 
 function eventView(row: EventRow): EventView {
   const { id, kind, subject, message, details } = row;

@@ -12,7 +12,7 @@ import { createOciDriver, type OciDriver } from "../guests/oci.ts";
 import { runDoctor } from "../host/doctor/run.ts";
 import { ImageStore } from "../images/store.ts";
 import { tryLock } from "../kernel/lock.ts";
-import { namespacePath, removeNamespace } from "../kernel/namespaces.ts";
+import { namespaceExists, namespacePath, removeNamespace } from "../kernel/namespaces.ts";
 import { callerOf, takeAbstractLock } from "../kernel/unix-socket.ts";
 import { netnsName } from "../plan/naming.ts";
 import { Loopback6Publisher } from "../services/publish/loopback6.ts";
@@ -53,7 +53,7 @@ const lockName = "nexus/nexusd";
 export async function startDaemon({ source, surroundings, log, onShutdown, onLogLevel }: DaemonInput): Promise<Daemon> {
   await using stack = new AsyncDisposableStack();
   const places = placesOf(source.config, surroundings);
-  stack.use(onlyDaemonHere());
+  stack.use(onlyDaemonHere(log));
   const state = stack.use(State.open(places.stateDir, tryLock, systemClock));
   const settings = new Settings(source, state.settings);
   const host = stack.use(openHost());
@@ -137,7 +137,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
   for (const network of networks.all()) names.networkChanged(network, true);
   for (const guest of guests.all()) if (world.live.has(guest.name)) names.guestChanged(guest, true);
   void loopback6.set(world.desired().publishes);
-  await nodes.recover({ rebooted: state.noteBoot(readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()) });
+  const rebooted = state.noteBoot(readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim());
   stack.use(watchKernel({ host, world, wiring, chronicle, ask: (reason) => reconciler.ask(reason) }));
 
   const startedAt = new Date().toISOString();
@@ -194,18 +194,26 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     log,
   });
   stack.defer(() => server.close());
+  // Behind the open door: what was begun may have an image to fetch, and nobody is to wait for that.
+  nodes.recover({ rebooted }).catch((error: unknown) => log.error({ error: String(error) }, "recovering nodes failed"));
   log.info({ socket: places.socket, state: places.stateDir, networks: world.networks.size, guests: world.guests.size }, "nexusd serves");
   const kept = stack.move();
   return { socket: places.socket, stateDir: places.stateDir, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
-function onlyDaemonHere(): Disposable {
+function onlyDaemonHere(log: Log): Disposable {
   const lock = takeAbstractLock(lockName);
   if (lock.kind === "held") return lock.lock;
-  const who = lock.holder === undefined ? "" : ` (pid ${lock.holder.pid})`;
+  const { holder } = lock;
+  // Anybody may bind an abstract name: only root and ourselves are believed. The tables' owner still tells two daemons apart.
+  if (holder !== undefined && holder.uid !== 0 && holder.uid !== process.getuid?.()) {
+    log.warn({ ...holder }, `the name @${lockName} is held by a user who cannot be a daemon here; gone on without it`);
+    return { [Symbol.dispose]() {} };
+  }
+  const who = holder === undefined ? "" : ` (pid ${holder.pid})`;
   throw new NexusError("daemon-running", `another nexusd${who} serves this network namespace`, {
     hint: "stop it with `nexus daemon stop`",
-    details: { pid: lock.holder?.pid },
+    details: { pid: holder?.pid },
   });
 }
 
@@ -231,7 +239,7 @@ function residentOf(name: Name, nodes: Nodes): [string, number][] {
 /** Guests whose removal was cut short, and directories whose row was lost with the machine's power. */
 async function finishLeaving(o: { world: World; state: State; driver: OciDriver; guestsDirectory: string; log: Log }): Promise<void> {
   // A crash between a namespace's mount and its file leaves the bare file, which is no namespace that a plan would see.
-  for (const name of o.world.dormant()) removeNamespace(name);
+  for (const name of o.world.dormant()) if (!namespaceExists(name)) removeNamespace(name);
   const known = new Set(o.world.guests.values().map((guest) => guest.id));
   const found = existsSync(o.guestsDirectory) ? readdirSync(o.guestsDirectory) : [];
   for (const id of new Set([...o.world.leaving.keys(), ...found])) {

@@ -49,10 +49,13 @@ export class Guests {
     const { newcomer: placed, made } = this.#o.place(newcomer);
     using undo = new DisposableStack();
     if (made !== undefined) undo.defer(() => this.#o.dropNetwork(made));
-    const { guest, claims } = admit(placed, this.admission(world));
+    const { guest, claims } = this.#decide(placed);
     const record: GuestRecord = { ...guest, desired: wanted };
     world.addGuest(record, claims);
-    undo.defer(() => world.removeGuest(record));
+    undo.defer(() => {
+      world.removeGuest(record);
+      world.thaw(record.leases);
+    });
     state.guests.insert(record);
     undo.move();
     // The disk works while the kernel does; whoever answers waits for both. A failure is told there.
@@ -71,6 +74,17 @@ export class Guests {
     const made = this.#madeFor.get(guest.id);
     this.#madeFor.delete(guest.id);
     if (made !== undefined) this.#o.dropNetwork(made);
+  }
+
+  /** Addresses of guests just removed are kept back for a moment; who needs one of those has them freed first. */
+  #decide(newcomer: Newcomer): ReturnType<typeof admit> {
+    try {
+      return admit(newcomer, this.admission(this.world));
+    } catch (error) {
+      const lacksAddress = error instanceof NexusError && (error.code === "address-taken" || error.code === "pool-exhausted");
+      if (!lacksAddress || !this.#o.wiring.releaseNow()) throw error;
+      return admit(newcomer, this.admission(this.world));
+    }
   }
 
   /** What admitting to a world asks: this one, or a copy of it. */
@@ -159,6 +173,7 @@ export class Guests {
     this.#o.state.guests.retire(guest.id);
     this.detach(guest);
     this.world.removeGuest(guest);
+    this.#o.wiring.releaseLater(guest.leases);
     this.world.leaving.set(guest.id, guest);
   }
 
@@ -171,6 +186,7 @@ export class Guests {
   #forget(guest: GuestRecord): void {
     this.#o.state.guests.delete(guest.id);
     this.world.removeGuest(guest);
+    this.#o.wiring.releaseLater(guest.leases);
   }
 
   #remember(guest: GuestRecord): GuestRecord {

@@ -1,5 +1,5 @@
 import type { Clock } from "../base/clock.ts";
-import { NexusError, SpecError } from "../base/errors.ts";
+import { joinErrors, NexusError, SpecError } from "../base/errors.ts";
 import type { Ip } from "../base/ip.ts";
 import type { Name } from "../base/names.ts";
 import { type Prefix, prefixContains } from "../base/prefix.ts";
@@ -119,13 +119,16 @@ export class Networks {
     for (const row of rows) world.networks.set(row.name, row);
     // The tables are as they were last meant to be, which is no longer what is meant.
     wiring.distrustFirewall();
-    wiring.settle();
+    const { failed } = wiring.settle();
+    wiring.forgetFlows(after);
     this.#tell([after, ...formerPeers, ...peersOf(after, this.all())]);
     this.#o.chronicle.tell({
       kind: "network.changed",
       subject: name,
       message: `network ${name} changed: ${Object.keys(dropUndefined(change)).join(", ")}`,
     });
+    const error = joinErrors(failed, `network ${name} is changed, but not all of it could be made so`);
+    if (error !== undefined) throw error;
     return after;
   }
 

@@ -120,7 +120,12 @@ export class Nodes implements AsyncDisposable {
 
   /** Then, with the wire in order: accounts for what ended meanwhile, finishes what was begun. */
   async recover(options: { rebooted: boolean }): Promise<void> {
-    await Promise.all(this.#containers().map(({ name }) => this.#lock.run(name, () => this.#recover(this.get(name), options))));
+    const recoverNow = async (name: Name): Promise<void> => {
+      // Callers are served meanwhile: it may be gone by the time its turn comes.
+      const guest = this.#o.guests.find(name);
+      if (guest?.kind === "container") await this.#recover(guest, options);
+    };
+    await Promise.all(this.#containers().map(({ name }) => this.#lock.run(name, () => recoverNow(name))));
   }
 
   #containers(): Container[] {
@@ -258,7 +263,9 @@ export class Nodes implements AsyncDisposable {
       : exit.signal === undefined
         ? `ended with code ${exit.code}`
         : `was killed by ${exit.signal}`;
-    this.#o.chronicle.tell({ kind: "node.exited", subject: guest.name, message: `node ${guest.name} ${how}`, details: { ...exit } });
+    // What a guest wrote is for who asks about the guest, not for everybody who reads events.
+    const { lastLines: _, ...details } = exit;
+    this.#o.chronicle.tell({ kind: "node.exited", subject: guest.name, message: `node ${guest.name} ${how}`, details });
     this.#scheduleIfWanted(ended, ranMs);
   }
 
@@ -302,8 +309,9 @@ export class Nodes implements AsyncDisposable {
       desired: "stopped",
       state: this.#running.has(guest.name) ? "stopping" : guest.state,
     }) as Container;
-    this.#unwatch(guest.name);
     await this.#o.driver.stop(this.#o.planOf(stopping), graceMs);
+    // Only now: a stop that failed leaves the node looked after, and can be tried again.
+    this.#unwatch(guest.name);
     const status = await this.#o.driver.observe(this.#o.planOf(stopping));
     this.#o.guests.detach(stopping);
     const stopped = this.#o.guests.update(stopping, {

@@ -1,6 +1,6 @@
 import { NexusError } from "../base/errors.ts";
 import { testPort } from "../kernel/port-test.ts";
-import { portHolder } from "../services/dns/port-holder.ts";
+import { portHolder, portsInUse } from "../services/dns/port-holder.ts";
 import type { PublishSpec } from "../spec/node.ts";
 import { parseIp } from "../base/ip.ts";
 
@@ -9,7 +9,7 @@ import { parseIp } from "../base/ip.ts";
  * @throws NexusError address-outside when the host has no such address
  */
 export function listenerOn(publish: PublishSpec): string | undefined {
-  for (let port: number = publish.hostPort; port <= (publish.hostPortEnd ?? publish.hostPort); port++) {
+  for (const port of portsToTry(publish)) {
     const found = testPort(publish.protocol, port, publish.hostAddress);
     if (found === "no-such-address") {
       throw new NexusError("address-outside", `no interface of this host has the address ${publish.hostAddress}`, {
@@ -23,6 +23,17 @@ export function listenerOn(publish: PublishSpec): string | undefined {
   }
   return undefined;
 }
+
+/** Each port of a short range; of a long one the first, for the address's sake, and those that /proc shows in use. */
+function portsToTry({ hostPort, hostPortEnd = hostPort, protocol }: PublishSpec): number[] {
+  const count = hostPortEnd - hostPort + 1;
+  if (count <= mostTried) return Array.from({ length: count }, (_, n) => hostPort + n);
+  const inUse = [...portsInUse(protocol)].filter((port) => port > hostPort && port <= hostPortEnd);
+  return [hostPort, ...inUse.toSorted((a, b) => a - b)];
+}
+
+/** A trial takes 40 µs, so that 50,000 of them would hold the daemon up for two seconds. */
+const mostTried = 16;
 
 function holderOf(publish: PublishSpec, port: number): string | undefined {
   const addresses = publish.hostAddress === undefined ? ["0.0.0.0", "::"].flatMap((text) => parseIp(text) ?? []) : [publish.hostAddress];

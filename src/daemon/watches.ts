@@ -1,4 +1,6 @@
 import type { Host } from "../apply/host.ts";
+import { listLinks } from "../kernel/links.ts";
+import type { LinkGlance } from "../wire/rtnetlink/glance.ts";
 import { watchChanges } from "../kernel/change-watch.ts";
 import { tableNames } from "../plan/firewall/ruleset.ts";
 import type { Chronicle } from "./chronicle.ts";
@@ -23,7 +25,7 @@ export function watchKernel(o: Watched): Disposable {
   let timer: NodeJS.Timeout | undefined;
   const verify = () => {
     timer = undefined;
-    const wrong = [...suspects].filter((name) => !o.wiring.isLinkRight(name));
+    const wrong = [...suspects].filter((name) => !o.wiring.facts.isLinkRight(name));
     suspects.clear();
     if (wrong.length > 0) o.ask(`a change of ${wrong.slice(0, 3).join(", ")}`);
   };
@@ -32,20 +34,30 @@ export function watchKernel(o: Watched): Disposable {
     timer ??= setTimeout(verify, settleMs);
   };
   stack.defer(() => clearTimeout(timer));
+  // Networks may follow the uplink's MTU; which link that is the reconcile finds out.
+  const mtus = new Map<number, number>();
+  const othersMtu = (link: LinkGlance) => {
+    const before = mtus.get(link.index);
+    mtus.set(link.index, link.mtuBytes);
+    if (before !== undefined && before !== link.mtuBytes) o.ask(`the MTU of ${link.name}`);
+  };
+  for (const link of listLinks(o.host.route)) mtus.set(link.index, link.mtuBytes);
   stack.use(
     watchChanges({
       link: (link) => {
-        const wanted = o.wiring.expected(link.name);
-        if (wanted !== undefined && (!link.up || link.mtuBytes !== wanted.mtuBytes || link.group !== wanted.group)) suspect(link.name);
+        const wanted = o.wiring.facts.expected(link.name);
+        if (wanted === undefined) return void othersMtu(link);
+        if (!link.up || link.mtuBytes !== wanted.mtuBytes || link.group !== wanted.group) suspect(link.name);
       },
       linkGone: (link) => {
-        if (o.wiring.expected(link.name) !== undefined) suspect(link.name);
+        mtus.delete(link.index);
+        if (o.wiring.facts.expected(link.name) !== undefined) suspect(link.name);
       },
       portGone: (link) => {
-        if (o.wiring.expected(link.name) !== undefined) suspect(link.name);
+        if (o.wiring.facts.expected(link.name) !== undefined) suspect(link.name);
       },
       addressGone: ({ link }) => {
-        const bridge = o.wiring.bridgeOf(link);
+        const bridge = o.wiring.facts.bridgeOf(link);
         if (bridge !== undefined) suspect(bridge);
       },
       defaultRoute: () => o.ask("a change of the default route"),

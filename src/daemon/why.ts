@@ -19,8 +19,8 @@ export function answerWhy(query: Input<"why">["query"], world: World, wiring: Wi
       to: name,
       port,
       protocol: query.protocol,
-      hostAddresses: wiring.hostAddresses().map(prefixAddress),
-      foreignDrops: wiring.foreignDrops(),
+      hostAddresses: wiring.facts.hostAddresses().map(prefixAddress),
+      foreignDrops: wiring.facts.foreignDrops(),
     },
     desired,
   );

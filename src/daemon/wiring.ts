@@ -1,30 +1,28 @@
 import { NexusError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { IfName } from "../base/names.ts";
-import type { Cidr } from "../base/prefix.ts";
+import { ipFamily } from "../base/ip.ts";
+import { familyBits, makePrefix } from "../base/prefix.ts";
 import type { Host } from "../apply/host.ts";
 import { executeAll, executeEach, type Perform, performOn } from "../apply/execute.ts";
 import { nothingObserved, observe, observeGuestSide, readLinks, routedPrefixes, uplinkMtu } from "../apply/observe.ts";
 import { writeSysctl, type SysctlPath } from "../kernel/sysctl.ts";
-import { listAddresses } from "../kernel/addresses.ts";
-import { getLink } from "../kernel/links.ts";
-import { groupOf } from "../plan/group.ts";
-import { gatewayCidrs, mtuOf } from "../plan/network.ts";
 import { planAttachment } from "../plan/attachment.ts";
 import { explain } from "../plan/explain.ts";
 import { addElements, deleteElements, elementDelta } from "../plan/firewall/delta.ts";
 import { attachmentElements, networkElements, peersOf, publishElements, type SetElement } from "../plan/firewall/elements.ts";
 import { counterName } from "../plan/firewall/inet-table.ts";
-import { tableNames } from "../plan/firewall/ruleset.ts";
-import { foreignBridge, isPrimary, plan, type Plan } from "../plan/plan.ts";
+import { isOurTable } from "../plan/firewall/ruleset.ts";
+import { foreignBridge, isPrimary, peersFrom, plan, type Plan } from "../plan/plan.ts";
 import type { Observed } from "../plan/observed.ts";
 import type { NetworkRecord, PublishRecord } from "../plan/records.ts";
 import type { Step } from "../plan/steps.ts";
 import type { TakenPrefix } from "../plan/subnets.ts";
 import type { FirewallChange } from "../wire/nftables/model.ts";
-import type { GuestRecord, NetworkRow } from "../state/rows.ts";
+import type { GuestRecord, LeaseRow, NetworkRow } from "../state/rows.ts";
 import type { State } from "../state/state.ts";
 import type { Chronicle } from "./chronicle.ts";
+import { HostFacts } from "./host-facts.ts";
 import { FirewallKeeper } from "./firewall-keeper.ts";
 import { attachmentsOf, publishesOf, type World } from "./world.ts";
 
@@ -38,6 +36,9 @@ export type WiringOptions = {
   residents: () => ReadonlyMap<string, number>;
 };
 
+/** One reading of all connections serves all guests removed meanwhile. */
+const releaseMs = 100;
+
 /** Guests looked into before others get their turn: some two milliseconds. */
 const inspectedAtOnce = 16;
 
@@ -47,11 +48,15 @@ export class Wiring {
   readonly #perform: Perform;
   readonly #keeper: FirewallKeeper;
   #uplinkMtuBytes = 1500;
+  readonly #released: LeaseRow[] = [];
+  #releasing: NodeJS.Timeout | undefined;
+  readonly facts: HostFacts;
   /** Why a network is not as it should be, by name. */
   readonly problems = new Map<string, string>();
 
   constructor(options: WiringOptions) {
     this.#o = options;
+    this.facts = new HostFacts({ world: options.world, host: options.host, uplinkMtuBytes: () => this.#uplinkMtuBytes });
     const onHost = performOn(options.host);
     this.#perform = (step) => {
       // What was there is written down before it is changed, so that it can be put back after any crash.
@@ -106,9 +111,15 @@ export class Wiring {
 
   /** What making a network takes, in a world that has it already. */
   networkSteps(network: NetworkRow, world: World): Step[] {
-    const observed = observe(this.#o.host, { networks: [network], attachments: [], guestSides: new Map(), residents: new Map() });
+    const observed = observe(this.#o.host, {
+      networks: [network],
+      attachments: [],
+      dormant: [],
+      guestSides: new Map(),
+      residents: new Map(),
+    });
     const alone = plan(
-      { instance: world.instance, networks: [network], attachments: [], publishes: [], dormant: [] },
+      { instance: world.instance, networks: [network], attachments: [], publishes: [] },
       { ...observed, provenNamespaces: new Set() },
     );
     const all = [...world.networks.values()];
@@ -146,7 +157,7 @@ export class Wiring {
       if (network !== undefined)
         steps.push(
           ...planAttachment(
-            { attachment, network, primary: isPrimary(attachment, desired), peers: peersOf(network, desired.networks) },
+            { attachment, network, primary: isPrimary(attachment, desired), peers: peersFrom(attachment, desired) },
             observed,
           ),
         );
@@ -163,6 +174,29 @@ export class Wiring {
     for (const netns of new Set(attachmentsOf(guest).map((a) => a.netns))) steps.push({ kind: "remove-namespace", name: netns });
     steps.push(...this.#forgetting(guest));
     this.#report(executeEach(steps, this.#perform));
+  }
+
+  /** Forgets, for all guests removed in a moment together, the connections they had; until then their addresses are nobody else's. */
+  releaseLater(leases: readonly LeaseRow[]): void {
+    this.#released.push(...leases);
+    this.#releasing ??= setTimeout(() => this.releaseNow(), releaseMs).unref();
+  }
+
+  /** At once, because somebody needs the addresses; false when none are waiting. */
+  releaseNow(): boolean {
+    clearTimeout(this.#releasing);
+    this.#releasing = undefined;
+    const leases = this.#released.splice(0);
+    if (leases.length === 0) return false;
+    const prefixes = [...new Set(leases.map(({ address }) => makePrefix(address, familyBits(ipFamily(address)))))];
+    this.#report(executeEach([{ kind: "forget-flows", prefixes }], this.#perform));
+    this.#o.world.thaw(leases);
+    return true;
+  }
+
+  /** What a policy let pass before is judged anew. */
+  forgetFlows(network: NetworkRow): void {
+    this.#report(executeEach([{ kind: "forget-flows", prefixes: network.subnets.map((s) => s.prefix) }], this.#perform));
   }
 
   /** What a reconcile would do now, as commands. */
@@ -182,7 +216,7 @@ export class Wiring {
   }
 
   /** Makes everything as it should be, at once; gives what was done. Links to delete are left to `sweep`. */
-  settle(guestSides: Observed["guestSides"] = new Map()): { done: string[]; leftovers: IfName[] } {
+  settle(guestSides: Observed["guestSides"] = new Map()): { done: string[]; leftovers: IfName[]; failed: unknown[] } {
     const { steps } = this.#compare(guestSides);
     const firewall = this.#keeper.plan(this.#o.world.desired());
     const deletions = steps.leftovers.filter((s) => s.kind === "delete-link");
@@ -191,7 +225,7 @@ export class Wiring {
     this.#report(failed);
     const done = now.filter((step) => !failed.some((f) => f.step === step)).flatMap(explain);
     if (this.#o.world.networks.size === 0) this.#restoreSettings();
-    return { done, leftovers: deletions.map((s) => s.name) };
+    return { done, leftovers: deletions.map((s) => s.name), failed: failed.map((f) => f.error) };
   }
 
   /** Deletes links that belong to nothing, off the event loop's path. */
@@ -209,50 +243,9 @@ export class Wiring {
       : { packets: Number(values.reduce((n, v) => n + v.packets, 0n)), bytes: Number(values.reduce((n, v) => n + v.bytes, 0n)) };
   }
 
-  /** What a link of ours should be; undefined for any other link. */
-  expected(name: string): { mtuBytes: number; group: number } | undefined {
-    const network = this.#o.world.networkOfLink(name);
-    return network === undefined ? undefined : { mtuBytes: mtuOf(network, this), group: groupOf(network.index) };
-  }
-
-  /** Whether a link that should be there is there and as it should be; a closer look is the reconcile's. */
-  isLinkRight(name: string): boolean {
-    const wanted = this.expected(name);
-    const network = this.#o.world.networkOfLink(name);
-    if (wanted === undefined || network === undefined) return true;
-    const { route } = this.#o.host;
-    const link = getLink(route, name);
-    if (link === undefined || !link.up || link.mtuBytes !== wanted.mtuBytes || link.group !== wanted.group) return false;
-    if (network.bridge !== name) return link.master !== undefined && getLink(route, link.master)?.name === network.bridge;
-    const present = listAddresses(route, { link: link.index }).map((a) => a.cidr);
-    return gatewayCidrs(network).every((cidr) => present.includes(cidr));
-  }
-
-  /** The bridge of ours with that index. */
-  bridgeOf(index: number): string | undefined {
-    const name = getLink(this.#o.host.route, index)?.name;
-    return name !== undefined && this.#o.world.networkOfLink(name)?.bridge === name ? name : undefined;
-  }
-
   /** Somebody else changed our tables. */
   distrustFirewall(): void {
     this.#keeper.distrust();
-  }
-
-  /** Every address of the host, gateways included. */
-  hostAddresses(): Cidr[] {
-    return readLinks(this.#o.host.route).links.flatMap((link) => link.addresses);
-  }
-
-  /** Other programs' chains that may drop what ours accept, in words. */
-  foreignDrops(): string[] {
-    return this.#o.host.firewall
-      .listBaseChains()
-      .filter((chain) => chain.hook === "forward" && !isOurTable(chain) && (chain.policy === "drop" || chain.end !== undefined))
-      .map(
-        (chain) =>
-          `${chain.products.join(", ") || "another program"} (chain ${chain.family} ${chain.table} ${chain.name}, ${chain.end === undefined ? "policy drop" : `ends in ${chain.end}`})`,
-      );
   }
 
   #compare(guestSides: Observed["guestSides"]): { steps: Plan } {
@@ -261,6 +254,7 @@ export class Wiring {
     const observed = observe(host, {
       networks: desired.networks,
       attachments: desired.attachments,
+      dormant: world.dormant(),
       guestSides,
       residents: this.#o.residents(),
     });
@@ -354,10 +348,6 @@ export class Wiring {
 
 function elementsOf(guest: GuestRecord, world: World): SetElement[] {
   return [...attachmentsOf(guest).flatMap(attachmentElements), ...publishesOf(guest, world.networks).flatMap(publishElements)];
-}
-
-function isOurTable(chain: { family: string; table: string }): boolean {
-  return tableNames.some((t) => t.family === chain.family && t.name === chain.table);
 }
 
 function isForwarding(path: string): boolean {

@@ -5,7 +5,7 @@ import type { Desired } from "../plan/plan.ts";
 import { Pool } from "../plan/pool.ts";
 import { type PortClaim, PortTable } from "../plan/ports.ts";
 import type { AttachmentRecord, PublishRecord } from "../plan/records.ts";
-import { type GuestRecord, type NetworkRow, ownerOf } from "../state/rows.ts";
+import { type GuestRecord, type LeaseRow, type NetworkRow, ownerOf } from "../state/rows.ts";
 import type { Snapshot } from "../state/state.ts";
 
 /** What state holds, in memory and indexed: the daemon reads here and writes to state first. */
@@ -59,11 +59,22 @@ export class World {
   removeGuest(guest: GuestRecord): void {
     this.guests.delete(guest.name);
     this.live.delete(guest.name);
-    for (const lease of guest.leases)
-      for (const pool of this.pools.get(lease.network) ?? []) if (pool.contains(lease.address)) pool.release(lease.address);
+    for (const { network, address } of guest.leases) this.#poolOf(network, address)?.cool(address);
     for (const claim of this.#claims.get(guest.name) ?? []) this.ports.delete(claim);
     this.#claims.delete(guest.name);
     this.#countInterfaces(guest, -1);
+  }
+
+  /** What a removed guest held may be anybody's from now on, unless it has a holder again. */
+  thaw(leases: readonly LeaseRow[]): void {
+    for (const { network, address } of leases) {
+      const pool = this.#poolOf(network, address);
+      if (pool?.isCooling(address) === true) pool.release(address);
+    }
+  }
+
+  #poolOf(network: Name, address: Ip): Pool | undefined {
+    return this.pools.get(network)?.find((pool) => pool.contains(address));
   }
 
   /** The same guest with new interfaces or another state. */
@@ -97,7 +108,6 @@ export class World {
       networks: [...this.networks.values()],
       attachments: live.flatMap(attachmentsOf),
       publishes: live.flatMap((guest) => publishesOf(guest, this.networks)),
-      dormant: this.dormant(),
     };
   }
 

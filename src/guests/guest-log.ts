@@ -1,17 +1,7 @@
-import {
-  closeSync,
-  constants,
-  copyFileSync,
-  existsSync,
-  fstatSync,
-  openSync,
-  readSync,
-  renameSync,
-  statSync,
-  truncateSync,
-  watch,
-} from "node:fs";
-import { basename, dirname } from "node:path";
+import { closeSync, constants, existsSync, fstatSync, ftruncateSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
+import { dirname } from "node:path";
+import { watchDirectory } from "./directory-changes.ts";
+import { type LogSegment, openSegments, piecesOf, tailOf } from "./log-segments.ts";
 
 /** A guest's output on disk: `log`, and older parts `log.1`, `log.2`, … after rotation. */
 export type LogLimits = { maxBytes: number; keep: number };
@@ -19,149 +9,133 @@ export type LogLimits = { maxBytes: number; keep: number };
 export const defaultLogLimits: LogLimits = { maxBytes: 10 * 1024 * 1024, keep: 3 };
 
 /**
- * Copies a full log aside and empties it. The writer holds the file open for appending and is not told: what it writes
- * between the copy and the cut, a few microseconds, is lost. True when the log was rotated.
+ * For a log whose writer keeps it open for appending: copies the last `maxBytes`, to whole pieces, aside and empties it.
+ * What is written between the copy and the cut, a few microseconds, is lost. True when the log was rotated.
  */
 export function rotateLog(path: string, limits: LogLimits = defaultLogLimits): boolean {
-  if ((sizeOf(path) ?? 0) < limits.maxBytes) return false;
-  for (let n = limits.keep - 1; n >= 1; n--) if (existsSync(`${path}.${n}`)) renameSync(`${path}.${n}`, `${path}.${n + 1}`);
-  copyFileSync(path, `${path}.1`);
-  truncateSync(path, 0);
-  return true;
-}
-
-/** The last lines, read from the end, over the cut of a rotation if needed. */
-export function lastLines(path: string, count: number): string[] {
-  const text = tailBytes(path, count).toString("utf8");
-  const lines = text.split("\n");
-  if (lines.at(-1) === "") lines.pop();
-  return count === 0 ? [] : lines.slice(-count);
+  const log = openForRotation(path);
+  if (log === undefined) return false;
+  try {
+    const size = fstatSync(log).size;
+    if (size < limits.maxBytes) return false;
+    for (let n = limits.keep - 1; n >= 1; n--) if (existsSync(`${path}.${n}`)) renameSync(`${path}.${n}`, `${path}.${n + 1}`);
+    copyRange(log, `${path}.1`, { from: Math.max(0, size - limits.maxBytes - pieceBytes), to: size });
+    ftruncateSync(log, 0);
+    return true;
+  } finally {
+    closeSync(log);
+  }
 }
 
 /**
- * The log from its last `tailLines` (all of it when absent) and, when following, everything that is appended until the
- * signal fires or `ended` says that nothing will come any more. Rotation is noticed and loses nothing that was copied.
+ * The last lines, read from the end, over the cut of a rotation if needed. A guest writes what it likes: of each line there
+ * are 1024 characters at most, and of all together the last 16 KiB. Control characters stay as they are.
+ */
+export function lastLines(path: string, count: number): string[] {
+  const segments = openSegments(path);
+  try {
+    const lines = tailOf(segments, count, 256 * 1024)
+      .toString("utf8")
+      .split("\n");
+    if (lines.at(-1) === "") lines.pop();
+    const kept = lines
+      .slice(Math.max(0, lines.length - count))
+      .map((line) => (line.length <= 1024 ? line : `${line.slice(0, 1023).toWellFormed()}…`));
+    let bytes = kept.reduce((sum, line) => sum + Buffer.byteLength(line), 0);
+    while (bytes > 16 * 1024) bytes -= Buffer.byteLength(kept.shift() ?? "");
+    return kept;
+  } finally {
+    for (const segment of segments) segment[Symbol.dispose]();
+  }
+}
+
+/**
+ * The log from its last `tailLines` (all that is kept when absent) and, when following, everything that is appended until
+ * the signal fires or `ended` says that nothing will come any more. Nothing is lost to a rotation unless the reader is so
+ * slow that parts are removed before it comes to them.
  */
 export async function* readLog(
   path: string,
   options: { follow: boolean; tailLines?: number; signal: AbortSignal; ended?: () => boolean },
 ): AsyncGenerator<Uint8Array> {
-  const changes = options.follow ? changesOf(path) : undefined;
-  using _ = { [Symbol.dispose]: () => changes?.close() };
-  let offset = sizeOf(path) ?? 0;
-  yield* options.tailLines === undefined
-    ? pieces(path, 0, offset)
-    : [tailBytes(path, options.tailLines, offset)].filter((bytes) => bytes.length > 0);
-  while (changes !== undefined && !options.signal.aborted) {
-    const over = options.ended?.() ?? false;
-    const size = sizeOf(path) ?? 0;
-    if (size < offset) {
-      yield* pieces(`${path}.1`, offset, sizeOf(`${path}.1`) ?? 0);
-      offset = 0;
+  using changes = options.follow ? watchDirectory(dirname(path)) : undefined;
+  const segments = openSegments(path);
+  let current = segments[0];
+  let offset = current?.size() ?? 0;
+  try {
+    if (options.tailLines === undefined)
+      for (const segment of segments.toReversed()) yield* piecesOf(segment, 0, segment === current ? offset : segment.size());
+    else yield tailOf(segments, options.tailLines, mostTailBytes);
+    for (const segment of segments.splice(1)) segment[Symbol.dispose]();
+    while (changes !== undefined && !options.signal.aborted) {
+      const over = options.ended?.() ?? false;
+      const size = current?.size() ?? 0;
+      if (current !== undefined && size < offset) {
+        // It was copied aside and emptied; what came before the cut is in the copy.
+        yield* restOfCopy(path, current, offset);
+        offset = 0;
+      }
+      if (current !== undefined) yield* piecesOf(current, offset, size);
+      const progressed = size > offset;
+      offset = size;
+      if (progressed) continue;
+      const next = segmentAfter(path, current);
+      if (next !== undefined) {
+        // Renamed, the file no longer grows: what came to it after the look at its size was its last.
+        if (current !== undefined) yield* piecesOf(current, offset, current.size());
+        current?.[Symbol.dispose]();
+        segments[0] = current = next;
+        offset = 0;
+      } else if (over) return;
+      else await changes.next(1000, options.signal);
     }
-    yield* pieces(path, offset, size);
-    const progressed = size > offset;
-    offset = size;
-    if (over && !progressed) return;
-    if (!progressed) await changes.next(options.signal);
+  } finally {
+    for (const segment of segments) segment[Symbol.dispose]();
   }
 }
 
 const pieceBytes = 64 * 1024;
+const mostTailBytes = 4 * 1024 * 1024;
 
-/** Bytes of the last `count` lines before `end`, at most 4 MiB; older parts are used when the newest has too few lines. */
-function tailBytes(path: string, count: number, end = sizeOf(path) ?? 0): Buffer {
-  if (count === 0) return Buffer.alloc(0);
-  const parts: Buffer[] = [];
-  let lines = 0;
-  let total = 0;
-  for (let n = 0; n <= 9; n++) {
-    const file = n === 0 ? path : `${path}.${n}`;
-    let position = n === 0 ? end : sizeOf(file);
-    if (position === undefined) break;
-    while (position > 0 && total < 4 * 1024 * 1024) {
-      const from = Math.max(0, position - pieceBytes);
-      const piece = readRange(file, from, position);
-      if (piece.length === 0) break;
-      position = from;
-      for (let i = piece.length - 1; i >= 0; i--) {
-        // The line feed that ends the last line does not begin another.
-        if (piece[i] !== 10 || (total === 0 && i === piece.length - 1)) continue;
-        if (++lines === count) return Buffer.concat([piece.subarray(i + 1), ...parts]);
-      }
-      parts.unshift(piece);
-      total += piece.length;
-    }
-    if (total >= 4 * 1024 * 1024) break;
-  }
-  return Buffer.concat(parts);
+/** The file begun after this one; when this is gone from the log, the oldest there is. */
+function segmentAfter(path: string, current: LogSegment | undefined): LogSegment | undefined {
+  const segments = openSegments(path);
+  const at = segments.findIndex((segment) => segment.inode === current?.inode);
+  const next = segments[at === -1 ? segments.length - 1 : at - 1];
+  for (const segment of segments) if (segment !== next) segment[Symbol.dispose]();
+  return next;
 }
 
-function* pieces(path: string, from: number, to: number): Generator<Uint8Array> {
-  for (let at = from; at < to;) {
-    const piece = readRange(path, at, Math.min(to, at + pieceBytes));
-    if (piece.length === 0) return;
-    at += piece.length;
-    yield piece;
-  }
-}
-
-function readRange(path: string, from: number, to: number): Buffer {
-  let fd: number;
+function* restOfCopy(path: string, current: LogSegment, offset: number): Generator<Uint8Array> {
+  const segments = openSegments(path);
   try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  } catch {
-    return Buffer.alloc(0);
-  }
-  try {
-    const buffer = Buffer.alloc(Math.max(0, Math.min(to, fstatSync(fd).size) - from));
-    const length = buffer.length === 0 ? 0 : readSync(fd, buffer, 0, buffer.length, from);
-    return buffer.subarray(0, length);
+    const copy = segments.find((segment) => segment.inode !== current.inode);
+    if (copy !== undefined) yield* piecesOf(copy, offset, copy.size());
   } finally {
-    closeSync(fd);
+    for (const segment of segments) segment[Symbol.dispose]();
   }
 }
 
-function sizeOf(path: string): number | undefined {
+function openForRotation(path: string): number | undefined {
   try {
-    return statSync(path).size;
+    return openSync(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch {
     return undefined;
   }
 }
 
-type Changes = { next(signal: AbortSignal): Promise<void>; close(): void };
-
-/** Remembers a change that happened before somebody waited for it. The directory is watched: the log may not be there yet. */
-function changesOf(path: string): Changes {
-  let pending = false;
-  let wake: (() => void) | undefined;
-  const note = (): void => {
-    pending = true;
-    wake?.();
-  };
-  const watcher = watch(dirname(path), (_, name) => {
-    if (name === null || name === basename(path) || name === "exit") note();
-  });
-  watcher.on("error", note);
-  return {
-    async next(signal) {
-      if (!pending && !signal.aborted) {
-        await new Promise<void>((resolve) => {
-          // Looked at once a second besides, in case the notice was lost (a full inotify queue).
-          const timer = setTimeout(resolve, 1000);
-          const finish = (): void => {
-            clearTimeout(timer);
-            signal.removeEventListener("abort", finish);
-            wake = undefined;
-            resolve();
-          };
-          wake = finish;
-          signal.addEventListener("abort", finish, { once: true });
-        });
-      }
-      pending = false;
-    },
-    close: () => watcher.close(),
-  };
+function copyRange(from: number, path: string, range: { from: number; to: number }): void {
+  rmSync(path, { force: true });
+  const copy = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
+  try {
+    const buffer = Buffer.alloc(pieceBytes);
+    for (let at = range.from; at < range.to;) {
+      const length = readSync(from, buffer, 0, Math.min(buffer.length, range.to - at), at);
+      if (length === 0) return;
+      for (let done = 0; done < length;) done += writeSync(copy, buffer, done, length - done);
+      at += length;
+    }
+  } finally {
+    closeSync(copy);
+  }
 }

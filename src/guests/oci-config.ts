@@ -59,6 +59,8 @@ export function writeOciConfig(input: OciInput): void {
 
 /** The process document of a command run inside: same rights and environment as the guest's own. */
 export function execProcess(input: OciInput, request: ExecRequest): Record<string, unknown> {
+  const wrong = Object.keys(request.env).find((name) => !/^[^=\0]+$/.test(name));
+  if (wrong !== undefined) throw new NexusError("spec-invalid", `${JSON.stringify(wrong)} cannot be the name of an environment variable`);
   const own = processOf({ ...input, plan: { ...input.plan, spec: { ...input.plan.spec, command: ["/"] } } });
   const size = request.terminal;
   return {

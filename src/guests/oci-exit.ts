@@ -21,7 +21,7 @@ export async function exitOf(run: Ended): Promise<GuestExit | undefined> {
   using changes = watchDirectory(run.layout.directory);
   const end = performance.now() + handOverMs;
   while (readExit(run.layout) === undefined && supervisorPid(run.layout) !== undefined && performance.now() < end) {
-    if (findInit(run.layout.pid, run.cgroup) !== undefined) return undefined;
+    if (findInit(run.layout, run.cgroup) !== undefined) return undefined;
     await changes.next(20);
   }
   // A start that takes its time has no process yet and no status: it has not ended.

@@ -1,11 +1,13 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { NexusError } from "../base/errors.ts";
 import { type ResourceLimits, setLimits } from "../kernel/cgroup-limits.ts";
-import { type CgroupHost, isLimitedBy, killCgroup, memoryEvents, pidsRefused, removeCgroup } from "../kernel/cgroups.ts";
+import { type CgroupHost, killCgroup, memoryEvents, pidsRefused, removeCgroup } from "../kernel/cgroups.ts";
+import { Pidfd, waitForExit } from "../kernel/processes.ts";
 import { type DirectoryChanges, watchDirectory } from "./directory-changes.ts";
-import { lastLines } from "./guest-log.ts";
+import { lastLines, type LogLimits } from "./guest-log.ts";
 import type { OciLayout } from "./oci-layout.ts";
-import { confinementFaults, findInit, hasExecuted, type InitProcess, readPid } from "./oci-process.ts";
+import { limitFaults } from "./oci-limits.ts";
+import { confinementFaults, findInit, hasExecuted, type InitProcess, readPid, recordInit } from "./oci-process.ts";
 import { readExit, type RuntimeCommand, supervise, supervisorPid } from "./supervisor.ts";
 
 /** One container to be started: its directory holds a root file system and a config.json. */
@@ -20,6 +22,7 @@ export type Launch = {
   /** Absent when the container makes a network namespace of its own. */
   netns: string | undefined;
   deadlineMs: number;
+  log: LogLimits;
 };
 
 /** A container seen running its program, or one that ran it and ended already. */
@@ -30,11 +33,6 @@ export type Launched = { kind: "running"; init: InitProcess; limits: ResourceLim
  * reaped, and those whose parent went are reaped by the host's init, which may be slow.
  */
 export const handOverMs = 5000;
-
-/** The container's own group within the one that carries the limits. */
-export function containerCgroup(cgroup: string): string {
-  return `${cgroup}/guest`;
-}
 
 /**
  * Starts a container and verifies it: it runs its own program, in the namespaces asked for, below the limits asked for.
@@ -47,9 +45,10 @@ export async function launch(run: Launch): Promise<Launched> {
   try {
     const limits = setLimits(run.cgroups, run.cgroup, run.limits);
     using changes = watchDirectory(run.layout.directory);
-    supervise(run.layout, run.runtime, runArguments(run));
+    supervise(run.layout, run.runtime, { args: runArguments(run), log: run.log });
     const init = await untilUp(run, changes);
     if (init === undefined) return { kind: "ended", limits };
+    recordInit(run.layout, init);
     const faults = await faultsOf(run, init.pid, changes);
     if (faults === "ended") return { kind: "ended", limits };
     if (faults.length === 0) return { kind: "running", init, limits };
@@ -63,10 +62,17 @@ export async function launch(run: Launch): Promise<Launched> {
   }
 }
 
-/** Ends whatever is left of a run: container, runtime, supervisor. @throws NexusError `timeout` when something hangs */
-export async function endRun(run: Pick<Launch, "layout" | "cgroups" | "cgroup">): Promise<void> {
+/**
+ * Ends whatever is left of a run: container, runtime, supervisor. When this returns, the container has no process any more.
+ * @throws NexusError `timeout` when something hangs
+ */
+export async function endRun(run: Ending): Promise<void> {
   // The container first, so that the runtime can still clear up and the supervisor write the exit status.
+  using init = openInit(run);
+  init?.signal(sigkill);
   await killCgroup(run.cgroups, run.cgroup);
+  // Its processes may all have been moved out of the cgroup; with number 1 the kernel ends every one (pid_namespaces(7)).
+  if (init !== undefined) await waitForExit(init, { timeoutMs: handOverMs });
   if (supervisorPid(run.layout) === undefined) return;
   using changes = watchDirectory(run.layout.directory);
   const end = performance.now() + handOverMs;
@@ -76,6 +82,18 @@ export async function endRun(run: Pick<Launch, "layout" | "cgroups" | "cgroup">)
   const left = supervisorPid(run.layout);
   if (left !== undefined) killSession(left);
   await killCgroup(run.cgroups, run.cgroup);
+}
+
+/** The container's init while it lives, held so that its number cannot come to mean another. */
+export function openInit(run: Ending): Pidfd | undefined {
+  const found = findInit(run.layout, run.cgroup);
+  using stack = new DisposableStack();
+  const init = found === undefined ? undefined : Pidfd.open(found.pid);
+  if (init === undefined) return undefined;
+  stack.use(init);
+  if (findInit(run.layout, run.cgroup)?.pid !== init.pid) return undefined;
+  stack.move();
+  return init;
 }
 
 /** The words of the runtime about what went wrong, oldest first. */
@@ -102,7 +120,16 @@ function runArguments({ id, layout }: Launch): string[] {
 }
 
 function clearRun({ layout }: Launch): void {
-  for (const path of [layout.exit, layout.pid, layout.supervisor, layout.runtimeLog, layout.ended, layout.killed])
+  for (const path of [
+    layout.exit,
+    layout.status,
+    layout.pid,
+    layout.init,
+    layout.supervisor,
+    layout.runtimeLog,
+    layout.ended,
+    layout.killed,
+  ])
     rmSync(path, { force: true });
   rmSync(layout.runtimeState, { recursive: true, force: true });
   writeFileSync(layout.runtimeLog, "", { mode: 0o600 });
@@ -120,7 +147,7 @@ async function untilUp(run: Launch, changes: DirectoryChanges): Promise<InitProc
       return undefined;
     }
     if (pid !== undefined && hasExecuted(pid)) {
-      const init = findInit(run.layout.pid, run.cgroup);
+      const init = findInit(run.layout, run.cgroup);
       if (init !== undefined) return init;
     }
     if (performance.now() > end) {
@@ -158,21 +185,13 @@ async function faultsOf(run: Launch, pid: number, changes: DirectoryChanges): Pr
     const faults = [...confinementFaults(pid, run.netns), ...limitFaults(run, pid)];
     if (faults.length === 0 || performance.now() > end) return faults;
     await changes.next(5);
-    if (readExit(run.layout) !== undefined || findInit(run.layout.pid, run.cgroup) === undefined) return "ended";
+    if (readExit(run.layout) !== undefined || findInit(run.layout, run.cgroup) === undefined) return "ended";
   }
 }
 
-/** Limits hold only for processes below the group they are on, in the tree that carries them. */
-function limitFaults(run: Launch, pid: number): string[] {
-  const controllers = [
-    ...(run.limits.memoryBytes === undefined ? [] : (["memory"] as const)),
-    ...(run.limits.pids === undefined ? [] : (["pids"] as const)),
-    ...(run.limits.cpuShares === undefined && run.limits.cpus === undefined ? [] : (["cpu"] as const)),
-  ];
-  return controllers
-    .filter((controller) => !isLimitedBy(run.cgroups, pid, { controller, path: run.cgroup }))
-    .map((controller) => `its ${controller} cgroup is not below ${run.cgroup}`);
-}
+type Ending = Pick<Launch, "layout" | "cgroups" | "cgroup">;
+
+const sigkill = 9;
 
 function killSession(pid: number): void {
   try {

@@ -12,10 +12,14 @@ export type OciLayout = {
   log: string;
   /** Host process id of the container's init, written by the runtime. */
   pid: string;
+  /** The init as seen when the container came up; with it the process is known for sure, wherever it is moved. */
+  init: string;
   /** Process id of the supervising shell. */
   supervisor: string;
   /** Exit status of the runtime, complete once it ends in a line feed. */
   exit: string;
+  /** The same, before all output was written. */
+  status: string;
   /** What the runtime itself had to say, one JSON object a line. */
   runtimeLog: string;
   /** The runtime's own state: private to this guest, so removing the directory removes it. */
@@ -41,8 +45,10 @@ export function layoutOf(directory: string): OciLayout {
     etc: at("etc"),
     log: at("log"),
     pid: at("pid"),
+    init: at("init.json"),
     supervisor: at("supervisor"),
     exit: at("exit"),
+    status: at("status"),
     runtimeLog: at("runtime.log"),
     runtimeState: at("runtime"),
     image: at("image.json"),

@@ -1,21 +1,35 @@
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { isInCgroup } from "../kernel/cgroups.ts";
 import { namespacedPids } from "../kernel/processes.ts";
+import type { OciLayout } from "./oci-layout.ts";
 
 /** The init of a container as the host sees it. */
 export type InitProcess = { pid: number; startedAt: string };
 
 /**
- * The container's first process while it lives. The number alone proves nothing, it may be in use again: the process must
- * also be in the guest's cgroup and be number 1 of a pid namespace.
+ * The container's first process while it lives. The number alone proves nothing, it may be in use again: the process must be
+ * the one recorded when the container came up, or, before that, be in the guest's cgroup; and be number 1 of a pid namespace.
  */
-export function findInit(pidFile: string, cgroup: string): InitProcess | undefined {
-  const pid = readPid(pidFile);
-  if (pid === undefined || !isInCgroup(pid, cgroup)) return undefined;
+export function findInit(layout: OciLayout, cgroup: string): InitProcess | undefined {
+  const recorded = readRecord(layout.init);
+  const pid = recorded?.pid ?? readPid(layout.pid);
+  if (pid === undefined) return undefined;
   const stat = readStat(pid);
   if (stat === undefined || stat.state === "Z" || stat.state === "X") return undefined;
+  if (recorded === undefined ? !isInCgroup(pid, cgroup) : recorded.startTicks !== stat.startTicks || recorded.boot !== bootId())
+    return undefined;
   if (namespacedPids(pid)?.at(-1) !== 1) return undefined;
   return { pid, startedAt: new Date(bootMillis() + (stat.startTicks * 1000) / ticksPerSecond).toISOString() };
+}
+
+/** Keeps what tells this init from every other process, unless it is kept already: anybody may move it to another cgroup. */
+export function recordInit(layout: OciLayout, init: InitProcess): void {
+  if (readRecord(layout.init) !== undefined) return;
+  const startTicks = readStat(init.pid)?.startTicks;
+  if (startTicks === undefined) return;
+  const record: InitRecord = { pid: init.pid, startTicks, boot: bootId() };
+  writeFileSync(`${layout.init}.new`, JSON.stringify(record), { mode: 0o600 });
+  renameSync(`${layout.init}.new`, layout.init);
 }
 
 export function readPid(file: string): number | undefined {
@@ -48,6 +62,20 @@ export function confinementFaults(pid: number, netns: string | undefined): strin
 const forkNoExec = 0x40;
 /** USER_HZ is 100 on every architecture Node runs on. */
 const ticksPerSecond = 100;
+
+type InitRecord = { pid: number; startTicks: number; boot: string };
+
+function readRecord(file: string): InitRecord | undefined {
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as InitRecord;
+  } catch {
+    return undefined;
+  }
+}
+
+function bootId(): string {
+  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+}
 
 function readStat(pid: number): { state: string; flags: number; startTicks: number } | undefined {
   try {

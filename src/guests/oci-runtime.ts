@@ -18,9 +18,11 @@ import type { Name } from "../base/names.ts";
 import { type CgroupHost, controllerDirectory, removeCgroup } from "../kernel/cgroups.ts";
 import { watchDirectory } from "./directory-changes.ts";
 import type { GuestPlan } from "./driver.ts";
+import { defaultLogLimits } from "./guest-log.ts";
 import { writeNameFiles } from "./name-files.ts";
 import { writeOciConfig } from "./oci-config.ts";
-import { containerCgroup, endRun, launch, runtimeErrors } from "./oci-launch.ts";
+import { containerCgroup } from "./oci-limits.ts";
+import { endRun, launch, runtimeErrors } from "./oci-launch.ts";
 import { layoutOf, type OciLayout } from "./oci-layout.ts";
 import { readExit, type RuntimeCommand, runtimeEnvironment } from "./supervisor.ts";
 import type { RootImage } from "./rootfs.ts";
@@ -126,6 +128,7 @@ async function tryRuntime(runtime: RuntimeCommand, place: TrialPlace): Promise<R
     limits: trialLimits(place.cgroups),
     netns: undefined,
     deadlineMs: 10_000,
+    log: defaultLogLimits,
   };
   const began = performance.now();
   try {

@@ -27,6 +27,9 @@ export const maskedPaths = [
   "/proc/interrupts",
   "/proc/kcore",
   "/proc/keys",
+  "/proc/kpagecgroup",
+  "/proc/kpagecount",
+  "/proc/kpageflags",
   "/proc/latency_stats",
   "/proc/sched_debug",
   "/proc/scsi",
@@ -45,7 +48,6 @@ export const deviceRules: DeviceRule[] = [
   { allow: false, access: "rwm" },
   ...[3, 5, 7, 8, 9].map((minor): DeviceRule => ({ allow: true, type: "c", major: 1, minor, access: "rw" })),
   { allow: true, type: "c", major: 5, minor: 0, access: "rw" },
-  { allow: true, type: "c", major: 5, minor: 1, access: "rw" },
   { allow: true, type: "c", major: 5, minor: 2, access: "rw" },
   { allow: true, type: "c", major: 136, access: "rw" },
 ];

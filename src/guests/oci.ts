@@ -4,18 +4,19 @@ import { NexusError } from "../base/errors.ts";
 import type { Ip } from "../base/ip.ts";
 import { type ResourceLimits, readLimits } from "../kernel/cgroup-limits.ts";
 import { type CgroupHost, findCgroups, killCgroup, listCgroups, removeCgroup, removeEmptyCgroup } from "../kernel/cgroups.ts";
-import { isMounted, mountOverlay } from "../kernel/mounts.ts";
-import { Pidfd, waitForExit } from "../kernel/processes.ts";
+import { isMounted, mount, mountOverlay } from "../kernel/mounts.ts";
+import { type Pidfd, waitForExit } from "../kernel/processes.ts";
 import type { NodeSpec } from "../spec/node.ts";
 import type { GuestDriver, GuestPlan } from "./driver.ts";
-import { type LogLimits, readLog, rotateLog } from "./guest-log.ts";
+import { defaultLogLimits, type LogLimits, readLog } from "./guest-log.ts";
 import { writeNameFiles, writeNameservers } from "./name-files.ts";
 import { type OciInput, writeOciConfig } from "./oci-config.ts";
 import { execIn } from "./oci-exec.ts";
 import { exitOf } from "./oci-exit.ts";
-import { containerCgroup, endRun, type Launch, launch } from "./oci-launch.ts";
+import { endRun, type Launch, launch, openInit } from "./oci-launch.ts";
 import { layoutOf, type OciLayout } from "./oci-layout.ts";
-import { findInit } from "./oci-process.ts";
+import { containerCgroup, limitDrift, restoreLimits } from "./oci-limits.ts";
+import { findInit, recordInit } from "./oci-process.ts";
 import {
   cgroupVersion,
   chooseRuntime,
@@ -27,7 +28,7 @@ import {
 } from "./oci-runtime.ts";
 import { removeTree } from "./remove-tree.ts";
 import type { ImageSource, RootImage } from "./rootfs.ts";
-import type { RuntimeCommand } from "./supervisor.ts";
+import { readExit, type RuntimeCommand, supervisorPid } from "./supervisor.ts";
 
 export type OciOptions = {
   /** For trials of runtimes and what came of them. */
@@ -41,6 +42,8 @@ export type OciOptions = {
   /** Directories of guests, `<here>/<id>`; only `list` looks there. */
   guestsDirectory?: string;
   startDeadlineMs?: number;
+  /** How much of a guest's output is kept. */
+  log?: LogLimits;
 };
 
 export type OciDriver = GuestDriver & {
@@ -50,8 +53,12 @@ export type OciDriver = GuestDriver & {
   runtimeOf(plan: GuestPlan): string | undefined;
   /** Changes the resolvers of a guest, also while it runs. */
   updateNameservers(plan: GuestPlan, nameservers: readonly Ip[], searchDomains: readonly string[]): void;
-  /** To be called now and then; true when the guest's log was full and put aside. */
-  rotateLogs(plan: GuestPlan, limits?: LogLimits): boolean;
+  /** In words, how the limits the kernel has for a running guest differ from those asked for; empty when they do not. */
+  limitsDrifted(plan: GuestPlan): string[];
+  /** Sets the limits of a running guest again. @throws NexusError `limit-refused` when they still do not hold */
+  repairLimits(plan: GuestPlan): void;
+  /** Does nothing: what writes a container's log bounds it as well. */
+  rotateLogs(plan: GuestPlan): boolean;
 };
 
 /** Containers by an OCI runtime (crun or runc), one overlay on a shared read-only root file system each. */
@@ -91,8 +98,12 @@ export function createOciDriver(options: OciOptions): OciDriver {
   const observe: OciDriver["observe"] = async (plan) => {
     const run = place(plan);
     for (;;) {
-      const init = findInit(run.layout.pid, run.cgroup);
-      if (init !== undefined) return { kind: "running", ...init, limits: readLimits(cgroups, run.cgroup, limitsOf(plan.spec)) };
+      const init = findInit(run.layout, run.cgroup);
+      if (init !== undefined) {
+        // The daemon may have gone between the start and the record.
+        recordInit(run.layout, init);
+        return { kind: "running", ...init, limits: readLimits(cgroups, run.cgroup, limitsOf(plan.spec)) };
+      }
       if (!existsSync(run.layout.started)) return { kind: "absent" };
       const exit = await exitOf(run);
       if (exit !== undefined) return { kind: "exited", exit };
@@ -127,6 +138,7 @@ export function createOciDriver(options: OciOptions): OciDriver {
         limits: limitsOf(plan.spec),
         netns: plan.netns,
         deadlineMs: options.startDeadlineMs ?? 15_000,
+        log: options.log ?? defaultLogLimits,
       });
       if (launched.kind === "running") return { kind: "running", ...launched.init, limits: launched.limits };
       const exit = await exitOf(run);
@@ -142,19 +154,16 @@ export function createOciDriver(options: OciOptions): OciDriver {
         const status = await observe(plan);
         if (status.kind === "exited") return status.exit;
         if (status.kind === "absent") throw new NexusError("wrong-state", `guest ${plan.name} was never started`);
-        using init = Pidfd.open(status.pid);
-        // Only after the descriptor is open does the number surely mean the process that was just looked at.
-        if (init !== undefined && findInit(place(plan).layout.pid, place(plan).cgroup)?.pid === init.pid) await init.exited({ signal });
+        using init = openInit(place(plan));
+        await init?.exited({ signal });
       }
     },
 
     async stop(plan, graceMs) {
       const run = place(plan);
-      const init = findInit(run.layout.pid, run.cgroup);
-      using process = init === undefined ? undefined : Pidfd.open(init.pid);
-      if (process !== undefined && findInit(run.layout.pid, run.cgroup)?.pid === process.pid && process.signal(sigterm))
-        await endedWithin(process, graceMs);
-      if (findInit(run.layout.pid, run.cgroup) !== undefined) writeFileSync(run.layout.killed, "");
+      using process = openInit(run);
+      if (process?.signal(sigterm) === true) await endedWithin(process, graceMs);
+      if (findInit(run.layout, run.cgroup) !== undefined) writeFileSync(run.layout.killed, "");
       await endRun(run);
       await observe(plan);
     },
@@ -171,13 +180,16 @@ export function createOciDriver(options: OciOptions): OciDriver {
 
     async exec(plan, request) {
       const run = place(plan);
-      if (findInit(run.layout.pid, run.cgroup) === undefined) throw new NexusError("wrong-state", `guest ${plan.name} is not running`);
+      if (findInit(run.layout, run.cgroup) === undefined) throw new NexusError("wrong-state", `guest ${plan.name} is not running`);
       return execIn(inputOf(plan, preparedImage(run.layout, plan)), startedWith(run.layout) ?? (await runtime()), request);
     },
 
     logs(plan, request) {
       const run = place(plan);
-      return readLog(run.layout.log, { ...request, ended: () => findInit(run.layout.pid, run.cgroup) === undefined });
+      // What a guest wrote last may still be on its way when it has ended; the exit status comes after all of it.
+      const ended = (): boolean =>
+        findInit(run.layout, run.cgroup) === undefined && (readExit(run.layout) !== undefined || supervisorPid(run.layout) === undefined);
+      return readLog(run.layout.log, { ...request, ended });
     },
 
     async list() {
@@ -197,7 +209,11 @@ export function createOciDriver(options: OciOptions): OciDriver {
       writeNameservers(place(plan).layout.etc, { nameservers, searchDomains });
     },
 
-    rotateLogs: (plan, limits) => rotateLog(place(plan).layout.log, limits),
+    limitsDrifted: (plan) => limitDrift({ ...place(plan), limits: limitsOf(plan.spec) }),
+
+    repairLimits: (plan) => restoreLimits({ ...place(plan), limits: limitsOf(plan.spec) }),
+
+    rotateLogs: () => false,
   };
 
   async function launchOrForget(run: Launch): ReturnType<typeof launch> {
@@ -230,7 +246,10 @@ const sigterm = 15;
 
 function mountRoot(layout: OciLayout, image: RootImage): void {
   for (const directory of [layout.rootfs, layout.upper, layout.work]) mkdirSync(directory, { recursive: true, mode: 0o755 });
-  if (!isMounted(layout.rootfs)) mountOverlay({ lower: [image.lower], upper: layout.upper, work: layout.work, target: layout.rootfs });
+  if (isMounted(layout.rootfs)) return;
+  mountOverlay({ lower: [image.lower], upper: layout.upper, work: layout.work, target: layout.rootfs });
+  // Images may hold device nodes; those a guest is to have are on its /dev.
+  mount({ source: "none", target: layout.rootfs, flags: ["remount", "bind", "noDev"] });
 }
 
 function preparedImage(layout: OciLayout, plan: GuestPlan): RootImage {

@@ -1,12 +1,14 @@
 import { spawn } from "node:child_process";
-import { lstatSync, rmSync } from "node:fs";
-import { isAbsolute, normalize } from "node:path";
+import { lstatSync, opendirSync, rmSync } from "node:fs";
+import { isAbsolute, join, normalize } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import { listMounts, unmount } from "../kernel/mounts.ts";
 
 /**
  * Removes a guest's directory with everything in it; absent is fine. What is mounted below is unmounted first, and while
- * anything still is, nothing is deleted. Links are removed, never followed.
+ * anything still is, nothing is deleted. Links are removed, never followed. A guest can make a million files, while whose
+ * removal nothing else here could run: all but small trees are left to rm(1), which can also go deeper than a path may be long.
+ * The directory keeps its name to the end, so that what a crash leaves is found again.
  * @throws NexusError
  */
 export async function removeTree(directory: string): Promise<void> {
@@ -19,11 +21,26 @@ export async function removeTree(directory: string): Promise<void> {
   for (const target of mountsBelow(directory).reverse()) unmount(target);
   const left = mountsBelow(directory);
   if (left.length > 0) throw new NexusError("in-use", `cannot remove ${directory}: ${left.join(", ")} stays mounted`);
+  if (isSmall(directory)) rmSync(directory, { recursive: true, force: true });
+  else await runRm(directory);
+}
+
+const fewEntries = 500;
+
+/** Whether it is removed faster than a program is started that would; false when it cannot be looked through. */
+function isSmall(directory: string): boolean {
+  const waiting = [directory];
   try {
-    rmSync(directory, { recursive: true, force: true });
+    for (let entries = 0, path = waiting.pop(); path !== undefined; path = waiting.pop()) {
+      using listing = opendirSync(path);
+      for (let entry = listing.readSync(); entry !== null; entry = listing.readSync()) {
+        if (++entries > fewEntries) return false;
+        if (entry.isDirectory()) waiting.push(join(path, entry.name));
+      }
+    }
+    return true;
   } catch {
-    // A guest can nest directories deeper than a path may be long; rm(1) walks by descriptors and gets there.
-    await runRm(directory);
+    return false;
   }
 }
 

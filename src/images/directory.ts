@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync, realpathSync, statSync } from "node:fs";
 import { NexusError } from "../base/errors.ts";
+import { isHostShort, systemRefusal } from "../base/system-error.ts";
 import { resolveInside } from "../kernel/inside.ts";
 import { idleCommand, type RootImage } from "./image-config.ts";
 
@@ -10,6 +11,7 @@ export function directoryImage(path: string): RootImage {
   try {
     lower = realpathSync(path);
   } catch (error) {
+    if (isHostShort(error)) throw systemRefusal(error) ?? error;
     throw new NexusError("image-missing", `directory ${path} cannot be used: ${(error as NodeJS.ErrnoException).code}`, { cause: error });
   }
   if (!statSync(lower).isDirectory()) throw new NexusError("image-missing", `${path} is not a directory`);

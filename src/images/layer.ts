@@ -25,6 +25,7 @@ import { createGunzip, createZstdDecompress } from "node:zlib";
 import { type Extract, extract, type Header } from "tar-stream";
 import { NexusError } from "../base/errors.ts";
 import { unreachable } from "../base/exhaustive.ts";
+import { isHostShort, systemRefusal } from "../base/system-error.ts";
 
 export type Layer = { path: string; compression: "none" | "gzip" | "zstd"; /** Digest of the uncompressed archive. */ diffId: string };
 
@@ -32,18 +33,23 @@ export type LayerLimits = { maxBytes: number; maxEntries: number };
 
 export const defaultLayerLimits: LayerLimits = { maxBytes: 32 * 2 ** 30, maxEntries: 2_000_000 };
 
+export type UnpackOptions = { limits?: LayerLimits; signal?: AbortSignal };
+
 /**
  * Unpacks one layer over what is in `root` (OCI image specification, layer.md). Nothing outside `root` is touched: names with
  * `..`, and names below a link that is absolute or climbs out, are refused; what is in the way is removed, never written
  * through. Returns notes on what was left out: device nodes and pipes, which a guest could not use anyway.
- * @throws NexusError `image-missing` when the layer is malicious, damaged or too large
+ * @throws NexusError `image-missing` when the layer is malicious, damaged or too large; KernelError when the host has no
+ * room; the signal's reason
  */
-export async function unpackLayer(layer: Layer, root: string, limits: LayerLimits = defaultLayerLimits): Promise<string[]> {
+export async function unpackLayer(layer: Layer, root: string, options: UnpackOptions = {}): Promise<string[]> {
+  const { limits = defaultLayerLimits, signal: asked } = options;
   const target = new LayerTarget(root);
   const tar = extract();
   const hash = createHash("sha256");
   const stop = new AbortController();
-  const feeding = feed(layer, tar, { hash, maxBytes: limits.maxBytes, signal: stop.signal }).catch((error: unknown) => {
+  const signal = asked === undefined ? stop.signal : AbortSignal.any([asked, stop.signal]);
+  const feeding = feed(layer, tar, { hash, maxBytes: limits.maxBytes, signal }).catch((error: unknown) => {
     tar.destroy(error instanceof Error ? error : new Error(String(error)));
     throw error;
   });
@@ -52,6 +58,7 @@ export async function unpackLayer(layer: Layer, root: string, limits: LayerLimit
   let entries = 0;
   try {
     for await (const entry of tar) {
+      asked?.throwIfAborted();
       if (++entries > limits.maxEntries) throw refused(`a layer has more than ${limits.maxEntries} entries`);
       await target.add(entry.header, entry as AsyncIterable<Buffer>);
       entry.resume();
@@ -61,6 +68,8 @@ export async function unpackLayer(layer: Layer, root: string, limits: LayerLimit
     stop.abort();
     tar.destroy();
     await feeding.catch(() => undefined);
+    asked?.throwIfAborted();
+    if (isHostShort(error)) throw systemRefusal(error, `unpack an image into ${root}`) ?? error;
     throw error instanceof NexusError
       ? error
       : refused(`a layer cannot be unpacked: ${error instanceof Error ? error.message : String(error)}`, error);

@@ -16,11 +16,11 @@ const digestText = /^sha256:[0-9a-f]{64}$/;
 /**
  * Reads `[host[:port]/]path[:tag][@digest]` as container tools do: the first part is a host when it has a dot or a port or is
  * `localhost`; without one it is Docker Hub, whose one-word names live under `library/`.
- * @throws NexusError `image-missing` with what is wrong
+ * @throws NexusError `usage` with what is wrong
  */
 export function parseReference(text: string): ImageReference {
   const fault = (problem: string): never => {
-    throw new NexusError("image-missing", `"${text}" is no image reference: ${problem}`, {
+    throw new NexusError("usage", `"${text}" is no image reference: ${problem}`, {
       hint: "like alpine:3.20, registry.example.org/team/app:1.0, or the path of a directory",
     });
   };

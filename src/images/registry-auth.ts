@@ -3,6 +3,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { NexusError } from "../base/errors.ts";
+import { isHostShort, systemRefusal } from "../base/system-error.ts";
 
 /** What a registry asks for in `WWW-Authenticate` (RFC 9110 §11.6.1; the Bearer parameters are the distribution project's). */
 export type Challenge = { scheme: "basic" } | { scheme: "bearer"; realm: string; service: string | undefined; scope: string | undefined };
@@ -29,7 +30,8 @@ export function storedCredentials(
   let text: string;
   try {
     text = readFileSync(file, "utf8");
-  } catch {
+  } catch (error) {
+    if (isHostShort(error)) throw systemRefusal(error, `read the login file ${file}`) ?? error;
     return undefined;
   }
   let parsed: z.output<typeof loginFile>;
@@ -53,12 +55,13 @@ export function storedCredentials(
   return undefined;
 }
 
-/** Fetches a token for pulling. @throws NexusError `image-missing` with the server's answer */
+/** Fetches a token for pulling. @throws NexusError `image-missing` with the server's answer; the signal's reason */
 export async function fetchToken(
   challenge: Extract<Challenge, { scheme: "bearer" }>,
   request: { scope: string; credentials: string | undefined; signal: AbortSignal },
 ): Promise<string> {
-  const url = new URL(challenge.realm);
+  const url = URL.parse(challenge.realm);
+  if (url === null) throw new NexusError("image-missing", `the registry asks for a token from "${challenge.realm}", which is no address`);
   if (url.protocol !== "https:" && !isLoopbackHost(url.hostname))
     throw new NexusError("image-missing", `the registry asks for a token from ${url.origin}, which is not encrypted`);
   if (challenge.service !== undefined) url.searchParams.set("service", challenge.service);
@@ -66,12 +69,16 @@ export async function fetchToken(
   const response = await fetch(url, {
     signal: request.signal,
     headers: request.credentials === undefined ? {} : { authorization: `Basic ${request.credentials}` },
+  }).catch((error: unknown) => {
+    request.signal.throwIfAborted();
+    throw new NexusError("image-missing", `${url.host}, which gives tokens for the registry, cannot be reached`, { cause: error });
   });
   if (!response.ok)
     throw new NexusError("image-missing", `${url.origin} refused a token: ${response.status}`, {
       hint: "log in to the registry, or check the image's name",
     });
   const body = tokenAnswer.safeParse(await response.json().catch(() => undefined));
+  request.signal.throwIfAborted();
   const token = body.data?.token ?? body.data?.access_token;
   if (token === undefined) throw new NexusError("image-missing", `${url.origin} answered without a token`);
   return token;

@@ -22,16 +22,18 @@ export function setLimits(host: CgroupHost, path: string, limits: ResourceLimits
   createCgroup(host, path, [...new Set([...memoryTree, ...controllersOf(limits)])]);
   for (const setting of settingsOf(host, path, limits)) apply(setting);
   const kept = readLimits(host, path, limits);
-  for (const key of Object.keys(limits) as (keyof ResourceLimits)[]) {
-    if (!same(key, limits[key], kept[key])) {
-      throw new NexusError(
-        "limit-refused",
-        `the kernel kept ${key} ${kept[key] ?? "unlimited"} instead of ${limits[key]} for cgroup ${path}`,
-        { details: { asked: limits, kept } },
-      );
-    }
-  }
+  const [difference] = limitDifferences(host, path, limits);
+  if (difference !== undefined)
+    throw new NexusError("limit-refused", `for cgroup ${path} ${difference}`, { details: { asked: limits, kept } });
   return kept;
+}
+
+/** In words, each limit that the kernel has otherwise than asked; limits not asked for do not count. */
+export function limitDifferences(host: CgroupHost, path: string, asked: ResourceLimits): string[] {
+  const kept = readLimits(host, path, asked);
+  return (Object.keys(asked) as (keyof ResourceLimits)[])
+    .filter((key) => !same(key, asked[key], kept[key]))
+    .map((key) => `the kernel has ${key} ${kept[key] ?? "unlimited"} instead of ${asked[key]}`);
 }
 
 /**
@@ -95,9 +97,14 @@ function settingsOf(host: CgroupHost, path: string, limits: ResourceLimits): Set
   };
   if (limits.memoryBytes !== undefined) {
     const bytes = String(limits.memoryBytes);
-    put("memory", "memory.limit_in_bytes", bytes, "memory.max", bytes);
     // Kernels without swap accounting lack these files; then swap cannot be limited, and mostly there is none.
-    put("memory", "memory.memsw.limit_in_bytes", bytes, "memory.swap.max", "0", true);
+    const withSwap = (): void => put("memory", "memory.memsw.limit_in_bytes", bytes, "memory.swap.max", "0", true);
+    // On v1 memory alone may never be allowed more than memory and swap together.
+    const raised =
+      (readNumber(controllerDirectory(host, "memory", path)?.directory, "memory.memsw.limit_in_bytes") ?? Infinity) < limits.memoryBytes;
+    if (raised) withSwap();
+    put("memory", "memory.limit_in_bytes", bytes, "memory.max", bytes);
+    if (!raised) withSwap();
   }
   if (limits.cpuShares !== undefined)
     put("cpu", "cpu.shares", String(limits.cpuShares), "cpu.weight", String(weightOfShares(limits.cpuShares)));

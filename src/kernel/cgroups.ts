@@ -138,6 +138,11 @@ export function removeEmptyCgroup(host: CgroupHost, path: string): void {
   }
 }
 
+/** Moves a process into the group, in every tree that has it; one that has ended, or may not be moved, stays where it is. */
+export function enterCgroup(host: CgroupHost, path: string, pid: number): void {
+  for (const tree of cgroupTrees(host)) writeIfThere(join(tree, path, "cgroup.procs"), String(pid));
+}
+
 /** Names of the groups directly below a path, in any tree. */
 export function listCgroups(host: CgroupHost, path: string): string[] {
   const names = new Set<string>();

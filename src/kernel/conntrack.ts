@@ -1,6 +1,7 @@
 import { WireError } from "../base/errors.ts";
 import { type Ip, type IpFamily, ipFamily, isIpv4 } from "../base/ip.ts";
 import type { Port, Transport } from "../base/port.ts";
+import { type Prefix, prefixContains, prefixFamily } from "../base/prefix.ts";
 import { isErrno } from "../sys/errno.ts";
 import { filterPart, flowBody, type FlowAttributes, type FlowInput, flowMessage, type FlowTuple } from "../wire/conntrack/flow.ts";
 import { familyNumber } from "./addresses.ts";
@@ -45,6 +46,18 @@ export function flushPublishedFlows(nf: NetlinkSocket, { transport, port, portEn
     return at >= port && at <= portEnd;
   };
   for (const family of families) forget(nf, readFlows(nf, { family, transport, original: destination }).filter(isWithin));
+}
+
+/** Forgets every connection from or to addresses of these prefixes, translated or not: reads all there are, some 12 ms. @throws KernelError */
+export function flushPrefixFlows(nf: NetlinkSocket, prefixes: readonly Prefix[]): void {
+  const within = (address: Ip | undefined): boolean => address !== undefined && prefixes.some((prefix) => prefixContains(prefix, address));
+  for (const family of new Set(prefixes.map(prefixFamily))) {
+    const touched = readFlows(nf, { family }).filter((flow) => {
+      const [original, reply] = [directionView(flow.original), directionView(flow.reply)];
+      return within(original.source) || within(original.destination) || within(reply.source);
+    });
+    forget(nf, touched);
+  }
 }
 
 /** Forgets every connection from or to a guest, translated or not: before its address is another's. About 1 ms for IPv4. @throws KernelError */

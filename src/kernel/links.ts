@@ -7,6 +7,7 @@ import { messageFlags, type NetlinkMessage, type NetlinkRequest } from "../wire/
 import { addressGeneration, linkBody, linkFlags, type LinkInput, withoutInet6Counters } from "../wire/rtnetlink/link.ts";
 import { addressFamily, routeMessage } from "../wire/rtnetlink/messages.ts";
 import { type BatchStep, batchSteps } from "./batch-steps.ts";
+import { hostHasIpv6 } from "./ipv6.ts";
 import { type LinkRef, linkIndex, linkText } from "./link-ref.ts";
 import { type Link, readLink } from "./link-view.ts";
 import type { NetlinkSocket } from "./netlink-socket.ts";
@@ -161,7 +162,7 @@ export function changeStep(link: LinkRef, change: LinkChange): BatchStep {
     master: master === undefined ? undefined : master === "none" ? 0 : linkIndex(master),
     group: change.group,
     perFamily:
-      ipv6LinkLocal === undefined
+      ipv6LinkLocal === undefined || !hostHasIpv6()
         ? undefined
         : { inet6: { addressGeneration: ipv6LinkLocal === "none" ? addressGeneration.none : addressGeneration.eui64 } },
   };

@@ -2,7 +2,7 @@ import { KernelError, NexusError } from "../base/errors.ts";
 import { errnoName, kernelRefusal } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
 import { type NetlinkEndpoint, NetlinkReader, openNetlink, sendNetlink, sendNetlinkAsync } from "../sys/netlink.ts";
-import { interfaceIndex } from "../sys/interface-index.ts";
+import { interfaceIndex } from "../sys/interface-number.ts";
 import { inNetns } from "../sys/netns.ts";
 import { Watch } from "../sys/poll.ts";
 import { Writer } from "../wire/netlink/bytes.ts";

@@ -1,5 +1,6 @@
 import type { DecodedOf, InputOf } from "../wire/netlink/attributes.ts";
 import type { bridgeAttributes, bridgePortAttributes } from "../wire/rtnetlink/bridge.ts";
+import { hostHasIpv6 } from "./ipv6.ts";
 import { addressGeneration, linkBody } from "../wire/rtnetlink/link.ts";
 import { routeMessage } from "../wire/rtnetlink/messages.ts";
 import type { BatchStep } from "./batch-steps.ts";
@@ -61,7 +62,8 @@ export function portStep(link: LinkRef, change: PortChange & { ipv6LinkLocal?: "
     header: { index: linkIndex(link) },
     attributes: {
       info: { slaveKind: "bridge", slaveData: { bridge: portInput(change) } },
-      perFamily: change.ipv6LinkLocal === undefined ? undefined : { inet6: { addressGeneration: addressGeneration.none } },
+      perFamily:
+        change.ipv6LinkLocal === undefined || !hostHasIpv6() ? undefined : { inet6: { addressGeneration: addressGeneration.none } },
     },
   });
   return { op: `set port ${linkText(link)} ${worded(change)}`, request };

@@ -2,7 +2,7 @@ import * as fs from "node:fs";
 import { NexusError, WireError } from "../base/errors.ts";
 import { asKernel, isErrno } from "../sys/errno.ts";
 import { Pidfd } from "../sys/pidfd.ts";
-import { type NamespaceId, namespaceId } from "./namespaces.ts";
+import { type NamespaceId, namespaceId, sameNamespace } from "./namespaces.ts";
 
 export { Pidfd } from "../sys/pidfd.ts";
 
@@ -135,3 +135,12 @@ function isDigits(text: string | undefined): text is string {
 const sigterm = 15;
 const sigkill = 9;
 const killDeadlineMs = 5000;
+
+/** Whether any process lives in a network namespace. Looks at every process there is: some ten microseconds each. */
+export function isInhabited(namespace: NamespaceId): boolean {
+  return fs.readdirSync("/proc").some((entry) => {
+    if (!/^\d+$/.test(entry)) return false;
+    const own = netnsOf(Number(entry));
+    return own !== undefined && sameNamespace(own, namespace);
+  });
+}

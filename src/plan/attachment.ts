@@ -1,7 +1,7 @@
 import { ipFamily } from "../base/ip.ts";
 import { macFromBytes, macToBytes } from "../base/mac.ts";
 import { guestInterface } from "../base/names.ts";
-import { type Cidr, makeCidr, prefixContains, prefixFamily, prefixLength } from "../base/prefix.ts";
+import { type Cidr, makeCidr, makePrefix, prefixContains, prefixFamily, prefixLength } from "../base/prefix.ts";
 import { altName } from "./naming.ts";
 import { groupOf } from "./group.ts";
 import { changeLink, mtuOf, nameLink, unname } from "./network.ts";
@@ -28,7 +28,12 @@ export function planAttachment(input: AttachmentInput, observed: Observed): Step
   const side = observed.guestSides.get(attachment.hostInterface);
   if (link === undefined || side === "gone") {
     // A host end without its peer in the right namespace is of no use: make the pair anew.
-    if (link !== undefined) steps.push({ kind: "delete-link", name: link.name, why: "its other end is not in the guest" });
+    if (link !== undefined)
+      steps.push({
+        kind: "delete-link",
+        name: link.name,
+        why: "its other end is not in the guest",
+      });
     else steps.push(...unname(altName(attachment), observed));
     steps.push(createVeth(input, observed), guestSide(input, observed));
     return steps;
@@ -49,7 +54,8 @@ export function planAttachment(input: AttachmentInput, observed: Observed): Step
   if (port === undefined || port.isolated !== isolated || !port.hairpin)
     steps.push({ kind: "set-port", link: link.name, isolated, hairpin: true });
   const wanted = guestSide(input, observed);
-  const staleRoutes = (side?.routes ?? []).filter((route) => !hasRoute(wanted.routes, route));
+  const lasting = [...wanted.routes, ...wanted.gateways.map((via) => ({ destination: makePrefix(via, 0), via }))];
+  const staleRoutes = (side?.routes ?? []).filter((route) => !hasRoute(lasting, route));
   if (side !== undefined && !(staleRoutes.length === 0 && sideMatches(side, wanted))) steps.push({ ...wanted, staleRoutes });
   return steps;
 }

@@ -42,6 +42,8 @@ export function explain(step: Step): string[] {
       ];
     case "firewall":
       return step.changes.flatMap(renderChange);
+    case "forget-flows":
+      return step.prefixes.flatMap((prefix) => [`conntrack -D -s ${prefix}`, `conntrack -D -d ${prefix}`, `conntrack -D -r ${prefix}`]);
     case "forget-connections":
       return [
         `conntrack -D -p ${step.protocol} --orig-port-dst ${step.from}${step.to === step.from ? "" : `-${step.to}`}${step.hostAddress === undefined ? "" : ` --orig-dst ${step.hostAddress}`}`,
@@ -55,7 +57,8 @@ function guestLines(step: Extract<Step, { kind: "configure-guest" }>): string[] 
   const ip = `ip -n ${step.netns}`;
   return [
     `${ip} link set dev lo up`,
-    `${ip} link set dev ${step.link} address ${step.mac} mtu ${step.mtuBytes}${step.ipv6 ? "" : " addrgenmode none"} up`,
+    `${ip} link set dev ${step.link} address ${step.mac} mtu ${step.mtuBytes}${step.ipv6 ? "" : " addrgenmode none"}`,
+    `${ip} link set dev ${step.link} up`,
     ...step.addresses.map((cidr) => `${ip} address add ${cidr} dev ${step.link}${cidr.includes(":") ? " nodad" : ""}`),
     ...step.gateways.map(
       (gateway) => `${ip} ${ipFamily(gateway) === 6 ? "-6 " : ""}route add default via ${gateway} dev ${step.link} protocol 78`,

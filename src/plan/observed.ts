@@ -1,3 +1,4 @@
+import type { Ip } from "../base/ip.ts";
 import type { Mac } from "../base/mac.ts";
 import type { IfName } from "../base/names.ts";
 import type { GuestRoute } from "./steps.ts";
@@ -28,8 +29,8 @@ export type ObservedGuestSide = {
   up: boolean;
   mtuBytes: number;
   addresses: Cidr[];
-  gateways: string[];
-  /** Routes of our protocol but the default ones. */
+  gateways: Ip[];
+  /** Routes of our protocol, default ones too. */
   routes: GuestRoute[];
   loopbackUp: boolean;
 };
@@ -38,7 +39,7 @@ export type Observed = {
   links: Map<IfName, ObservedLink>;
   /** Names under /run/netns that are network namespaces. */
   namespaces: Set<string>;
-  /** Those among them that hold a link of ours though no attachment asks for them. */
+  /** Those among them that are ours though no attachment asks for them: they hold a link of ours, or bear a guest's name and are as we make them. */
   provenNamespaces: Set<string>;
   /** Processes that live in a guest's namespace, by the namespace's name: it can be pinned again from them. */
   residents: Map<string, number>;

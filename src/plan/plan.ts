@@ -15,8 +15,6 @@ export type Desired = {
   networks: readonly NetworkRecord[];
   attachments: readonly AttachmentRecord[];
   publishes: readonly PublishRecord[];
-  /** Namespaces of guests that should not run now: whatever bears these names was made for them. */
-  dormant: readonly string[];
 };
 
 export type Plan = {
@@ -44,6 +42,7 @@ export function plan(desired: Desired, observed: Observed): Plan {
     }
   }
   const made = new Set<string>();
+  const byGuest = Map.groupBy(desired.attachments, (a) => a.guest);
   for (const attachment of desired.attachments) {
     const network = usable.get(attachment.network);
     if (network === undefined) continue;
@@ -55,14 +54,23 @@ export function plan(desired: Desired, observed: Observed): Plan {
       });
       continue;
     }
+    const own = { networks: desired.networks, attachments: byGuest.get(attachment.guest) ?? [] };
     const steps = planAttachment(
-      { attachment, network, primary: isPrimary(attachment, desired), peers: peersOf(network, desired.networks) },
+      {
+        attachment,
+        network,
+        primary: isPrimary(attachment, own),
+        peers: peersFrom(attachment, own),
+      },
       observed,
     );
     // Several attachments of one guest share its namespace.
     result.attachments.push(...steps.filter((s) => s.kind !== "create-namespace" || !made.has(s.name)));
     made.add(attachment.netns);
   }
+  // A default route moves from one link of a guest to another: it must be gone from the first before the second can have it.
+  const takesBack = (s: Step) => Number(s.kind === "configure-guest" && s.staleRoutes.length > 0);
+  result.attachments.sort((a, b) => takesBack(b) - takesBack(a));
   const going = new Set([...result.networks, ...result.attachments].flatMap((s) => (s.kind === "delete-link" ? [s.name] : [])));
   result.leftovers.push(...planLeftovers(desired, observed).filter((s) => s.kind !== "delete-link" || !going.has(s.name)));
   return result;
@@ -72,6 +80,18 @@ export function plan(desired: Desired, observed: Observed): Plan {
 export function isPrimary(attachment: AttachmentRecord, desired: Pick<Desired, "networks" | "attachments">): boolean {
   const internal = new Set(desired.networks.filter((n) => n.spec.internal).map((n) => n.name));
   return !desired.attachments.some((a) => a.guest === attachment.guest && a.nic < attachment.nic && !internal.has(a.network));
+}
+
+/** The peers that this link leads to: a network the guest is on itself, or reaches by an earlier link, needs no other way. */
+export function peersFrom(attachment: AttachmentRecord, desired: Pick<Desired, "networks" | "attachments">): NetworkRecord[] {
+  const peers = (a: AttachmentRecord) => {
+    const network = desired.networks.find((n) => n.name === a.network);
+    return network === undefined ? [] : peersOf(network, desired.networks);
+  };
+  const own = desired.attachments.filter((a) => a.guest === attachment.guest);
+  const earlier = own.filter((a) => a.nic < attachment.nic);
+  const reached = new Set([...own.map((a) => a.network), ...earlier.flatMap((a) => peers(a).map((p) => p.name))]);
+  return peers(attachment).filter((peer) => !reached.has(peer.name));
 }
 
 /** Ours is what carries our link group or our alternative name; a name alone proves nothing. */
@@ -89,12 +109,15 @@ function planLeftovers(desired: Desired, observed: Observed): Step[] {
   const steps: Step[] = [];
   const namespaces = new Set(desired.attachments.map((a) => a.netns));
   // Namespaces first: their veths go with them, at a hundredth of the price of deleting each.
-  const ours = new Set([...observed.provenNamespaces, ...desired.dormant.filter((name) => observed.namespaces.has(name))]);
-  for (const name of ours) if (!namespaces.has(name)) steps.push({ kind: "remove-namespace", name });
+  for (const name of observed.provenNamespaces) if (!namespaces.has(name)) steps.push({ kind: "remove-namespace", name });
   for (const link of observed.links.values()) {
     const proven = isOurGroup(link.group) && link.altNames.some((name) => name.startsWith("nexus:"));
     if (proven && !wanted.has(link.name))
-      steps.push({ kind: "delete-link", name: link.name, why: "belongs to nothing that should be there" });
+      steps.push({
+        kind: "delete-link",
+        name: link.name,
+        why: "belongs to nothing that should be there",
+      });
   }
   return steps;
 }

@@ -31,6 +31,8 @@ export class Pool {
   readonly #barred: readonly Range[];
   readonly #reserved: readonly Prefix[];
   readonly #holders = new Map<Ip, string>();
+  /** Given back, but connections of the last holder may still be under way: for nobody else yet. */
+  readonly #cooling = new Set<Ip>();
   readonly #taken = new Bitmap();
 
   /** @throws SpecError when the subnet cannot serve guests, NexusError address-outside when the gateway is not one of its host addresses */
@@ -50,7 +52,7 @@ export class Pool {
   }
 
   get leased(): number {
-    return this.#holders.size;
+    return this.#holders.size - this.#cooling.size;
   }
 
   contains(address: Ip): boolean {
@@ -76,14 +78,24 @@ export class Pool {
     const obstacle = this.contains(address) ? this.obstacle(address) : "outside";
     if (obstacle !== undefined) throw new NexusError("address-outside", `${address} cannot be leased: it is ${obstacle} of ${this.prefix}`);
     const holder = this.#holders.get(address);
-    if (holder === owner) return;
+    if (holder === owner) return void this.#cooling.delete(address);
     if (holder !== undefined) throw new NexusError("address-taken", `${address} is leased to ${holder}`, { details: { address, holder } });
     this.#holders.set(address, owner);
     this.#taken.add(ipToBigint(address) - this.#first);
   }
 
+  /** Its holder is gone; nobody else gets it before `release`, but the same owner may have it back. */
+  cool(address: Ip): void {
+    if (this.#holders.has(address)) this.#cooling.add(address);
+  }
+
+  isCooling(address: Ip): boolean {
+    return this.#cooling.has(address);
+  }
+
   /** False when nobody held it. */
   release(address: Ip): boolean {
+    this.#cooling.delete(address);
     if (!this.#holders.delete(address)) return false;
     this.#taken.delete(ipToBigint(address) - this.#first);
     return true;

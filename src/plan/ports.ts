@@ -1,5 +1,5 @@
 import { NexusError } from "../base/errors.ts";
-import { type Ip, isIpv4 } from "../base/ip.ts";
+import { type Ip, isIpv4, isUnspecified } from "../base/ip.ts";
 import type { Port, Transport } from "../base/port.ts";
 import type { PublishSpec } from "../spec/node.ts";
 
@@ -89,11 +89,7 @@ function overlaps(a: PortSpan, b: PortSpan): boolean {
 function sameAddress(a: Ip | undefined, b: Ip | undefined): boolean {
   if (a === undefined || b === undefined || a === b) return true;
   if (isIpv4(a) !== isIpv4(b)) return false;
-  return isWildcard(a) || isWildcard(b);
-}
-
-function isWildcard(address: Ip): boolean {
-  return (address as string) === "0.0.0.0" || (address as string) === "::";
+  return isUnspecified(a) || isUnspecified(b);
 }
 
 function* bucketsOf(span: PortSpan): Generator<number> {

@@ -22,6 +22,8 @@ export type Step =
   | { kind: "set-port"; link: IfName; isolated: boolean; hairpin: boolean }
   | { kind: "set-sysctl"; path: readonly string[]; value: string; was: string | undefined }
   | { kind: "firewall"; op: string; changes: FirewallChange[]; undo: FirewallChange[] }
+  /** Every connection from or to these addresses: what they were let to do is judged anew. */
+  | { kind: "forget-flows"; prefixes: readonly Prefix[] }
   | { kind: "forget-connections"; protocol: Transport; hostAddress: Ip | undefined; from: Port; to: Port };
 
 /** What may be asked of a link that exists. */
@@ -86,6 +88,7 @@ export function undoOf(step: Step): Step[] {
     case "configure-guest":
     case "set-port":
     case "add-alt-name":
+    case "forget-flows":
     case "forget-connections":
       return [];
     default:

@@ -1,4 +1,4 @@
-import { type Ip, ipFamily, parseIp } from "../base/ip.ts";
+import { type Ip, ipFamily, isUnspecified, parseIp } from "../base/ip.ts";
 import { prefixContains } from "../base/prefix.ts";
 import type { Transport } from "../base/port.ts";
 import type { WhyView } from "../spec/views.ts";
@@ -227,7 +227,10 @@ function toPublished(q: WhyQuestion, world: World, at: { path: Path; address: Ip
 function leadsFrom(publish: PublishRecord, address: Ip | undefined): boolean {
   if (address === undefined) return true;
   if (address === "::1") return publish.hostAddress === address;
-  return (publish.hostAddress ?? address) === address && publish.targets.some((t) => ipFamily(t) === ipFamily(address));
+  const { hostAddress } = publish;
+  const at =
+    hostAddress !== undefined && isUnspecified(hostAddress) && ipFamily(hostAddress) === ipFamily(address) ? undefined : hostAddress;
+  return (at ?? address) === address && publish.targets.some((t) => ipFamily(t) === ipFamily(address));
 }
 
 function isLoopback(address: Ip | undefined): boolean {

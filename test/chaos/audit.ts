@@ -7,7 +7,7 @@ import * as host from "./host.ts";
 import type { Nexusd } from "./nexusd.ts";
 
 /** What else is on the host and must stay as it is. */
-export type Surroundings = { links: string[]; namespaces: string[]; routes: string[]; tables: string[] };
+export type Surroundings = { links: string[]; namespaces: string[]; routes: string[]; tables: string[]; cgroups: string[] };
 
 export function surroundingsOf(links: readonly host.HostLink[], routes: readonly host.HostRoute[], ruleset: host.Ruleset): Surroundings {
   return {
@@ -15,6 +15,7 @@ export function surroundingsOf(links: readonly host.HostLink[], routes: readonly
     namespaces: [...host.namespaces().keys()],
     routes: routes.map(routeText),
     tables: tablesOf(ruleset),
+    cgroups: host.cgroups(() => true),
   };
 }
 
@@ -42,7 +43,7 @@ export async function audit(
     ...inside.flat(),
     ...firewallFaults({ networks, guests: live }, ruleset, around),
     ...stateFaults(daemon, guests),
-    ...containerFaults(daemon, guests),
+    ...containerFaults(daemon, guests, around),
   ];
 }
 
@@ -189,7 +190,7 @@ function stateFaults(daemon: Nexusd, guests: readonly GuestView[]): string[] {
 }
 
 /** Directories, mounts, cgroups and processes of containers: those of the nodes that are there. */
-function containerFaults(daemon: Nexusd, guests: readonly GuestView[]): string[] {
+function containerFaults(daemon: Nexusd, guests: readonly GuestView[], around: Surroundings): string[] {
   const { stateDir } = daemon.places;
   const nodes = guests.filter((g) => g.kind === "container");
   const running = nodes.filter((g) => g.state === "running");
@@ -209,7 +210,8 @@ function containerFaults(daemon: Nexusd, guests: readonly GuestView[]): string[]
       ids.filter((id) => mounts.includes(`${here}/${id}/rootfs`) || running.some(isOf(id))).map((id) => `${here}/${id}/rootfs`),
     ),
   );
-  const groups = host.cgroups((name) => nodes.some(isOf(name)) || daemon.isOurs(name));
+  // Daemons of other network namespaces share the parent of all groups.
+  const groups = host.cgroups((name) => (nodes.some(isOf(name)) || daemon.isOurs(name)) && !around.cgroups.includes(name));
   faults.push(
     ...same(
       "cgroups",

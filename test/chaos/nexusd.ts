@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Client, openClient } from "../../src/api/client.ts";
@@ -118,13 +118,22 @@ export class Nexusd implements AsyncDisposable {
     }
     this.client.close();
     // What a failed test leaves: nodes that still run, and their mounts.
-    for (const pid of processesWith(this.#directory).keys()) killIfThere(pid);
+    const guests = join(this.places.stateDir, "guests");
+    const inits = existsSync(guests) ? readdirSync(guests).flatMap((id) => pidIn(join(guests, id, "pid")) ?? []) : [];
+    for (const pid of [...inits, ...processesWith(this.#directory).keys()]) killIfThere(pid);
     for (const point of mountPoints()
       .filter((p) => p.startsWith(`${this.#directory}/`))
       .toReversed())
       await shTry("umount", "--lazy", point);
     rmSync(this.#directory, { recursive: true, force: true });
   }
+}
+
+function pidIn(file: string): number | undefined {
+  if (!existsSync(file)) return undefined;
+  const pid = Number(readFileSync(file, "utf8"));
+  // A number that is in use again is not ours: a container's first process is number 1 of a namespace of its own.
+  return pid > 1 && existsSync(`/proc/${pid}`) && /^NSpid:.*\t1$/m.test(readFileSync(`/proc/${pid}/status`, "utf8")) ? pid : undefined;
 }
 
 function killIfThere(pid: number): void {

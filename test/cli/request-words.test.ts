@@ -23,6 +23,8 @@ test("a fault of a request is told by the flag or argument it came from", () => 
   assert.equal(told("node create", "networks[0].address"), "--network");
   assert.equal(told("node create", "publish[2].hostPort"), "--publish");
   assert.equal(told("node create", "env.mem"), "--env");
+  assert.equal(told("node create", "cpu"), "--cpu");
+  assert.equal(told("node create", "cpus"), "--cpus");
   assert.equal(told("node create", "command[0]"), "CMD");
   assert.equal(told("node exec", "cwd"), "--workdir");
   assert.equal(told("node stop", "query.grace"), "--grace");

@@ -85,8 +85,11 @@ export async function surroundings(): Promise<Surroundings> {
   return surroundingsOf(await host.linksOf(), await host.routesOf(), await host.ruleset());
 }
 
-export async function runNexus(args: readonly string[], env: Record<string, string> = {}): Promise<Said> {
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env }, timeout: 60_000 });
+/** `netns` is a name below /run/netns, to run it there. */
+export async function runNexus(args: readonly string[], env: Record<string, string> = {}, netns?: string): Promise<Said> {
+  const command = netns === undefined ? program : "nsenter";
+  const words = netns === undefined ? args : [`--net=/run/netns/${netns}`, program, ...args];
+  const child = spawn(command, words, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env }, timeout: 60_000 });
   const [out, err] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]);
   return { code: child.exitCode, out, err };
 }

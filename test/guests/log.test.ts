@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -61,4 +61,45 @@ test("following ends when its signal fires, and a log that is not there yet is w
   appendFileSync(path, "first\n");
   await reading;
   assert.deepEqual(seen, ["first\n"]);
+});
+
+test("putting a log aside copies no more than its limit, however long the file was made", (t) => {
+  const path = logIn(t);
+  writeFileSync(path, "first\n");
+  truncateSync(path, 64 * 1024 * 1024);
+  assert.equal(rotateLog(path, { maxBytes: 1024 * 1024, keep: 3 }), true);
+  assert.ok(statSync(`${path}.1`).blocks * 512 <= 2 * 1024 * 1024, `${statSync(`${path}.1`).blocks * 512} bytes on disk`);
+  assert.equal(statSync(path).size, 0);
+});
+
+test("a guest's last words are short, though it wrote them as one long line, or as many", (t) => {
+  const path = logIn(t);
+  writeFileSync(path, "\u0001".repeat(1024 * 1024));
+  const [line, ...more] = lastLines(path, 50);
+  assert.deepEqual([line?.length, more], [1024, []]);
+  writeFileSync(path, `${"é".repeat(900)}\n`.repeat(1000));
+  const lines = lastLines(path, 50);
+  assert.ok(lines.length > 5 && Buffer.byteLength(lines.join("")) <= 16 * 1024, `${lines.length} lines`);
+  assert.equal(lines.at(-1), "é".repeat(900));
+});
+
+test("following goes on where the writer does after it renamed a full log, however often it did", async (t) => {
+  const path = logIn(t);
+  writeFileSync(path, "a\n");
+  const stop = new AbortController();
+  let seen = "";
+  let put = 0;
+  for await (const piece of readLog(path, { follow: true, signal: AbortSignal.any([stop.signal, AbortSignal.timeout(10_000)]) })) {
+    seen += Buffer.from(piece).toString();
+    if (put++ === 0) {
+      appendFileSync(path, "b\n");
+      renameSync(path, `${path}.1`);
+      writeFileSync(path, "c\n");
+      renameSync(`${path}.1`, `${path}.2`);
+      renameSync(path, `${path}.1`);
+      writeFileSync(path, "d\n");
+    }
+    if (seen.endsWith("d\n")) stop.abort();
+  }
+  assert.equal(seen, "a\nb\nc\nd\n");
 });

@@ -79,7 +79,9 @@ test("a damaged, cut or overlong archive is refused and does not hang", { timeou
     rmSync(join(base, "root"), { recursive: true, force: true });
     mkdirSync(join(base, "root"));
     await assert.rejects(
-      unpackLayer({ path: join(base, "layer"), compression, diffId: digestOf(tar) }, join(base, "root"), { maxBytes, maxEntries: 100 }),
+      unpackLayer({ path: join(base, "layer"), compression, diffId: digestOf(tar) }, join(base, "root"), {
+        limits: { maxBytes, maxEntries: 100 },
+      }),
       NexusError,
     );
   };

@@ -21,7 +21,7 @@ test("short names mean what container tools take them for", () => {
   assert.equal(full(`reg.example.org/a/b:1@${digest}`), `reg.example.org/a/b:1@${digest}`);
 });
 
-test("what is no reference is refused with a reason", () => {
+test("what is no reference is refused as misspelt, with a reason", () => {
   for (const text of [
     "",
     "Alpine",
@@ -39,7 +39,7 @@ test("what is no reference is refused with a reason", () => {
   ]) {
     assert.throws(
       () => parseReference(text),
-      (error) => error instanceof NexusError && error.code === "image-missing",
+      (error) => error instanceof NexusError && error.code === "usage",
       text,
     );
   }

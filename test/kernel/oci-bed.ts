@@ -1,10 +1,10 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Ip } from "../../src/base/ip.ts";
 import type { Name } from "../../src/base/names.ts";
 import type { GuestPlan } from "../../src/guests/driver.ts";
-import { createOciDriver, type OciDriver } from "../../src/guests/oci.ts";
+import { createOciDriver, type OciDriver, type OciOptions } from "../../src/guests/oci.ts";
 import type { RuntimeCommand } from "../../src/guests/supervisor.ts";
 import { ImageStore } from "../../src/images/store.ts";
 import { type CgroupHost, cgroupTrees, findCgroups, listCgroups, removeCgroup } from "../../src/kernel/cgroups.ts";
@@ -31,8 +31,9 @@ export class OciBed implements AsyncDisposable {
   }
 
   /** As after a restart of the daemon: nothing is remembered but what is on disk. */
-  anotherDriver(): OciDriver {
+  anotherDriver(options: Pick<OciOptions, "log"> = {}): OciDriver {
     return createOciDriver({
+      ...options,
       directory: join(this.directory, "oci"),
       images: this.images,
       cgroupParent: this.parent,
@@ -70,7 +71,8 @@ export class OciBed implements AsyncDisposable {
   }
 
   log(plan: GuestPlan): string {
-    return readFileSync(join(plan.directory, "log"), "utf8");
+    const path = join(plan.directory, "log");
+    return existsSync(path) ? readFileSync(path, "utf8") : "";
   }
 
   /** What a run must not leave: mounts, cgroups, descriptors, directories. */

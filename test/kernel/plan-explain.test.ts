@@ -87,6 +87,7 @@ function observed(host: Host) {
   return observe(host, {
     networks: wanted.networks,
     attachments: wanted.attachments,
+    dormant: [],
     guestSides: new Map(wanted.attachments.map((a) => [a.hostInterface, observeGuestSide(a)])),
     residents: new Map(),
   });

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { isDeepStrictEqual } from "node:util";
 import { unreachable } from "../../src/base/exhaustive.ts";
 import type { IfName } from "../../src/base/names.ts";
-import type { Cidr } from "../../src/base/prefix.ts";
+import { type Cidr, makePrefix, prefixLength } from "../../src/base/prefix.ts";
 import { isOurGroup } from "../../src/plan/group.ts";
 import type { Observed, ObservedGuestSide, ObservedLink } from "../../src/plan/observed.ts";
 import type { Desired } from "../../src/plan/plan.ts";
-import type { GuestSideStep, Step, VethStep } from "../../src/plan/steps.ts";
+import type { GuestRoute, GuestSideStep, Step, VethStep } from "../../src/plan/steps.ts";
 
 type GuestLink = Omit<ObservedGuestSide, "loopbackUp"> & { pair: IfName; group: number };
 type Namespace = { loopbackUp: boolean; links: Map<IfName, GuestLink> };
@@ -85,6 +85,7 @@ export class KernelModel {
         this.sysctls.set(step.path.join("/"), step.value);
         return;
       case "firewall":
+      case "forget-flows":
       case "forget-connections":
         return;
       default:
@@ -161,10 +162,15 @@ export class KernelModel {
       up: true,
       mtuBytes: step.mtuBytes,
       addresses: merged<Cidr>(link.addresses, step.addresses),
-      gateways: merged<string>(link.gateways, step.gateways),
+      gateways: merged(
+        link.gateways.filter((via) => !step.staleRoutes.some((stale) => stale.via === via && prefixLength(stale.destination) === 0)),
+        step.gateways,
+      ),
       routes: [
-        ...link.routes.filter((route) => !step.staleRoutes.some((stale) => isDeepStrictEqual(stale, route))),
-        ...step.routes.filter((route) => !link.routes.some((had) => isDeepStrictEqual(had, route))),
+        ...link.routes.filter((route) => !has(step.staleRoutes, route)),
+        ...[...step.routes, ...step.gateways.map((via) => ({ destination: makePrefix(via, 0), via }))].filter(
+          (route) => !has(link.routes, route),
+        ),
       ],
     });
   }
@@ -179,4 +185,8 @@ export class KernelModel {
   #link(name: IfName): ObservedLink {
     return this.links.get(name) ?? assert.fail(`ENODEV ${name}`);
   }
+}
+
+function has(routes: readonly GuestRoute[], wanted: GuestRoute): boolean {
+  return routes.some((route) => isDeepStrictEqual(route, wanted));
 }

@@ -79,7 +79,7 @@ describe("a plan", () => {
 
   test("of half a removal completes it", () => {
     const wanted = sample();
-    const none = desired({ dormant: wanted.attachments.map((a) => a.netns) });
+    const none = desired({});
     const all = steps(plan(none, settled(wanted).observe(none)));
     for (const k of all.keys()) {
       const kernel = settled(wanted);

@@ -24,8 +24,8 @@ const ethernet = { ipv4: 0x0800, arp: 0x0806, ipv6: 0x86dd };
 const udp = 17;
 const dhcpServer = 67;
 const dhcp6Server = 547;
-/** RFC 4861 §13 and RFC 4861 §4.5. */
-const icmp6 = { routerAdvert: 134, neighbourSolicit: 135, neighbourAdvert: 136, redirect: 137 };
+/** RFC 4861 §4, RFC 3810 §5.2. */
+const icmp6 = { routerSolicit: 133, routerAdvert: 134, neighbourSolicit: 135, neighbourAdvert: 136, redirect: 137, listenerReport: 143 };
 
 function rules(): Rule[] {
   const source4: Field[] = ["iifname", "ether saddr", "ip saddr"];
@@ -55,12 +55,13 @@ function rules(): Rule[] {
       op: "!=",
       set: "source6",
     }),
-    // Duplicate address detection asks from the unspecified address (RFC 4862 §5.4.2).
+    // A host without an address yet asks from the unspecified one: is it free (RFC 4862 §5.4.2), who routes (RFC 4861 §4.1), and which
+    // groups it listens to (RFC 3810 §5.2.13).
     {
-      id: "address-detection",
+      id: "before-address",
       statements: [
         is("ether type", ethernet.ipv6),
-        is("icmpv6 type", icmp6.neighbourSolicit),
+        { kind: "match", field: "icmpv6 type", op: "==", value: [icmp6.neighbourSolicit, icmp6.routerSolicit, icmp6.listenerReport] },
         { kind: "match", field: "ip6 saddr", op: "==", value: "::" },
         verdict("accept"),
       ],

@@ -1,4 +1,4 @@
-import { type Ip, ipFamily, isIpv4 } from "../../base/ip.ts";
+import { type Ip, ipFamily, isUnspecified, isIpv4 } from "../../base/ip.ts";
 import { linkLocalOf } from "../../base/mac.ts";
 import { ipFromBigint } from "../../base/ip.ts";
 import { type Prefix, prefixFamily, prefixRange } from "../../base/prefix.ts";
@@ -65,8 +65,10 @@ export function publishElements(publish: PublishRecord): SetElement[] {
 function publishTo(publish: PublishRecord, target: Ip): SetElement[] {
   const suffix = ipFamily(target);
   const protocol = publish.protocol === "tcp" ? 6 : 17;
-  const at: KeyPart[] = publish.hostAddress === undefined ? [] : [publish.hostAddress];
-  const name = publish.hostAddress === undefined ? "publish" : "publish_at";
+  // No packet is addressed to the unspecified address: it means every one of its family.
+  const any = publish.hostAddress === undefined || isUnspecified(publish.hostAddress);
+  const at: KeyPart[] = any ? [] : [publish.hostAddress as Ip];
+  const name = any ? "publish" : "publish_at";
   const comment = `guest ${publish.guest}`;
   const last = publish.hostPortEnd ?? publish.hostPort;
   if (last > publish.hostPort && publish.guestPort === publish.hostPort) {

@@ -22,6 +22,10 @@ export const tableNames = [
   { family: "bridge", name: "nexus" },
 ] as const;
 
+export function isOurTable(chain: { family: string; table: string }): boolean {
+  return tableNames.some((t) => t.family === chain.family && t.name === chain.table);
+}
+
 /** The whole policy: a fixed handful of rules, and one set element for each fact. No networks, no tables. */
 export function ruleset(input: RulesetInput): Ruleset {
   if (input.networks.length === 0) return { tables: [], elements: new Map() };

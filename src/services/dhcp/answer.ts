@@ -1,8 +1,7 @@
 import type { Ipv4 } from "../../base/ipv4.ts";
-import { macToBytes } from "../../base/mac.ts";
+import { type Mac, macToBytes } from "../../base/mac.ts";
 import { broadcastFlag, type DhcpMessage, dhcpOp, dhcpType, optionsAt } from "../../wire/dhcp/message.ts";
 import { type DhcpOptionName, optionCode, readOption } from "../../wire/dhcp/options.ts";
-import { type DhcpGuest, type DhcpNetwork, subnetOf } from "./network.ts";
 import { anyAddress, everyAddress, type Lease, refusalOptions, type ReplyInput, replyOptions } from "./reply-options.ts";
 
 /** A message to send, to the client's own MAC or as a broadcast; what a client told us; or nothing to say. */
@@ -11,11 +10,9 @@ export type DhcpAnswer =
   | { kind: "declined" | "released" }
   | { kind: "ignored" };
 
-/** The answer of RFC 2131 §4.3 to a known client. `from` is the packet's source. @throws WireError when an option it needs is malformed */
-export function answerDhcp(request: DhcpMessage, from: Ipv4, { network, guest }: { network: DhcpNetwork; guest: DhcpGuest }): DhcpAnswer {
-  const subnet = subnetOf(network, guest.address);
-  if (subnet === undefined) return ignored;
-  const exchange: Exchange = { request, from, lease: { network, subnet, guest } };
+/** The answer of RFC 2131 §4.3 to the client a lease is for. `from` is the packet's source. @throws WireError when an option it needs is malformed */
+export function answerDhcp(request: DhcpMessage, from: Ipv4, lease: Lease): DhcpAnswer {
+  const exchange: Exchange = { request, from, lease };
   switch (readOption(request.options, "messageType")) {
     case dhcpType.discover:
       // RFC 4039: a client that offers to skip the second round trip is taken at its word.
@@ -46,32 +43,32 @@ function answerRequest(exchange: Exchange): DhcpAnswer {
   if (!isOurs(exchange)) return ignored;
   if (request.clientAddress !== anyAddress) {
     // RENEWING and REBINDING.
-    return request.clientAddress === lease.guest.address ? grant(exchange, []) : refuse(exchange, request.clientAddress);
+    return request.clientAddress === lease.address ? grant(exchange, []) : refuse(exchange, request.clientAddress);
   }
   // SELECTING and INIT-REBOOT.
   if (requested === undefined) return ignored;
-  return requested === lease.guest.address ? grant(exchange, []) : refuse(exchange, requested);
+  return requested === lease.address ? grant(exchange, []) : refuse(exchange, requested);
 }
 
 /** No server is named, or we are. */
 function isOurs({ request, lease }: Exchange): boolean {
   const serverId = readOption(request.options, "serverId");
-  return serverId === undefined || serverId === lease.subnet.gateway;
+  return serverId === undefined || serverId === lease.gateway;
 }
 
 function offer(exchange: Exchange): DhcpAnswer {
   const { lease } = exchange;
-  const options = replyOptions(replyInput(exchange, dhcpType.offer), lease, lease.network.leaseSeconds);
-  return sent("offer", exchange, { ...bareReply(exchange), yourAddress: lease.guest.address, options });
+  const options = replyOptions(replyInput(exchange, dhcpType.offer), lease, lease.seconds);
+  return sent("offer", exchange, { ...bareReply(exchange), yourAddress: lease.address, options });
 }
 
 function grant(exchange: Exchange, alsoEcho: readonly DhcpOptionName[]): DhcpAnswer {
   const { request, lease } = exchange;
-  const options = replyOptions(replyInput(exchange, dhcpType.ack, alsoEcho), lease, lease.network.leaseSeconds);
+  const options = replyOptions(replyInput(exchange, dhcpType.ack, alsoEcho), lease, lease.seconds);
   return sent("ack", exchange, {
     ...bareReply(exchange),
     clientAddress: request.clientAddress,
-    yourAddress: lease.guest.address,
+    yourAddress: lease.address,
     options,
   });
 }
@@ -113,10 +110,10 @@ function replyInput({ request, lease }: Exchange, type: number, alsoEcho: readon
     if (data !== undefined) echo.set(code, data);
   }
   const asked = readOption(request.options, "maxMessageBytes") ?? everyClientTakes;
-  const packetBytes = Math.min(Math.max(asked, everyClientTakes), Math.max(lease.network.mtuBytes, everyClientTakes));
+  const packetBytes = Math.min(Math.max(asked, everyClientTakes), Math.max(lease.mtuBytes, everyClientTakes));
   return {
     type,
-    serverId: lease.subnet.gateway,
+    serverId: lease.gateway,
     parameters: readOption(request.options, "parameters"),
     limitBytes: packetBytes - ipAndUdpHeaders - optionsAt - endOption,
     echo,
@@ -125,14 +122,14 @@ function replyInput({ request, lease }: Exchange, type: number, alsoEcho: readon
 
 /** RFC 2131 §4.1: where an answer goes when no relay stands between. */
 function sent(kind: "offer" | "ack" | "nak", { request, lease }: Exchange, message: DhcpMessage): DhcpAnswer {
-  const from = lease.subnet.gateway;
+  const from = lease.gateway;
   if (kind === "nak") return { kind, message, from, to: everyAddress };
   if (message.clientAddress !== anyAddress) return { kind, message, from, to: message.clientAddress };
   return { kind, message, from, to: (request.flags & broadcastFlag) === 0 ? message.yourAddress : everyAddress };
 }
 
 /** Whether a message is a client's, on Ethernet, and speaks for the MAC it came from with no relay between. */
-export function speaksFor(request: DhcpMessage, mac: DhcpGuest["mac"]): boolean {
+export function speaksFor(request: DhcpMessage, mac: Mac): boolean {
   if (request.op !== dhcpOp.request || request.hardwareType !== 1 || request.relay !== anyAddress) return false;
   return Buffer.compare(request.hardwareAddress, macToBytes(mac)) === 0;
 }

@@ -2,7 +2,7 @@ import { ipv4FromNumber, type Ipv4 } from "../../base/ipv4.ts";
 import { makePrefix, prefixLength, prefixRange } from "../../base/prefix.ts";
 import { type DhcpOptionName, type DhcpOptions, type DhcpOptionValue, optionCode, writeOption } from "../../wire/dhcp/options.ts";
 import { optionsBytes } from "../../wire/dhcp/message.ts";
-import type { DhcpGuest, DhcpNetwork, DhcpSubnet } from "./network.ts";
+import { type DhcpGuest, type DhcpNetwork, type DhcpSubnet, subnetOf } from "./network.ts";
 
 /** What an answer's options are made of. */
 export type ReplyInput = {
@@ -16,7 +16,22 @@ export type ReplyInput = {
   echo: DhcpOptions;
 };
 
-export type Lease = { network: DhcpNetwork; subnet: DhcpSubnet; guest: DhcpGuest };
+/** One guest's address with all it may be told, in bytes already: the same for every request. */
+export type Lease = {
+  address: Ipv4;
+  gateway: Ipv4;
+  mtuBytes: number;
+  seconds: number;
+  settings: DhcpOptions;
+};
+
+/** Undefined when the guest's address lies in no subnet of the network. @throws WireError when a setting has no form on the wire */
+export function makeLease(network: DhcpNetwork, guest: DhcpGuest): Lease | undefined {
+  const subnet = subnetOf(network, guest.address);
+  if (subnet === undefined) return undefined;
+  const { mtuBytes, leaseSeconds: seconds } = network;
+  return { address: guest.address, gateway: subnet.gateway, mtuBytes, seconds, settings: settings(network, guest, subnet) };
+}
 
 /**
  * Options of an answer with settings: first what every client needs, then what it asked for in its own order, as far as
@@ -29,14 +44,17 @@ export function replyOptions(input: ReplyInput, lease: Lease, leaseSeconds: numb
     writeOption(options, "renewalSeconds", Math.floor(leaseSeconds * 0.5));
     writeOption(options, "rebindingSeconds", Math.floor(leaseSeconds * 0.875));
   }
-  const offered = settings(lease);
+  const offered = lease.settings;
   // RFC 2131 §4.3.1 wants the mask before the router; RFC 2132 §9.8 the client's order otherwise.
   const wanted = input.parameters === undefined ? [...offered.keys()] : [optionCode("subnetMask"), ...input.parameters];
+  let left = input.limitBytes - optionsBytes(options) - optionsBytes(input.echo);
   for (const code of wanted) {
     const data = offered.get(code);
     if (data === undefined || options.has(code)) continue;
+    const size = optionsBytes(new Map([[code, data]]));
+    if (size > left) continue;
     options.set(code, data);
-    if (optionsBytes(options) + optionsBytes(input.echo) > input.limitBytes) options.delete(code);
+    left -= size;
   }
   return withEcho(options, input);
 }
@@ -61,7 +79,7 @@ function withEcho(options: Map<number, Uint8Array>, { echo }: ReplyInput): Map<n
   return options;
 }
 
-function settings({ network, subnet, guest }: Lease): Map<number, Uint8Array> {
+function settings(network: DhcpNetwork, guest: DhcpGuest, subnet: DhcpSubnet): DhcpOptions {
   const out = new Map<number, Uint8Array>();
   const set = <Name extends DhcpOptionName>(name: Name, value: DhcpOptionValue<Name> | undefined): void => {
     if (value !== undefined) writeOption(out, name, value);

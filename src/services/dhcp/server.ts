@@ -10,7 +10,7 @@ import { answerDhcp, type DhcpAnswer, speaksFor } from "./answer.ts";
 import { BridgeListener } from "./bridge-listener.ts";
 import type { DhcpGuest, DhcpNetwork } from "./network.ts";
 import { Allowance } from "./rate.ts";
-import { everyAddress } from "./reply-options.ts";
+import { everyAddress, type Lease, makeLease } from "./reply-options.ts";
 
 export type DhcpServerOptions = { log?: Log; clock?: Clock };
 
@@ -69,6 +69,7 @@ export class DhcpServer implements AsyncDisposable {
    */
   setNetwork(network: DhcpNetwork): void {
     const served = this.#networks.get(network.network);
+    for (const known of served?.guests.values() ?? []) known.lease = undefined;
     if (served?.network.bridge === network.bridge && served.listener.alive) {
       served.network = network;
       return;
@@ -95,7 +96,7 @@ export class DhcpServer implements AsyncDisposable {
   addGuest(network: Name, guest: DhcpGuest): boolean {
     const guests = this.#networks.get(network)?.guests;
     const allowance = guests?.get(guest.mac)?.allowance ?? new Allowance(this.#clock.monotonic());
-    return guests?.set(guest.mac, { guest, allowance }) !== undefined;
+    return guests?.set(guest.mac, { guest, allowance, lease: undefined }) !== undefined;
   }
 
   removeGuest(network: Name, { mac }: Pick<DhcpGuest, "mac">): void {
@@ -118,20 +119,26 @@ export class DhcpServer implements AsyncDisposable {
     // Before anything is read: neither strangers nor floods are worth the work.
     if (known === undefined) this.#counts.unknown++;
     else if (!known.allowance.take(this.#clock.monotonic())) this.#counts.limited++;
-    else this.#serve(served, known.guest, packet);
+    else this.#serve(served, known, packet);
   }
 
-  #serve(served: Served, guest: DhcpGuest, packet: Uint8Array): void {
+  #serve(served: Served, known: Known, packet: Uint8Array): void {
+    const { guest } = known;
     try {
       const datagram = decodeUdp4(packet);
       const request = decodeDhcp(datagram.payload);
       if (!speaksFor(request, guest.mac)) this.#counts.foreign++;
-      else this.#act(served, guest, answerDhcp(request, datagram.source, { network: served.network, guest }));
+      else this.#act(served, guest, this.#answer(served, known, { request, from: datagram.source }));
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       this.#counts.malformed++;
       this.#log.debug({ network: served.network.network, mac: guest.mac, error: error.message }, "a DHCP message is malformed");
     }
+  }
+
+  #answer({ network }: Served, known: Known, { request, from }: { request: DhcpMessage; from: Udp4["source"] }): DhcpAnswer {
+    known.lease ??= makeLease(network, known.guest);
+    return known.lease === undefined ? { kind: "ignored" } : answerDhcp(request, from, known.lease);
   }
 
   #act(served: Served, guest: DhcpGuest, answer: DhcpAnswer): void {
@@ -171,7 +178,8 @@ export class DhcpServer implements AsyncDisposable {
   }
 }
 
-type Known = { guest: DhcpGuest; allowance: Allowance };
+/** `lease` is made with the first request and again after every change of the network. */
+type Known = { guest: DhcpGuest; allowance: Allowance; lease: Lease | undefined };
 type Served = { network: DhcpNetwork; listener: BridgeListener; guests: Map<Mac, Known> };
 type Reply = { message: DhcpMessage; to: Udp4["destination"]; from: Udp4["source"] };
 

@@ -1,6 +1,7 @@
 import { KernelError, NexusError } from "../../base/errors.ts";
 import type { Ip } from "../../base/ip.ts";
 import type { Port, Transport } from "../../base/port.ts";
+import { systemRefusal } from "../../base/system-error.ts";
 import { portHolder } from "./port-holder.ts";
 
 export type Place = { address: Ip; port: Port };
@@ -39,6 +40,6 @@ export function bindRefusal(error: Error & { code?: string }, place: Place, tran
     case "EPERM":
       return new NexusError("not-permitted", `${what}: ports below 1024 need CAP_NET_BIND_SERVICE`, { cause: error });
     default:
-      return new NexusError("kernel-refused", `${what}: ${error.message}`, { cause: error });
+      return systemRefusal(error, what) ?? new NexusError("kernel-refused", `${what}: ${error.message}`, { cause: error });
   }
 }

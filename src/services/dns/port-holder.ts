@@ -21,6 +21,18 @@ export function portHolder(address: Ip, port: number, transport: Transport): str
   return inodes.size === 0 ? undefined : ownerOf(inodes);
 }
 
+/** Local ports that have a listener, or for UDP any socket, on whatever address and of either family. */
+export function portsInUse(transport: Transport): Set<number> {
+  const ports = new Set<number>();
+  for (const file of [transport, `${transport}6`]) {
+    for (const line of readLines(`/proc/self/net/${file}`).slice(1)) {
+      const [, local = "", , state] = line.trim().split(/\s+/, 4);
+      if (transport === "udp" || state === tcpListen) ports.add(Number.parseInt(local.slice(local.lastIndexOf(":") + 1), 16));
+    }
+  }
+  return ports;
+}
+
 const tcpListen = "0A";
 
 function isAny(address: Ip, family: 4 | 6): boolean {

@@ -1,5 +1,6 @@
 import { type FSWatcher, readFileSync, realpathSync, watch } from "node:fs";
 import { dirname } from "node:path";
+import { isHostShort } from "../../base/system-error.ts";
 import { ipFromBigint } from "../../base/ip.ts";
 import { dnsPort, parseUpstream, type Upstream } from "./upstream.ts";
 
@@ -37,7 +38,7 @@ export class HostResolvers implements Disposable {
   constructor(options: ResolvConfOptions) {
     this.#options = options;
     this.#watchDirectories();
-    this.#text = readText(options.path);
+    this.#text = readText(options.path, "");
     this.#current = parseResolvConf(this.#text);
     this.#recheck = setInterval(() => this.#reread(), recheckMs);
     this.#recheck.unref();
@@ -56,7 +57,7 @@ export class HostResolvers implements Disposable {
 
   #reread(): void {
     this.#watchDirectories();
-    const text = readText(this.#options.path);
+    const text = readText(this.#options.path, this.#text);
     if (text === this.#text) return;
     this.#text = text;
     this.#current = parseResolvConf(text);
@@ -105,10 +106,11 @@ function directoriesOf(path: string): Set<string> {
   return directories;
 }
 
-function readText(path: string): string {
+/** A file that is gone names no resolver; one that cannot be read for a moment still says what it said `before`. */
+function readText(path: string, before: string): string {
   try {
     return readFileSync(path, "utf8");
-  } catch {
-    return "";
+  } catch (error) {
+    return isHostShort(error) ? before : "";
   }
 }

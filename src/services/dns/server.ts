@@ -11,6 +11,7 @@ import { bareReply, type KeptReply, ResponseWriter } from "../../wire/dns/respon
 import { type Asked, Authority } from "./authority.ts";
 import { type Place, placeText, type Receive } from "./bind.ts";
 import { type CacheLimits, ReplyCache } from "./cache.ts";
+import { Clients } from "./clients.ts";
 import { askUpstream, type Exchange } from "./exchange.ts";
 import { Forwarder, type ForwarderLimits, type UpstreamSet } from "./forwarder.ts";
 import { UpstreamHealth } from "./race.ts";
@@ -40,6 +41,7 @@ export type DnsServerOptions = {
 /** A network as the server needs it; `forward: false` refuses every name outside our zones. */
 export type DnsNetwork = NetworkZone & { forward: boolean };
 
+/** `network` is served to clients that belong to none of ours, as the host itself. */
 export type DnsListener = { address: Ip; network: Name; port?: Port };
 
 /** Counts since the start. `codes` counts replies by response code, 0-15. */
@@ -71,12 +73,13 @@ const defaultLimits: DnsLimits = {
 
 const maxMessageBytes = 65535;
 
-/** Names for guests: one server, one listener per gateway address, each seeing what its network may see. */
+/** Names for guests: one server, one listener per gateway address; each guest sees what its own network may see, whichever it asks. */
 export class DnsServer implements AsyncDisposable {
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #logQueries: boolean;
   readonly #zones: Zones;
+  readonly #clients = new Clients();
   readonly #writer = new ResponseWriter();
   readonly #authority: Authority;
   readonly #cache: ReplyCache;
@@ -151,6 +154,7 @@ export class DnsServer implements AsyncDisposable {
   /** Adds the network or brings it to this form; its guests stay. */
   setNetwork(network: DnsNetwork): void {
     this.#zones.setNetwork(network);
+    this.#clients.set(network.network, network.prefixes);
     if (network.forward) this.#noForward.delete(network.network);
     else this.#noForward.add(network.network);
   }
@@ -158,6 +162,7 @@ export class DnsServer implements AsyncDisposable {
   /** Forgets the network with its guests and upstreams; its listeners are the caller's to end. */
   removeNetwork(network: Name): void {
     this.#zones.removeNetwork(network);
+    this.#clients.remove(network);
     this.#noForward.delete(network);
     this.setUpstreams(network, []);
   }
@@ -243,7 +248,7 @@ export class DnsServer implements AsyncDisposable {
     try {
       const query = readQuery(request);
       if (typeof query === "string") this.#fault(query, request, send);
-      else this.#answer(listening.network, query, { request, from, reply: send });
+      else this.#serve(listening, query, { request, from, reply: send });
     } catch (error) {
       // One query must never end the daemon; its bytes are what a report needs.
       this.#log.error({ error, request: request.toString("hex") }, "a DNS query could not be handled");
@@ -259,6 +264,18 @@ export class DnsServer implements AsyncDisposable {
         return reply(bareReply(request, responseCode.FORMERR));
       case "notimp":
         return reply(bareReply(request, responseCode.NOTIMP));
+    }
+  }
+
+  #serve(listening: Listening, query: Query, delivery: Delivery): void {
+    const client = this.#clients.of(delivery.from.client);
+    switch (client.kind) {
+      case "own":
+        return this.#answer(client.network, query, delivery);
+      case "listener":
+        return this.#answer(listening.network, query, delivery);
+      case "nobody":
+        return delivery.reply(bareReply(delivery.request, responseCode.REFUSED));
     }
   }
 
