@@ -11,7 +11,7 @@ export type BenchmarkOptions = {
   quick: boolean;
 };
 
-const names = ["attach", "dns", "idle", "node", "ruleset"];
+const names = ["attach", "dns", "dhcp", "idle", "node", "ruleset"];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

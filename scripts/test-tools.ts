@@ -20,6 +20,10 @@ const tools: readonly (readonly [program: string, debianPackage: string])[] = [
   ["jq", "jq"],
   ["unshare", "util-linux"],
   ["setpriv", "util-linux"],
+  ["python3", "python3"],
+  ["dhclient", "isc-dhcp-client"],
+  ["dnsmasq", "dnsmasq-base"],
+  ["systemd-networkd", "systemd"],
 ];
 
 /** Installs the packages of programs that are missing. Does nothing without root or apt; tests that need them then fail and say so. */
@@ -41,7 +45,7 @@ export async function installTools(say: (line: string) => void): Promise<void> {
 }
 
 function isInstalled(program: string): boolean {
-  const path = `${process.env["PATH"] ?? ""}${delimiter}/usr/sbin${delimiter}/sbin`;
+  const path = `${process.env["PATH"] ?? ""}${delimiter}/usr/sbin${delimiter}/sbin${delimiter}/lib/systemd`;
   return path.split(delimiter).some((directory) => {
     try {
       accessSync(join(directory, program), constants.X_OK);

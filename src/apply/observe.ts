@@ -152,7 +152,7 @@ export function observeGuestSide(attachment: AttachmentRecord): ObservedGuestSid
 
 /**
  * A name alone proves nothing: somebody else may have a namespace called nexus-something. A link of ours does; and where a guest of
- * that name was about to be attached, so does a namespace in which nothing has happened yet: loopback down and nobody inside.
+ * that name was about to be attached, so does a namespace in which nothing has happened yet: every link down and nobody inside.
  */
 function isOurNamespace(name: string, { asMade }: { asMade: boolean }): boolean {
   try {
@@ -160,7 +160,7 @@ function isOurNamespace(name: string, { asMade }: { asMade: boolean }): boolean 
     using inside = NetlinkSocket.open("route", { netns });
     const links = listLinks(inside);
     if (links.some((link) => isOurGroup(link.group))) return true;
-    return asMade && links.every((link) => link.loopback && !link.up) && !isInhabited(namespaceId(netns));
+    return asMade && links.every((link) => !link.up) && !isInhabited(namespaceId(netns));
   } catch {
     // Gone meanwhile, or not to be opened: not proved.
     return false;

@@ -113,6 +113,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     },
   });
   const images = new ImageStore({ directory: join(places.stateDir, "images") });
+  images.sweep().catch((error: unknown) => log.warn({ error: String(error) }, "leftovers of images could not be removed"));
   const guestsDirectory = join(places.stateDir, "guests");
   const driver = createOciDriver({ directory: join(places.stateDir, "runtime"), images, guestsDirectory });
   const guestPlan = (guest: Container): GuestPlan =>

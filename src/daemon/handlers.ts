@@ -109,8 +109,8 @@ function operationsOn(r: Rooms): Handlers {
     },
 
     "image.list": async () => r.images.list().map((image) => imageView(r, image)),
-    "image.pull": async ({ body }, { progress }) => {
-      const { reference } = await r.images.pull(body.reference, progress);
+    "image.pull": async ({ body }, { progress, signal }) => {
+      const { reference } = await r.images.pull(body.reference, progress, signal);
       const image = r.images.list().find((i) => i.reference === reference);
       if (image === undefined) throw new NexusError("internal", `image ${reference} was fetched and is not listed`);
       return imageView(r, image);

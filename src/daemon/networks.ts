@@ -146,10 +146,12 @@ export class Networks {
     const before = this.all();
     const formerPeers = peersOf(network, before);
     const rows = this.#withoutPeer(name, []);
-    state.transaction(() => {
-      for (const row of rows) state.networks.setSpec(row.name, row.spec);
-      state.networks.delete(name);
-    });
+    state.lettingGo(() =>
+      state.transaction(() => {
+        for (const row of rows) state.networks.setSpec(row.name, row.spec);
+        state.networks.delete(name);
+      }),
+    );
     for (const row of rows) world.networks.set(row.name, row);
     world.removeNetwork(name);
     this.#o.onChange(network, false);

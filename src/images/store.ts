@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { NexusError } from "../base/errors.ts";
 import { isHostShort, systemRefusal } from "../base/system-error.ts";
 import { digestName, tryLockDigest } from "./digest-lock.ts";
@@ -176,6 +177,8 @@ export class ImageStore {
   /** Throws away what belongs to a digest, unless somebody is at it or it came to be needed meanwhile. */
   async #discard(path: string, digest: string): Promise<boolean> {
     using lock = await tryLockDigest(this.#options.directory, digest);
+    // Who was just given the image by a tag that has moved since holds it within this turn of the event loop.
+    await setImmediate();
     if (lock === undefined || (path === join("unpacked", digest) && this.#isNeeded(digest))) return false;
     return onDisk(`remove ${path} of the images`, () => this.#trash.take(this.#sub(path)));
   }

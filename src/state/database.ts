@@ -1,7 +1,9 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { corrupt, stateFault } from "./faults.ts";
+import { KernelError } from "../base/errors.ts";
 import { Flusher } from "./flusher.ts";
 import { migrate } from "./migrate.ts";
+import { Reserve } from "./reserve.ts";
 
 export type SqlRow = Record<string, unknown>;
 export type SqlValues = Record<string, SQLInputValue>;
@@ -21,6 +23,7 @@ export class Database implements Disposable {
   readonly file: string;
   readonly #db: DatabaseSync;
   readonly #flusher: Flusher;
+  readonly #reserve: Reserve;
   readonly #transaction: Record<"begin" | "commit" | "rollback" | "save" | "release" | "undo", StatementSync>;
 
   /** @throws NexusError state-corrupt, not-permitted or daemon-running; KernelError when the disk fails */
@@ -28,6 +31,7 @@ export class Database implements Disposable {
     this.file = file;
     this.#db = open(file, steps);
     this.#flusher = new Flusher(`${file}-wal`);
+    this.#reserve = new Reserve(`${file}-reserve`);
     this.#transaction = {
       begin: this.#db.prepare("BEGIN IMMEDIATE"),
       commit: this.#db.prepare("COMMIT"),
@@ -91,6 +95,17 @@ export class Database implements Disposable {
     }
   }
 
+  /** Work that frees what others need, and so may use the room that was kept for it when the disk is full. */
+  lettingGo<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      const full = error instanceof KernelError && (error.errno === "ENOSPC" || error.errno === "EIO");
+      if (!full || this.#db.isTransaction || !this.#reserve.free()) throw error;
+      return work();
+    }
+  }
+
   /** Resolves when all commits so far are on the disk. @throws KernelError when the disk fails */
   flush(): Promise<void> {
     return this.#flusher.flush();
@@ -98,6 +113,7 @@ export class Database implements Disposable {
 
   /** Moves the log into the database file. SQLite does it by itself every 1,000 pages; this chooses the moment. */
   checkpoint(): void {
+    this.#reserve.keep();
     this.#guard("checkpoint", () => this.#db.exec("PRAGMA wal_checkpoint(PASSIVE)"));
   }
 

@@ -56,7 +56,8 @@ export class GuestTable {
   }
 
   setLifecycle(id: string, lifecycle: Lifecycle): void {
-    if (this.#sql.update.run({ id, ...lifecycleValues(lifecycle) }) === 0) throw new NexusError("not-found", `no guest with id ${id}`);
+    const changed = this.#db.lettingGo(() => this.#sql.update.run({ id, ...lifecycleValues(lifecycle) }));
+    if (changed === 0) throw new NexusError("not-found", `no guest with id ${id}`);
   }
 
   /** New interfaces for a guest, as one change; its old leases end. */
@@ -76,7 +77,7 @@ export class GuestTable {
 
   /** A removed guest whose interfaces still have to go: name, addresses and ports are free for others at once. */
   retire(id: string): void {
-    this.#db.transaction(() => {
+    this.#letGo(() => {
       this.remembered.keep(id);
       this.#sql.dropLeases.run({ guest: id });
       this.#sql.dropPublishes.run({ guest: id });
@@ -86,10 +87,14 @@ export class GuestTable {
 
   /** The end, once its kernel objects are gone; nothing when it is removed already. */
   delete(id: string): void {
-    this.#db.transaction(() => {
+    this.#letGo(() => {
       this.remembered.keep(id);
       this.#sql.delete.run({ id });
     });
+  }
+
+  #letGo(work: () => void): void {
+    this.#db.lettingGo(() => this.#db.transaction(work));
   }
 
   all(): GuestRecord[] {

@@ -88,6 +88,11 @@ export class State implements Disposable {
     };
   }
 
+  /** Changes that free what others need: they may use the room that is kept for a full disk. */
+  lettingGo<T>(work: () => T): T {
+    return this.#db.lettingGo(work);
+  }
+
   /** Resolves when every change so far is on the disk; callers at the same time share one flush. @throws KernelError when the disk fails */
   flush(): Promise<void> {
     return this.#db.flush();

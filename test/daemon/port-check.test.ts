@@ -13,7 +13,7 @@ const range = (first: number, last: number, protocol: "tcp" | "udp", address?: s
   return {
     protocol,
     hostPort: parsePort(first) as Port,
-    hostPortEnd: parsePort(last) as Port,
+    hostPortEnd: parsePort(last),
     guestPort: parsePort(first) as Port,
     ...(hostAddress === undefined ? {} : { hostAddress }),
   };

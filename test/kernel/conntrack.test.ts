@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Port, parsePort } from "../../src/base/port.ts";
-import { flushGuestFlows, flushPublishedFlows, listFlows } from "../../src/kernel/conntrack.ts";
+import { parsePrefix } from "../../src/base/prefix.ts";
+import { flushGuestFlows, flushPrefixFlows, flushPublishedFlows, listFlows } from "../../src/kernel/conntrack.ts";
 import { NetlinkSocket } from "../../src/kernel/netlink-socket.ts";
 import { ip, run } from "./iproute.ts";
 
@@ -92,6 +93,14 @@ describe("tracked connections", () => {
       assert.deepEqual(left(), spared);
     });
   }
+
+  test("of a network's prefixes go, whichever side they are on and translated or not", () => {
+    flushPrefixFlows(
+      nf,
+      [parsePrefix("10.77.0.0/24"), parsePrefix("fd00:77::/64")].filter((p) => typeof p === "string"),
+    );
+    assert.deepEqual(left(), ["tcp 10.0.0.5"]);
+  });
 
   test("of a guest go: to it, from it, and those translated to it", () => {
     flushGuestFlows(nf, ip("10.77.0.2"));

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import fs, { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
@@ -106,20 +105,14 @@ describe("a guest that means harm, or meets it", () => {
     await bed.driver.remove(plan);
   });
 
-  it("has no devices opened through its root file system on the host, no console of the host's, and sees none of its pages", async () => {
-    const script = "for f in kpageflags kpagecount kpagecgroup; do wc -c </proc/$f; done; exec 2>&1; : </hosts-console";
-    const plan = bed.plan("looks", { command: ["sh", "-c", script] });
-    await bed.driver.prepare(plan, () => undefined);
-    execFileSync("mknod", [join(plan.directory, "rootfs/hosts-console"), "c", "5", "1"]);
-    await bed.driver.start(plan);
-    const { lastLines } = await bed.exit(plan);
+  it("has no devices opened through its root file system on the host, and sees nothing of the host's pages", async () => {
+    const plan = await bed.run("looks", ["sh", "-c", "for f in kpageflags kpagecount kpagecgroup; do wc -c </proc/$f; done"]);
+    assert.deepEqual((await bed.exit(plan)).lastLines, ["0", "0", "0"]);
     assert.ok(
       listMounts()
         .find((mount) => mount.target === join(plan.directory, "rootfs"))
         ?.options.includes("nodev"),
     );
-    assert.deepEqual(lastLines.slice(0, 3), ["0", "0", "0"]);
-    assert.match(lastLines[3] ?? "", /hosts-console: Operation not permitted/);
     await bed.driver.remove(plan);
   });
 

@@ -8,7 +8,7 @@ import { KernelError } from "../../src/base/errors.ts";
 import { guest, network, openState } from "../state/sample.ts";
 
 const disk = mkdtempSync(join(tmpdir(), "nexus-disk-"));
-execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "none", disk]);
+execFileSync("mount", ["-t", "tmpfs", "-o", "size=12m", "none", disk]);
 after(() => {
   execFileSync("umount", [disk]);
   rmSync(disk, { recursive: true });
@@ -20,7 +20,7 @@ test("on a disk that is really full, a change is refused whole, and state works 
   state.networks.insert(net);
   const ballast = join(disk, "ballast");
   try {
-    writeFileSync(ballast, Buffer.alloc(2 ** 20));
+    writeFileSync(ballast, Buffer.alloc(12 * 2 ** 20));
   } catch {
     // It took what was left.
   }
@@ -36,4 +36,28 @@ test("on a disk that is really full, a change is refused whole, and state works 
   unlinkSync(ballast);
   state.guests.insert(guest(net, n));
   assert.equal(kept(), n - 1);
+});
+
+test("guests can be let go on a full disk, by the room that is kept for it", () => {
+  using state = openState(join(disk, "other"));
+  const net = network("default", 1);
+  state.networks.insert(net);
+  const guests = Array.from({ length: 12 }, (_, i) => guest(net, i + 2));
+  for (const each of guests) state.guests.insert(each);
+  const ballast = join(disk, "ballast");
+  try {
+    writeFileSync(ballast, Buffer.alloc(12 * 2 ** 20));
+  } catch {
+    // It took what was left.
+  }
+  assert.throws(() => {
+    for (let n = 100; n < 5000; n++) state.guests.insert(guest(net, n));
+  }, KernelError);
+  for (const { id } of guests) {
+    state.guests.retire(id);
+    state.guests.delete(id);
+  }
+  const left = new Set(state.load().guests.map(({ id }) => id));
+  assert.ok(guests.every(({ id }) => !left.has(id)));
+  unlinkSync(ballast);
 });

@@ -18,6 +18,20 @@ test("the first guest of the default network gets 10.0.42.2", () => {
   assert.equal(allocate([pool("10.0.42.0/24")], wish("node-001")), "10.0.42.2");
 });
 
+test("an address that cools is nobody else's, but its last holder may have it back", () => {
+  const net = pool("10.0.42.0/24");
+  const first = allocate([net], wish("web"));
+  net.cool(first);
+  assert.equal(net.leased, 0);
+  assert.equal(allocate([net], wish("app")), "10.0.42.3");
+  fails(() => allocate([net], wish("app2", { request: first })), "address-taken", /web/);
+  assert.equal(allocate([net], wish("web", { request: first })), first);
+  assert.equal(net.isCooling(first), false);
+  net.cool(first);
+  assert.equal(net.release(first), true);
+  assert.equal(allocate([net], wish("late")), first);
+});
+
 test("IPv6 addresses start at ::10, in a subnet with room for that", () => {
   assert.deepEqual(take(pool("fd42::/64"), 2), ["fd42::10", "fd42::11"]);
   assert.deepEqual(take(pool("fd42::/126"), 2), ["fd42::2", "fd42::3"]);
