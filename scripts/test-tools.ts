@@ -24,6 +24,10 @@ const tools: readonly (readonly [program: string, debianPackage: string])[] = [
   ["dhclient", "isc-dhcp-client"],
   ["dnsmasq", "dnsmasq-base"],
   ["systemd-networkd", "systemd"],
+  ["qemu-system-x86_64", "qemu-system-x86"],
+  ["qemu-img", "qemu-utils"],
+  ["xz", "xz-utils"],
+  ["ps", "procps"],
 ];
 
 /** Installs the packages of programs that are missing. Does nothing without root or apt; tests that need them then fail and say so. */

@@ -24,6 +24,7 @@ import { withDefaultNetwork } from "./default-network.ts";
 import { Guests } from "./guests.ts";
 import { planOf } from "./guest-plan.ts";
 import { runtimeProbes } from "./examine.ts";
+import { keepLimits } from "./keep-limits.ts";
 import { makeHandlers } from "./handlers.ts";
 import { Names } from "./names.ts";
 import { Networks } from "./networks.ts";
@@ -125,8 +126,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     names.retry();
     void loopback6.set(world.desired().publishes);
     await finishLeaving({ world, state, driver, guestsDirectory, log });
-    for (const guest of guests.all())
-      if (guest.kind === "container" && nodes.running(guest.name) !== undefined) driver.rotateLogs(guestPlan(guest));
+    keepLimits(nodes.runningPlans(), { driver, chronicle, log });
     state.checkpoint();
   };
   const reconciler = stack.use(new Reconciler({ wiring, chronicle, log, alongside }));

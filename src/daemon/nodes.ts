@@ -1,7 +1,7 @@
 import { NexusError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Name } from "../base/names.ts";
-import type { GuestDriver, GuestPlan, GuestStatus } from "../guests/driver.ts";
+import type { GuestDriver, GuestPlan } from "../guests/driver.ts";
 import type { NodeSpec } from "../spec/node.ts";
 import type { GuestExit, LimitsView } from "../spec/views.ts";
 import type { GuestRecord } from "../state/rows.ts";
@@ -9,6 +9,7 @@ import { renewInterfaces } from "./admit.ts";
 import type { Chronicle } from "./chronicle.ts";
 import type { Guests } from "./guests.ts";
 import { KeyedLock } from "./keyed-lock.ts";
+import { exitAfter } from "./lost-exit.ts";
 import { Backoff, restarts } from "./restart.ts";
 
 export type Container = Extract<GuestRecord, { kind: "container" }>;
@@ -126,6 +127,10 @@ export class Nodes implements AsyncDisposable {
       if (guest?.kind === "container") await this.#recover(guest, options);
     };
     await Promise.all(this.#containers().map(({ name }) => this.#lock.run(name, () => recoverNow(name))));
+  }
+
+  runningPlans(): GuestPlan[] {
+    return [...this.#running.keys()].map((name) => this.plan(name));
   }
 
   #containers(): Container[] {
@@ -380,16 +385,6 @@ export class Nodes implements AsyncDisposable {
   }
 }
 
-/** How a node ended that nobody watched. Nothing hands over an exit code when the host goes down. */
-function exitAfter(status: Exclude<GuestStatus, { kind: "running" }>, rebooted: boolean): GuestExit {
-  const known = status.kind === "exited" ? status.exit : undefined;
-  if (known !== undefined && (known.code !== lostCode || !rebooted)) return known;
-  const why = rebooted ? "the host restarted" : "it ended while no daemon was watching";
-  const { at, lastLines } = known ?? { at: new Date().toISOString(), lastLines: [] };
-  return { code: lostCode, oomKilled: false, at, lastLines: [...lastLines, `(${why}; its exit code is not known)`] };
-}
-
-const lostCode = 255;
 const idleDeadlineMs = 3000;
 
 function messageOf(error: unknown): string {

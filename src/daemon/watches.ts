@@ -46,7 +46,7 @@ export function watchKernel(o: Watched): Disposable {
     watchChanges({
       link: (link) => {
         const wanted = o.wiring.facts.expected(link.name);
-        if (wanted === undefined) return void othersMtu(link);
+        if (wanted === undefined) return othersMtu(link);
         if (!link.up || link.mtuBytes !== wanted.mtuBytes || link.group !== wanted.group) suspect(link.name);
       },
       linkGone: (link) => {

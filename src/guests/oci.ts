@@ -57,8 +57,6 @@ export type OciDriver = GuestDriver & {
   limitsDrifted(plan: GuestPlan): string[];
   /** Sets the limits of a running guest again. @throws NexusError `limit-refused` when they still do not hold */
   repairLimits(plan: GuestPlan): void;
-  /** Does nothing: what writes a container's log bounds it as well. */
-  rotateLogs(plan: GuestPlan): boolean;
 };
 
 /** Containers by an OCI runtime (crun or runc), one overlay on a shared read-only root file system each. */
@@ -212,8 +210,6 @@ export function createOciDriver(options: OciOptions): OciDriver {
     limitsDrifted: (plan) => limitDrift({ ...place(plan), limits: limitsOf(plan.spec) }),
 
     repairLimits: (plan) => restoreLimits({ ...place(plan), limits: limitsOf(plan.spec) }),
-
-    rotateLogs: () => false,
   };
 
   async function launchOrForget(run: Launch): ReturnType<typeof launch> {

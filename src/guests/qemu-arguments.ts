@@ -1,6 +1,7 @@
 import { unreachable } from "../base/exhaustive.ts";
 import type { Acceleration, VmPlan } from "./qemu-plan.ts";
 import type { VmImage } from "./qemu-image.ts";
+import { comma, deviceOf } from "./qemu-devices.ts";
 import { diskArguments, type QemuDisk } from "./qemu-disk-arguments.ts";
 import { networkArguments } from "./qemu-network-arguments.ts";
 import { kernelWords } from "./qemu-kernel-words.ts";
@@ -18,11 +19,6 @@ export type QemuInput = {
   sshPort?: number;
   firmware?: { code: string; variables: string };
 };
-
-/** How a device is called that goes on this machine's bus. */
-export function deviceOf(plan: VmPlan, kind: string): string {
-  return `${kind}-${plan.spec.machine === "microvm" ? "device" : "pci"}`;
-}
 
 /** Spare slots for cards and disks that are added later; a PCI Express machine takes none on its root. */
 export const spareSlots = 4;
@@ -54,7 +50,9 @@ export function qemuArguments(input: QemuInput): string[] {
     // With free page reporting the host gets back what the guest does not use.
     ["-device", `${deviceOf(plan, "virtio-balloon")},id=balloon,deflate-on-oom=on,free-page-reporting=on`],
     pci ? ["-device", "pvpanic-pci"] : [],
-    pci ? Array.from({ length: spareSlots }, (_, i) => ["-device", `pcie-root-port,id=slot${i},chassis=${i + 1},slot=${i + 1}`]).flat() : [],
+    pci
+      ? Array.from({ length: spareSlots }, (_, i) => ["-device", `pcie-root-port,id=slot${i},chassis=${i + 1},slot=${i + 1}`]).flat()
+      : [],
     input.firmware === undefined ? [] : firmwareArguments(input.firmware),
     image.kernel === undefined && spec.kernel === undefined ? [] : kernelArguments(plan, image),
     Object.keys(spec.env).length === 0 ? [] : ["-fw_cfg", "name=opt/nexus/env,file=environment"],
@@ -67,11 +65,6 @@ export function qemuArguments(input: QemuInput): string[] {
     ]),
     networkArguments(plan, input.sshPort),
   ].flat();
-}
-
-/** QEMU splits option values at commas; two stand for one. */
-export function comma(value: string): string {
-  return value.replaceAll(",", ",,");
 }
 
 /** What the guest finds as opt/nexus/env: lines for a shell. */
@@ -102,7 +95,13 @@ function kernelArguments(plan: VmPlan, image: VmImage): string[] {
   const kernel = spec.kernel ?? own?.path;
   const initrd = spec.initrd ?? own?.initrd;
   if (kernel === undefined) return [];
-  return ["-kernel", kernel, ...(initrd === undefined ? [] : ["-initrd", initrd]), "-append", kernelWords(plan, own?.cmdline ?? "console=ttyS0")];
+  return [
+    "-kernel",
+    kernel,
+    ...(initrd === undefined ? [] : ["-initrd", initrd]),
+    "-append",
+    kernelWords(plan, own?.cmdline ?? "console=ttyS0"),
+  ];
 }
 
 function firmwareArguments(firmware: { code: string; variables: string }): string[] {

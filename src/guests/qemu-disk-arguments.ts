@@ -1,5 +1,5 @@
 import type { DiskFormat } from "../spec/vm.ts";
-import { deviceOf, comma } from "./qemu-arguments.ts";
+import { deviceOf, comma } from "./qemu-devices.ts";
 import type { VmPlan } from "./qemu-plan.ts";
 
 /** A disk as QEMU gets it. The guest knows it by `name`, its serial number. */

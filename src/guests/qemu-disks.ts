@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { copyFileSync, existsSync, renameSync, rmSync, statSync } from "node:fs";
+import { copyFileSync, existsSync, renameSync, statSync } from "node:fs";
 import { promisify } from "node:util";
 import { NexusError } from "../base/errors.ts";
 import type { DiskFormat } from "../spec/vm.ts";
@@ -31,8 +31,14 @@ export async function prepareDisks(imageTool: string, plan: VmPlan, place: { lay
 
 /** The guest's disks as they are now, root first. @throws NexusError as above */
 export async function disksOf(imageTool: string, plan: VmPlan, place: { layout: QemuLayout; image: VmImage }): Promise<QemuDisk[]> {
-  const root: QemuDisk[] = place.image.disk === undefined ? [] : [{ name: "root", path: place.layout.disk, format: "qcow2", readOnly: false }];
-  const further = plan.spec.disks.map((disk): QemuDisk => ({ name: disk.name, path: disk.source, format: disk.format, readOnly: disk.readOnly }));
+  const root: QemuDisk[] =
+    place.image.disk === undefined ? [] : [{ name: "root", path: place.layout.disk, format: "qcow2", readOnly: false }];
+  const further = plan.spec.disks.map((disk): QemuDisk => ({
+    name: disk.name,
+    path: disk.source,
+    format: disk.format,
+    readOnly: disk.readOnly,
+  }));
   for (const disk of [...root, ...further]) await examine(imageTool, disk.path, disk.format);
   return [...root, ...further];
 }
@@ -57,20 +63,28 @@ async function makeLayer(
 ): Promise<void> {
   const base = await examine(imageTool, disk.path, disk.format);
   // What is below it may be any file the author of the image liked to name.
-  if (base.backing !== undefined) throw new NexusError("image-missing", `${disk.path} is a layer over ${base.backing}: an image must be whole`);
+  if (base.backing !== undefined)
+    throw new NexusError("image-missing", `${disk.path} is a layer over ${base.backing}: an image must be whole`);
   const wanted = plan.spec.disk;
   if (wanted !== undefined && wanted < base.virtualBytes) {
-    throw new NexusError("wrong-state", `the disk cannot have ${wanted} bytes: its image has ${base.virtualBytes}`, { hint: "a disk only grows" });
+    throw new NexusError("wrong-state", `the disk cannot have ${wanted} bytes: its image has ${base.virtualBytes}`, {
+      hint: "a disk only grows",
+    });
   }
   const size = wanted === undefined ? [] : [String(wanted)];
-  await run(imageTool, ["create", "-q", "-f", "qcow2", "-b", disk.path, "-F", disk.format, `${layout.disk}.new`, ...size], "make the guest's disk");
+  await run(
+    imageTool,
+    ["create", "-q", "-f", "qcow2", "-b", disk.path, "-F", disk.format, `${layout.disk}.new`, ...size],
+    "make the guest's disk",
+  );
   renameSync(`${layout.disk}.new`, layout.disk);
 }
 
 /** UEFI firmware of the host, with a copy of its variables for this guest. @throws NexusError `runtime-missing` */
 export function prepareFirmware(layout: QemuLayout): { code: string; variables: string } {
   const found = firmwares.find((one) => existsSync(one.code) && existsSync(one.variables));
-  if (found === undefined) throw new NexusError("runtime-missing", "there is no UEFI firmware for virtual machines here", { hint: "apt install ovmf" });
+  if (found === undefined)
+    throw new NexusError("runtime-missing", "there is no UEFI firmware for virtual machines here", { hint: "apt install ovmf" });
   if (!existsSync(layout.firmwareVariables) || statSync(layout.firmwareVariables).size !== statSync(found.variables).size) {
     copyFileSync(found.variables, `${layout.firmwareVariables}.new`);
     renameSync(`${layout.firmwareVariables}.new`, layout.firmwareVariables);
@@ -91,9 +105,15 @@ async function run(program: string, args: readonly string[], op: string): Promis
     return stdout;
   } catch (error) {
     const { code, stderr } = error as { code?: unknown; stderr?: string };
-    if (code === "ENOENT") throw new NexusError("runtime-missing", `${program} is not installed`, { hint: "apt install qemu-utils", cause: error });
-    const last = args.at(-1) ?? "";
-    if (last.endsWith(".new")) rmSync(last, { force: true });
-    throw new NexusError("image-missing", `cannot ${op}: ${(stderr ?? String(error)).replace(/^qemu-img: /, "").trim().slice(0, 1000)}`, { cause: error });
+    if (code === "ENOENT")
+      throw new NexusError("runtime-missing", `${program} is not installed`, { hint: "apt install qemu-utils", cause: error });
+    throw new NexusError(
+      "image-missing",
+      `cannot ${op}: ${(stderr ?? String(error))
+        .replace(/^qemu-img: /, "")
+        .trim()
+        .slice(0, 1000)}`,
+      { cause: error },
+    );
   }
 }

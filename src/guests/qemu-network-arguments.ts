@@ -1,7 +1,7 @@
 import { NexusError } from "../base/errors.ts";
 import { ipFamily } from "../base/ip.ts";
 import { unreachable } from "../base/exhaustive.ts";
-import { deviceOf } from "./qemu-arguments.ts";
+import { deviceOf } from "./qemu-devices.ts";
 import type { TapHandover, VmNic, VmPlan } from "./qemu-plan.ts";
 
 /** Inherited descriptors come after the three standard ones, in the order of `inheritedFds`. */
@@ -22,7 +22,12 @@ export function networkArguments(plan: VmPlan, sshPort: number | undefined): str
   let next = firstInherited;
   return plan.nics.flatMap((nic, i) => {
     const numbers = nic.tap.kind === "queues" ? nic.tap.fds.map(() => next++) : [];
-    return ["-netdev", tapText(nic, i, numbers), "-device", `${card(plan, i)},netdev=net${i},mac=${nic.mac}${queueText(plan, nic)},host_mtu=${nic.mtuBytes}`];
+    return [
+      "-netdev",
+      tapText(nic, i, numbers),
+      "-device",
+      `${card(plan, i)},netdev=net${i},mac=${nic.mac}${queueText(plan, nic)},host_mtu=${nic.mtuBytes}`,
+    ];
   });
 }
 

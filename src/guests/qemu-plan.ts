@@ -11,7 +11,7 @@ import type { GuestAgent } from "./qga.ts";
  * How one network card reaches its network. `queues` are descriptors of an open tap, one a queue: they are inherited, so the
  * tap lives as long as the virtual machine. `link` is a tap that stays, opened by name: the way for a card added later.
  */
-export type TapHandover = { kind: "queues"; fds: readonly number[]; vnetHeader: boolean } | { kind: "link"; name: IfName; queues: number };
+export type TapHandover = { kind: "queues"; fds: readonly number[] } | { kind: "link"; name: IfName; queues: number };
 
 /** One card on a network, its addresses known before the boot. */
 export type VmNic = {
@@ -83,8 +83,8 @@ export type VmDriver = {
   logs(plan: VmPlan, options: { follow: boolean; tailLines?: number; signal: AbortSignal }): AsyncIterable<Uint8Array>;
   list(): Promise<string[]>;
   console(plan: VmPlan): Promise<ConsoleSession>;
-  /** The guest's agent, in step and answering; the caller disposes it. @throws NexusError `timeout` */
-  agent(plan: VmPlan, options: { timeoutMs: number; signal?: AbortSignal }): Promise<GuestAgent>;
+  /** The guest's agent, in step and answering, shared with whoever else holds it; the caller disposes the lease. @throws NexusError `timeout` */
+  agent(plan: VmPlan, options: { timeoutMs: number; signal?: AbortSignal }): Promise<Disposable & { value: GuestAgent }>;
   /** Adds a card while the guest runs. Its tap must be a `link`. `nic` is its number: eth<nic>. */
   addNic(plan: VmPlan, nic: number, card: VmNic): Promise<void>;
   removeNic(plan: VmPlan, nic: number): Promise<void>;

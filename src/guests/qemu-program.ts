@@ -6,8 +6,8 @@ import { NexusError } from "../base/errors.ts";
 /** An installed QEMU. */
 export type QemuProgram = { path: string; imageTool: string; version: { major: number; minor: number } };
 
-/** Oldest that has all we use: JSON -device arguments (6.0) and hot-plug refusals that are final (6.2). */
-const oldest = { major: 6, minor: 2 };
+/** Oldest we have run; it is also the first with `-action panic=exit-failure`. */
+const oldest = { major: 7, minor: 2 };
 
 /** @throws NexusError `runtime-missing` when it is not installed, does not run here, or is too old */
 export async function findQemu(choice: { path?: string; imageTool?: string } = {}): Promise<QemuProgram> {
@@ -16,7 +16,10 @@ export async function findQemu(choice: { path?: string; imageTool?: string } = {
   const path = choice.path ?? installed("qemu-system-x86_64", "qemu-system-x86");
   const version = versionOf(path, await answer(path));
   if (version.major < oldest.major || (version.major === oldest.major && version.minor < oldest.minor)) {
-    throw new NexusError("runtime-missing", `${path} is QEMU ${version.major}.${version.minor}; ${oldest.major}.${oldest.minor} or newer is needed`);
+    throw new NexusError(
+      "runtime-missing",
+      `${path} is QEMU ${version.major}.${version.minor}; ${oldest.major}.${oldest.minor} or newer is needed`,
+    );
   }
   return { path, imageTool: choice.imageTool ?? installed("qemu-img", "qemu-utils"), version };
 }

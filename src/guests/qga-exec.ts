@@ -3,7 +3,7 @@ import { PassThrough, Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { NexusError } from "../base/errors.ts";
 import type { ExecRequest, ExecSession } from "./driver.ts";
-import { openGuestFile, readPiece, writePiece } from "./qga-files.ts";
+import { openGuestFile, readPiece, writeGuestFile, writePiece } from "./qga-files.ts";
 import type { GuestAgent } from "./qga.ts";
 import type { JsonObject } from "./qmp-lines.ts";
 
@@ -20,9 +20,8 @@ export async function execByAgent(agent: GuestAgent, request: ExecRequest, done:
     const run = await begin(agent, request);
     const stdout = new PassThrough();
     const stderr = new PassThrough();
-    // Opened at once: until its input has a writer, the command waits to begin.
-    const input = await openWhenThere(agent, `${run.directory}/in`);
-    const stdin = inputOf(agent, input);
+    const input = await openInput(agent, run);
+    const stdin = inputOf(agent, run, input);
     const exitCode = follow(agent, run, { stdout, stderr }).finally(() => {
       stdin.destroy();
       void clean(agent, run, input).finally(done);
@@ -121,48 +120,74 @@ class Pieces {
 }
 
 /**
- * The command's standard input is a pipe with a name, opened for reading too so that opening never waits for the other side.
- * At most a pipe's atomic amount is written at once: a full pipe then takes all or nothing, and is tried again.
+ * The command's standard input goes in pieces too: a numbered file each, and then a line into a pipe that tells the guest of it. Straight
+ * into the pipe it cannot go: what a full pipe does not take, the agent loses. Few pieces are under way at once.
  */
-function inputOf(agent: GuestAgent, handle: number): Writable {
+function inputOf(agent: GuestAgent, run: Run, bell: number): Writable {
+  let next = 0;
+  const send = async (bytes: Buffer): Promise<void> => {
+    const oldest = next - piecesUnderWay;
+    for (let pause = shortestPauseMs; oldest >= 0 && (await isThere(agent, pieceOf(oldest))); pause = Math.min(longestPauseMs, pause * 1.5))
+      await delay(pause);
+    await writeGuestFile(agent, pieceOf(next++), bytes);
+    await writePiece(agent, bell, Buffer.from("\n"));
+    await agent.command("guest-file-flush", { handle: bell });
+  };
+  const pieceOf = (n: number): string => `${run.directory}/in.${n}`;
   return new Writable({
     async write(bytes: Buffer, _, callback) {
       try {
-        for (let at = 0; at < bytes.length; at += atomicBytes) {
-          await writePiece(agent, handle, bytes.subarray(at, at + atomicBytes));
-          await flushed(agent, handle);
-        }
+        for (let at = 0; at < bytes.length; at += pieceBytes) await send(bytes.subarray(at, at + pieceBytes));
         callback();
       } catch (error) {
         callback(error as Error);
       }
     },
-    final(callback) {
-      agent.command("guest-file-close", { handle }).then(() => callback(), callback);
+    async final(callback) {
+      try {
+        await agent.command("guest-file-close", { handle: bell });
+        callback();
+      } catch (error) {
+        callback(error as Error);
+      }
     },
   }).on("error", () => undefined);
 }
 
-async function openWhenThere(agent: GuestAgent, path: string): Promise<number> {
-  for (let tries = 0; ; tries++) {
-    try {
-      return await openGuestFile(agent, { path, mode: "r+" });
-    } catch (error) {
-      if (!(error instanceof NexusError) || error.code !== "not-found" || tries > 200) throw error;
-      await delay(shortestPauseMs);
-    }
+async function isThere(agent: GuestAgent, path: string): Promise<boolean> {
+  try {
+    await agent.command("guest-file-close", { handle: await openGuestFile(agent, { path, mode: "r" }) });
+    return true;
+  } catch (error) {
+    if (error instanceof NexusError && error.code === "not-found") return false;
+    throw error;
   }
 }
 
-async function flushed(agent: GuestAgent, handle: number): Promise<void> {
-  for (let pause = shortestPauseMs; ; pause = Math.min(longestPauseMs, pause * 1.5)) {
+/**
+ * The guest's shell waits for its input to have a writer, so it is opened at once; and not given away before the shell has its
+ * end too, or closing it early would leave the shell waiting for ever.
+ */
+async function openInput(agent: GuestAgent, run: Run): Promise<number> {
+  const input = await openWhenThere(agent, run, { path: `${run.directory}/in`, mode: "r+" });
+  const ready = await openWhenThere(agent, run, { path: `${run.directory}/ready`, mode: "r" });
+  await agent.command("guest-file-close", { handle: ready });
+  return input;
+}
+
+async function openWhenThere(agent: GuestAgent, run: Run, file: { path: string; mode: string }): Promise<number> {
+  const end = performance.now() + beginMs;
+  for (;;) {
     try {
-      await agent.command("guest-file-flush", { handle });
-      return;
+      return await openGuestFile(agent, file);
     } catch (error) {
-      if (!(error instanceof NexusError) || !/temporarily unavailable/.test(error.message)) throw error;
-      await delay(pause);
+      if (!(error instanceof NexusError) || error.code !== "not-found") throw error;
     }
+    const status = (await agent.command("guest-exec-status", { pid: run.pid })) as JsonObject;
+    if (status["exited"] === true)
+      throw new NexusError("runtime-failed", "the guest cannot run commands: its shell could not make files and pipes in /tmp");
+    if (performance.now() > end) throw new NexusError("timeout", `the guest has not begun the command within ${beginMs} ms`);
+    await delay(shortestPauseMs);
   }
 }
 
@@ -170,8 +195,11 @@ function drained(stream: PassThrough): Promise<void> {
   return new Promise((resolve) => {
     // One that nobody reads any more must not hold the command for ever.
     if (stream.destroyed) return resolve();
-    stream.once("drain", resolve);
-    stream.once("close", resolve);
+    const finish = (): void => {
+      stream.off("drain", finish).off("close", finish);
+      resolve();
+    };
+    stream.on("drain", finish).on("close", finish);
   });
 }
 
@@ -182,9 +210,10 @@ async function clean(agent: GuestAgent, run: Run, input: number): Promise<void> 
 }
 
 const pieceBytes = 65_536;
-const atomicBytes = 4096;
+const piecesUnderWay = 8;
 const shortestPauseMs = 10;
 const longestPauseMs = 250;
+const beginMs = 30_000;
 
 /**
  * $1 directory, $2 where to run or nothing, then the command. Each output goes through a pipe to a loop that cuts it into pieces
@@ -194,7 +223,8 @@ const longestPauseMs = 250;
 const runScript = `
 d=$1 w=$2; shift 2
 umask 077
-mkdir "$d" && mkfifo "$d/in" "$d/p1" "$d/p2" || exit 125
+mkdir "$d" && mkfifo "$d/in" "$d/p0" "$d/p1" "$d/p2" || exit 125
+exec 4<"$d/in" && : >"$d/ready" || exit 125
 cut() {
   n=0
   while dd bs=65536 count=1 of="$d/part$1" 2>/dev/null && [ -s "$d/part$1" ]; do
@@ -205,10 +235,21 @@ cut() {
   done
   : >"$d/end$1"
 }
-cut 1 <"$d/p1" >/dev/null 2>&1 &
-cut 2 <"$d/p2" >/dev/null 2>&1 &
-sh -c 'echo $$ >"$0/pid"; [ -z "$1" ] || cd -- "$1" || exit 126; shift; exec "$@"' "$d" "$w" "$@" <"$d/in" >"$d/p1" 2>"$d/p2"
+feed() {
+  n=0
+  while read -r bell <&4; do
+    cat "$d/in.$n"
+    rm -f "$d/in.$n"
+    n=$((n + 1))
+  done
+}
+feed >"$d/p0" 2>/dev/null &
+feeder=$!
+cut 1 <"$d/p1" >/dev/null 2>&1 4<&- &
+cut 2 <"$d/p2" >/dev/null 2>&1 4<&- &
+sh -c 'echo $$ >"$0/pid"; [ -z "$1" ] || cd -- "$1" || exit 126; shift; exec "$@"' "$d" "$w" "$@" <"$d/p0" 4<&- >"$d/p1" 2>"$d/p2"
 code=$?
+kill $feeder 2>/dev/null
 i=0
 while [ $i -lt 100 ] && { [ ! -e "$d/end1" ] || [ ! -e "$d/end2" ]; }; do
   sleep 0.01 2>/dev/null || sleep 1
@@ -224,4 +265,3 @@ i=0
 while [ ! -s "$1/pid" ] && [ $i -lt 50 ]; do sleep 0.1 2>/dev/null || sleep 1; i=$((i + 1)); done
 kill -s "$2" "$(cat "$1/pid")"
 `;
-

@@ -3,7 +3,11 @@ import type { JsonObject } from "./qmp-lines.ts";
 import type { GuestAgent } from "./qga.ts";
 
 /** Up to `maxBytes` of a file in a guest, from `offset`. @throws NexusError `too-large` when it has more and `whole` was asked; `not-found` */
-export async function readGuestFile(agent: GuestAgent, path: string, options: { maxBytes: number; offset?: number }): Promise<{ bytes: Uint8Array; end: boolean }> {
+export async function readGuestFile(
+  agent: GuestAgent,
+  path: string,
+  options: { maxBytes: number; offset?: number },
+): Promise<{ bytes: Uint8Array; end: boolean }> {
   return withFile(agent, { path, mode: "r" }, async (handle) => {
     if (options.offset !== undefined && options.offset > 0)
       await agent.command("guest-file-seek", { handle, offset: options.offset, whence: "set" });
@@ -28,7 +32,11 @@ export async function writeGuestFile(agent: GuestAgent, path: string, content: U
 }
 
 /** Opens, uses and closes. The mode is that of fopen(3). */
-export async function withFile<T>(agent: GuestAgent, file: { path: string; mode: string }, use: (handle: number) => Promise<T>): Promise<T> {
+export async function withFile<T>(
+  agent: GuestAgent,
+  file: { path: string; mode: string },
+  use: (handle: number) => Promise<T>,
+): Promise<T> {
   const handle = await openGuestFile(agent, file);
   try {
     return await use(handle);
@@ -55,7 +63,9 @@ export async function readPiece(agent: GuestAgent, handle: number, count: number
 }
 
 export async function writePiece(agent: GuestAgent, handle: number, bytes: Uint8Array): Promise<void> {
-  const answer = (await agent.command("guest-file-write", { handle, "buf-b64": Buffer.from(bytes).toString("base64") })) as JsonObject | undefined;
+  const answer = (await agent.command("guest-file-write", { handle, "buf-b64": Buffer.from(bytes).toString("base64") })) as
+    | JsonObject
+    | undefined;
   if (Number(answer?.["count"]) !== bytes.length)
     throw new NexusError("runtime-failed", `the guest took ${String(answer?.["count"])} bytes of ${bytes.length}`);
 }

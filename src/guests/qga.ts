@@ -22,7 +22,11 @@ export class GuestAgent implements Disposable {
    * Resolves once the agent is there and in step: a guest that is still booting is waited for.
    * @throws NexusError `timeout`, `wrong-state` when the guest does not run; the signal's reason
    */
-  static async connect(directory: string, name: string, limit: { timeoutMs: number; signal?: AbortSignal | undefined }): Promise<GuestAgent> {
+  static async connect(
+    directory: string,
+    name: string,
+    limit: { timeoutMs: number; signal?: AbortSignal | undefined },
+  ): Promise<GuestAgent> {
     const end = performance.now() + limit.timeoutMs;
     const deadline = AbortSignal.timeout(limit.timeoutMs);
     const signal = limit.signal === undefined ? deadline : AbortSignal.any([deadline, limit.signal]);
@@ -31,7 +35,7 @@ export class GuestAgent implements Disposable {
     signal.addEventListener("abort", abort, { once: true });
     try {
       agent = new GuestAgent(await connectIn(directory, name, { signal }));
-      await agent.#synchronise(Math.max(1, end - performance.now()));
+      await agent.#synchronise(Math.max(1, Math.ceil(end - performance.now())));
       return agent;
     } catch (error) {
       agent?.[Symbol.dispose]();
@@ -87,11 +91,13 @@ export class GuestAgent implements Disposable {
     });
   }
 
+  /** Resolves when all that was asked for so far has been sent and answered, or has failed. */
+  async settled(): Promise<void> {
+    await this.#turn;
+  }
+
   [Symbol.dispose](): void {
     this.#break(new NexusError("wrong-state", "the connection to the guest's agent was closed"));
-    // What was asked for last is still sent.
-    this.#socket.end();
-    this.#socket.destroySoon();
   }
 
   async #synchronise(timeoutMs: number): Promise<void> {
@@ -101,7 +107,10 @@ export class GuestAgent implements Disposable {
     await this.#exchange("guest-sync-delimited", { argument: { id }, timeoutMs, fits: (message) => message["return"] === id });
   }
 
-  async #exchange(name: string, ask: { argument: JsonObject; timeoutMs: number; fits?: (message: JsonObject) => boolean }): Promise<unknown> {
+  async #exchange(
+    name: string,
+    ask: { argument: JsonObject; timeoutMs: number; fits?: (message: JsonObject) => boolean },
+  ): Promise<unknown> {
     if (this.#broken !== undefined) throw this.#broken;
     const answer = Promise.withResolvers<JsonObject>();
     this.#waiting = { fits: ask.fits ?? (() => true), answer };

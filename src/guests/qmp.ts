@@ -76,8 +76,6 @@ export class Qmp implements Disposable {
   /** The next event that fits, from now on: ask before doing what causes it. @throws NexusError `timeout` */
   event(fits: (event: QmpEvent) => boolean, limit: { what: string; timeoutMs: number }): Promise<QmpEvent> {
     const found = Promise.withResolvers<QmpEvent>();
-    // Whoever gives up before awaiting it must not leave an unhandled rejection.
-    found.promise.catch(() => undefined);
     const listener = (event: QmpEvent): void => {
       if (fits(event)) found.resolve(event);
     };
@@ -85,11 +83,14 @@ export class Qmp implements Disposable {
     const close = (): void => found.reject(this.#closed ?? gone());
     this.#listeners.add(listener);
     this.#socket.once("close", close);
-    return found.promise.finally(() => {
+    const result = found.promise.finally(() => {
       clearTimeout(timer);
       this.#listeners.delete(listener);
       this.#socket.off("close", close);
     });
+    // Whoever fails before awaiting it must not leave an unhandled rejection.
+    result.catch(() => undefined);
+    return result;
   }
 
   [Symbol.dispose](): void {
@@ -132,7 +133,7 @@ function greetingOf(socket: Socket, timeoutMs: number): Promise<{ lines: JsonLin
         const [greeting] = lines.push(bytes);
         if (greeting !== undefined) finish(() => resolve({ lines, greeting }));
       } catch (error) {
-        finish(() => reject(error as Error));
+        finish(() => reject(error));
       }
     };
     const close = (): void => finish(() => reject(gone()));

@@ -40,7 +40,8 @@ function librariesOf(bytes: Reader, segments: Segment[], dynamic: Segment): stri
   const needed = entries.filter((entry) => entry.tag === tag.needed);
   if (needed.length === 0) return [];
   const home = segments.find(
-    (segment) => segment.type === type.load && strings !== undefined && strings >= segment.address && strings < segment.address + segment.bytes,
+    (segment) =>
+      segment.type === type.load && strings !== undefined && strings >= segment.address && strings < segment.address + segment.bytes,
   );
   if (home === undefined || strings === undefined) throw new WireError("ELF", "the dynamic section has no string table");
   // The table is given by its address in memory; the segment that holds it says where that is in the file.

@@ -20,7 +20,7 @@ exec /bin/init
     text: `::sysinit:/etc/begin
 ::respawn:/etc/agent
 ::once:/etc/rest
-::respawn:/etc/console
+ttyS0::respawn:/etc/console
 ::ctrlaltdel:/bin/reboot
 ::shutdown:/bin/umount -a -r
 `,
@@ -79,7 +79,7 @@ exec sleep 2147483647
 [ ! -e /etc/environment.sh ] || . /etc/environment.sh
 export HOME=/root TERM=vt102
 cd
-exec setsid cttyhack /bin/sh -l
+exec /bin/sh -l
 `,
   },
   "etc/network": {
@@ -132,16 +132,21 @@ case $1 in
 esac
 `,
   },
-  "etc/acpi/PWRF/00000080": { mode: 0o755, text: "#!/bin/sh\nexec poweroff\n" },
-  // What the guest agent calls: shutdown -h -P|-H|-r +0 words.
+  "etc/acpi/PWRF/00000080": { mode: 0o755, text: "#!/bin/sh\nexec shutdown -P\n" },
+  // What the guest agent calls: shutdown -h -P|-H|-r +0 words. init would do the same, with seconds of sleep between.
   "bin/shutdown": {
     mode: 0o755,
     text: `#!/bin/sh
 case " $* " in
-  *" -r "*) exec reboot ;;
-  *" -H "*) exec halt ;;
-  *) exec poweroff ;;
+  *" -r "*) act=reboot ;;
+  *" -H "*) act=halt ;;
+  *) act=poweroff ;;
 esac
+kill -TERM -1
+sleep 0.2
+sync
+umount -a -r 2>/dev/null
+exec $act -f
 `,
   },
   "etc/profile": { mode: 0o644, text: "export PATH=/bin PS1='\\h:\\w\\$ '\n" },
@@ -151,8 +156,8 @@ esac
   "etc/os-release": { mode: 0o644, text: 'NAME="Nexus mini"\nID=nexus-mini\n' },
 };
 
-/** Those the agent needs come first; those they depend on come along. Absent ones are built into the kernel. */
-export const firstModules: readonly string[] = ["virtio_pci", "virtio_mmio", "virtio_console", "qemu_fw_cfg"];
+/** Those the agent needs come first, and the one that tells QEMU of a panic; those they depend on come along. Absent ones are built into the kernel. */
+export const firstModules: readonly string[] = ["virtio_pci", "virtio_mmio", "virtio_console", "qemu_fw_cfg", "pvpanic_pci"];
 
 export const restModules: readonly string[] = [
   "virtio_net",
@@ -161,7 +166,6 @@ export const restModules: readonly string[] = [
   "virtio_balloon",
   "button",
   "evdev",
-  "pvpanic_pci",
   "9pnet_virtio",
   "9p",
   "virtiofs",

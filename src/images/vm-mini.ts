@@ -32,7 +32,10 @@ export async function buildMiniVm(options: MiniVmOptions): Promise<MiniVm> {
   const busybox = options.busybox ?? ["/bin/busybox", "/usr/bin/busybox"].find((path) => existsSync(path));
   if (busybox === undefined || !existsSync(busybox)) throw noBusybox(`${busybox ?? "/bin/busybox"} is not there`);
   const program = readFileSync(busybox);
-  const base = createHash("sha256").update(JSON.stringify([miniFiles, firstModules, restModules, cmdline])).update(program).digest("hex");
+  const base = createHash("sha256")
+    .update(JSON.stringify([miniFiles, firstModules, restModules, cmdline]))
+    .update(program)
+    .digest("hex");
   const known = options.refresh === true ? undefined : recall(options.directory, base);
   if (known !== undefined) return known;
   const progress = options.progress ?? (() => undefined);
@@ -120,7 +123,9 @@ function appletsOf(program: string): string[] {
 }
 
 function noBusybox(problem: string): NexusError {
-  return new NexusError("image-missing", `the mini virtual machine needs a static busybox: ${problem}`, { hint: "apt install busybox-static" });
+  return new NexusError("image-missing", `the mini virtual machine needs a static busybox: ${problem}`, {
+    hint: "apt install busybox-static",
+  });
 }
 
 function writeWhole(path: string, text: string): void {

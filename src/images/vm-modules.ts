@@ -50,7 +50,8 @@ function unpackModule(file: string): Uint8Array {
   if (file.endsWith(".zst")) return zstdDecompressSync(bytes);
   if (!file.endsWith(".xz")) return bytes;
   const xz = spawnSync("xz", ["-dc"], { input: bytes, maxBuffer: 64 * 1024 * 1024, timeout: 30_000 });
-  if (xz.status !== 0) throw new NexusError("runtime-missing", `cannot unpack ${basename(file)}: xz failed`, { hint: "apt install xz-utils" });
+  if (xz.status !== 0)
+    throw new NexusError("runtime-missing", `cannot unpack ${basename(file)}: xz failed`, { hint: "apt install xz-utils" });
   return xz.stdout;
 }
 

@@ -26,7 +26,10 @@ export async function unpackPackages(
     options.progress(`fetching ${missing.map((wish) => wish.name).join(", ")}`);
     const fetched = mkdtempSync(join(cache, ".fetching-"));
     stack.defer(() => rmSync(fetched, { recursive: true, force: true }));
-    await run("apt-get", ["download", "-q", ...missing.map((wish) => `${wish.name}=${wish.version}`)], { cwd: fetched, signal: options.signal });
+    await run("apt-get", ["download", "-q", ...missing.map((wish) => `${wish.name}=${wish.version}`)], {
+      cwd: fetched,
+      signal: options.signal,
+    });
     for (const file of readdirSync(fetched)) renameSync(join(fetched, file), join(cache, file));
   }
   for (const wish of wanted) await run("dpkg-deb", ["-x", join(cache, fileOf(wish)), directory], options);

@@ -140,7 +140,17 @@ const killDeadlineMs = 5000;
 export function isInhabited(namespace: NamespaceId): boolean {
   return fs.readdirSync("/proc").some((entry) => {
     if (!/^\d+$/.test(entry)) return false;
-    const own = netnsOf(Number(entry));
+    const own = visibleNetns(Number(entry));
     return own !== undefined && sameNamespace(own, namespace);
   });
+}
+
+/** Processes that may not be looked at, such as a container's own init seen from inside, have come from elsewhere. */
+function visibleNetns(pid: number): NamespaceId | undefined {
+  try {
+    return netnsOf(pid);
+  } catch (error) {
+    if (isErrno(error, "EACCES", "EPERM")) return undefined;
+    throw error;
+  }
 }

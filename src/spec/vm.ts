@@ -73,7 +73,11 @@ export const vmSpec = z
     kernel: absolutePath.optional(),
     initrd: absolutePath.optional(),
     /** Words added to the kernel's command line; needs `kernel`, or an image that brings one. */
-    cmdline: z.string().max(1024).regex(/^[\x20-\x7e]*$/, "a kernel command line is plain ASCII").optional(),
+    cmdline: z
+      .string()
+      .max(1024)
+      .regex(/^[\x20-\x7e]*$/, "a kernel command line is plain ASCII")
+      .optional(),
     env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string().max(131072)).default({}),
     restart: restartPolicy.default("no"),
     hostname: nameText.optional(),

@@ -1,0 +1,63 @@
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
+import type { GuestExit } from "../spec/views.ts";
+import { watchDirectory } from "./directory-changes.ts";
+import { lastLines } from "./guest-log.ts";
+import type { QemuLayout } from "./qemu-layout.ts";
+import { findQemuProcess, qemuSupervisor } from "./qemu-process.ts";
+import { readQemuExit } from "./qemu-supervisor.ts";
+
+/**
+ * How a guest ended that no longer runs: 0 when it powered itself off, 1 when its kernel gave up or QEMU did, 128 + n when a
+ * signal ended QEMU; 255 when nobody is left who knows. Seen once, it is kept: the same answer after a reboot. Undefined when it
+ * has not ended: it runs, or is being started.
+ */
+export async function qemuExitOf(layout: QemuLayout): Promise<GuestExit | undefined> {
+  const known = recall(layout.ended);
+  if (known !== undefined) return known;
+  using changes = watchDirectory(layout.directory);
+  const end = performance.now() + handOverMs;
+  while (readQemuExit(layout) === undefined && qemuSupervisor(layout) !== undefined) {
+    if (findQemuProcess(layout) !== undefined || performance.now() > end) return undefined;
+    await changes.next(20);
+  }
+  const { code, at } = readQemuExit(layout) ?? { code: lostStatus, at: new Date().toISOString() };
+  const signal = Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0];
+  const exit: GuestExit = {
+    code,
+    ...(signal === undefined ? {} : { signal }),
+    oomKilled: false,
+    at,
+    lastLines: [...consoleLines(layout.log, 50), ...(code === 0 ? [] : qemuWords(layout).map((line) => `qemu: ${line}`))],
+  };
+  writeFileSync(`${layout.ended}.new`, JSON.stringify(exit), { mode: 0o600 });
+  renameSync(`${layout.ended}.new`, layout.ended);
+  return exit;
+}
+
+/** The last lines of a serial console as a person would have seen them, without the sequences that move a cursor. */
+export function consoleLines(log: string, count: number): string[] {
+  return lastLines(log, count).map((line) => withoutControls(line));
+}
+
+/** QEMU's own last words. */
+export function qemuWords(layout: QemuLayout): string[] {
+  return lastLines(layout.said, 5).map((line) => withoutControls(line.replace(/^qemu-system-\w+: /, "")));
+}
+
+const handOverMs = 5000;
+const lostStatus = 255;
+
+/** ECMA-48 control sequences, then what other bytes below blank are left. */
+function withoutControls(line: string): string {
+  // oxlint-disable-next-line no-control-regex -- control bytes are what this removes
+  return line.replaceAll(/\x1b\[[0-?]*[ -/]*[@-~]|\x1b./g, "").replaceAll(/[\x00-\x08\x0b-\x1f\x7f]/g, "");
+}
+
+function recall(file: string): GuestExit | undefined {
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as GuestExit;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,104 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { NexusError } from "../base/errors.ts";
+import { spareSlots } from "./qemu-arguments.ts";
+import { blockNode, type QemuDisk } from "./qemu-disk-arguments.ts";
+import { linkNetdev, queuesOf } from "./qemu-network-arguments.ts";
+import type { BalloonState, VmNic, VmPlan } from "./qemu-plan.ts";
+import type { JsonObject } from "./qmp-lines.ts";
+import type { Qmp } from "./qmp.ts";
+
+/** Adds a card to a running guest; nothing is left of it when that fails. @throws NexusError */
+export async function plugNic(qmp: Qmp, plan: VmPlan, { nic, number }: { nic: VmNic; number: number }): Promise<void> {
+  refuseWithoutSlots(plan);
+  const queues = queuesOf(nic.tap);
+  await qmp.execute("netdev_add", linkNetdev(nic, number));
+  await undoing(
+    () =>
+      plugIntoSlot(qmp, {
+        driver: "virtio-net-pci",
+        id: `nic${number}`,
+        netdev: `net${number}`,
+        mac: nic.mac,
+        host_mtu: nic.mtuBytes,
+        romfile: "",
+        ...(queues > 1 ? { mq: true, vectors: 2 * queues + 2 } : {}),
+      }),
+    () => qmp.execute("netdev_del", { id: `net${number}` }),
+  );
+}
+
+export async function unplugNic(qmp: Qmp, number: number): Promise<void> {
+  await unplug(qmp, `nic${number}`);
+  await qmp.execute("netdev_del", { id: `net${number}` });
+}
+
+export async function plugDisk(qmp: Qmp, plan: VmPlan, disk: QemuDisk): Promise<void> {
+  refuseWithoutSlots(plan);
+  await qmp.execute("blockdev-add", blockNode(disk));
+  await undoing(
+    () => plugIntoSlot(qmp, { driver: "virtio-blk-pci", id: `blk-${disk.name}`, drive: `disk-${disk.name}`, serial: disk.name }),
+    () => qmp.execute("blockdev-del", { "node-name": `disk-${disk.name}` }),
+  );
+}
+
+export async function unplugDisk(qmp: Qmp, name: string): Promise<void> {
+  await unplug(qmp, `blk-${name}`);
+  await qmp.execute("blockdev-del", { "node-name": `disk-${name}` });
+}
+
+/** Sets the target and waits up to five seconds for the guest to follow; a guest without a driver stays where it was. */
+export async function inflate(qmp: Qmp, bytes: number): Promise<BalloonState> {
+  await qmp.execute("balloon", { value: bytes });
+  const end = performance.now() + 5000;
+  for (;;) {
+    const now = await balloonOf(qmp);
+    // BALLOON_CHANGE comes at most once a second (qapi/machine.json): asking is sooner.
+    if (now.actualBytes === bytes || performance.now() > end) return now;
+    await delay(20);
+  }
+}
+
+async function balloonOf(qmp: Qmp): Promise<BalloonState> {
+  return { actualBytes: Number(((await qmp.execute("query-balloon")) as JsonObject)["actual"]) };
+}
+
+/** The guest has to let go of the device: one that does not, keeps it. @throws NexusError `timeout` */
+async function unplug(qmp: Qmp, id: string): Promise<void> {
+  const deleted = qmp.event(({ event, data }) => event === "DEVICE_DELETED" && data["device"] === id, {
+    what: `the guest's consent to lose ${id}`,
+    timeoutMs: 15_000,
+  });
+  await qmp.execute("device_del", { id });
+  await deleted;
+}
+
+async function plugIntoSlot(qmp: Qmp, device: JsonObject): Promise<void> {
+  for (let slot = 0; ; slot++) {
+    try {
+      await qmp.execute("device_add", { ...device, bus: `slot${slot}` });
+      return;
+    } catch (error) {
+      const occupied = error instanceof NexusError && /not available|in use by|doesn't support hotplug|slot.*occupied/i.test(error.message);
+      if (!occupied) throw error;
+      if (slot + 1 >= spareSlots)
+        throw new NexusError("wrong-state", `all ${spareSlots} slots for added devices are in use`, {
+          hint: "restart the virtual machine",
+          cause: error,
+        });
+    }
+  }
+}
+
+function refuseWithoutSlots(plan: VmPlan): void {
+  if (plan.spec.machine === "microvm")
+    throw new NexusError("unsupported", "a microvm takes no devices while it runs", { hint: "use machine q35" });
+}
+
+async function undoing(act: () => Promise<unknown>, undo: () => Promise<unknown>): Promise<void> {
+  try {
+    await act();
+  } catch (error) {
+    await undo().catch(() => undefined);
+    throw error;
+  }
+}

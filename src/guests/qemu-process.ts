@@ -1,0 +1,58 @@
+import { readFileSync } from "node:fs";
+import { adoptProcess, type Pidfd, readProcessStat } from "../kernel/processes.ts";
+import type { QemuLayout } from "./qemu-layout.ts";
+
+/** A guest's QEMU as the host sees it. */
+export type QemuProcess = { pid: number; startTicks: bigint; startedAt: string };
+
+/**
+ * The guest's QEMU while it lives. The number in the file proves nothing, it may be in use again: the process must also have been
+ * started with that file as an argument, which names this guest's directory.
+ */
+export function findQemuProcess(layout: QemuLayout): QemuProcess | undefined {
+  const pid = numberIn(layout.pidFile);
+  if (pid === undefined) return undefined;
+  const stat = readProcessStat(pid);
+  if (stat === undefined || stat.state === "Z" || stat.state === "X" || !argumentsOf(pid).includes(layout.pidFile)) return undefined;
+  return {
+    pid,
+    startTicks: stat.startTicks,
+    startedAt: new Date(bootMillis() + (Number(stat.startTicks) * 1000) / ticksPerSecond).toISOString(),
+  };
+}
+
+/** A descriptor of it, or undefined when it ended meanwhile. */
+export function openQemuProcess(layout: QemuLayout): Pidfd | undefined {
+  const found = findQemuProcess(layout);
+  return found === undefined ? undefined : adoptProcess(found.pid, found.startTicks);
+}
+
+/** The supervising shell while it lives, known by its directory among its words. */
+export function qemuSupervisor(layout: QemuLayout): number | undefined {
+  const pid = numberIn(layout.supervisor);
+  return pid !== undefined && argumentsOf(pid).includes(layout.directory) ? pid : undefined;
+}
+
+function numberIn(file: string): number | undefined {
+  try {
+    const text = readFileSync(file, "utf8").trim();
+    return /^[1-9]\d{0,9}$/.test(text) && Number(text) > 1 ? Number(text) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function argumentsOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  } catch {
+    return [];
+  }
+}
+
+/** USER_HZ is 100 on every architecture Node runs on. */
+const ticksPerSecond = 100;
+
+function bootMillis(): number {
+  return Number(/^btime (\d+)$/m.exec(readFileSync("/proc/stat", "utf8"))?.[1] ?? 0) * 1000;
+}

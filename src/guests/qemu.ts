@@ -1,0 +1,301 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { NexusError } from "../base/errors.ts";
+import { waitForExit } from "../kernel/processes.ts";
+import { readLog, rotateLog } from "./guest-log.ts";
+import { execByAgent } from "./qga-exec.ts";
+import { GuestAgent } from "./qga.ts";
+import { type AccelPlace, chooseAcceleration } from "./qemu-accel.ts";
+import { environmentText, qemuArguments } from "./qemu-arguments.ts";
+import { openConsole } from "./qemu-console.ts";
+import { disksOf, examine, prepareDisks, prepareFirmware } from "./qemu-disks.ts";
+import { qemuExitOf } from "./qemu-exit.ts";
+import { inflate, plugDisk, plugNic, unplugDisk, unplugNic } from "./qemu-hotplug.ts";
+import type { VmImage, VmImageSource } from "./qemu-image.ts";
+import { endQemu, launchQemu } from "./qemu-launch.ts";
+import { type QemuLayout, qemuLayout, socketNames } from "./qemu-layout.ts";
+import { inheritedFds } from "./qemu-network-arguments.ts";
+import type { Acceleration, VmDriver, VmPlan } from "./qemu-plan.ts";
+import { chooseSshPort } from "./qemu-ports.ts";
+import { findQemuProcess, openQemuProcess } from "./qemu-process.ts";
+import { findQemu, type QemuProgram } from "./qemu-program.ts";
+import { type Lease, SharedConnections } from "./qemu-shared.ts";
+import { listOf } from "./qga.ts";
+import type { JsonObject } from "./qmp-lines.ts";
+import { Qmp } from "./qmp.ts";
+import { removeTree } from "./remove-tree.ts";
+
+export type QemuOptions = {
+  /** For the trial of KVM and what came of it. */
+  directory: string;
+  images: VmImageSource;
+  /** Directories of guests, `<here>/<id>`; only `list` looks there. */
+  guestsDirectory?: string;
+  /** By default those of the host. */
+  qemu?: { path?: string; imageTool?: string };
+  kvmDevice?: string;
+  startDeadlineMs?: number;
+};
+
+export type QemuDriver = VmDriver & {
+  /** QEMU and how it would run guests here, tried. @throws NexusError `runtime-missing` */
+  probe(): Promise<{ program: QemuProgram; accel: Acceleration }>;
+};
+
+/** Virtual machines by QEMU. Nothing of a guest is kept in memory: another process with the same directories goes on where this one was. */
+export function createQemuDriver(options: QemuOptions): QemuDriver {
+  const monitors = new SharedConnections<Qmp>();
+  const agents = new SharedConnections<GuestAgent>();
+  let found: Promise<QemuProgram> | undefined;
+
+  const qemu = (): Promise<QemuProgram> => {
+    found ??= findQemu(options.qemu);
+    found.catch(() => (found = undefined));
+    return found;
+  };
+  const accelPlace = (program: QemuProgram): AccelPlace => ({
+    directory: options.directory,
+    program: program.path,
+    ...(options.kvmDevice === undefined ? {} : { device: options.kvmDevice }),
+  });
+  const monitor = (plan: Pick<VmPlan, "directory">, timeoutMs = 10_000): Promise<Lease<Qmp>> =>
+    monitors.lease(plan.directory, () => Qmp.connect(plan.directory, socketNames.monitor, { timeoutMs }));
+  const agent = (plan: Pick<VmPlan, "directory">, limit: { timeoutMs: number; signal?: AbortSignal }): Promise<Lease<GuestAgent>> =>
+    agents.lease(plan.directory, () => GuestAgent.connect(plan.directory, socketNames.agent, limit));
+
+  const observe: VmDriver["observe"] = async (plan) => {
+    const layout = qemuLayout(plan.directory);
+    for (;;) {
+      const process = findQemuProcess(layout);
+      if (process !== undefined) {
+        const { pid, startedAt } = process;
+        const { accel, sshPort } = startedWith(layout);
+        return { kind: "running", pid, startedAt, accel, ...(await stateOf(plan)), ...(sshPort === undefined ? {} : { sshPort }) };
+      }
+      if (!existsSync(layout.started)) return { kind: "absent" };
+      const exit = await qemuExitOf(layout);
+      if (exit !== undefined) return { kind: "exited", exit };
+    }
+  };
+
+  return {
+    async prepare(plan, progress) {
+      const { imageTool } = await qemu();
+      const layout = qemuLayout(plan.directory);
+      mkdirSync(layout.directory, { recursive: true, mode: 0o700 });
+      const image = await options.images.resolve(plan.spec.image, progress);
+      options.images.hold(image, plan.id);
+      writeWhole(layout.image, JSON.stringify(image));
+      await prepareDisks(imageTool, plan, { layout, image });
+      if (plan.spec.uefi) prepareFirmware(layout);
+    },
+
+    async start(plan) {
+      const before = await observe(plan);
+      if (before.kind === "running") return before;
+      const program = await qemu();
+      const layout = qemuLayout(plan.directory);
+      const image = preparedImage(layout, plan);
+      const disks = await disksOf(program.imageTool, plan, { layout, image });
+      const accel = await chooseAcceleration(accelPlace(program), plan.spec.accel);
+      const firmware = plan.spec.uefi ? { firmware: prepareFirmware(layout) } : {};
+      writeWhole(layout.environment, environmentText(plan.spec.env));
+      const taken = new Set<number>();
+      for (;;) {
+        const sshPort = chooseSshPort(plan, taken);
+        const port = sshPort === undefined ? {} : { sshPort };
+        const words = qemuArguments({ plan, layout, image, accel, disks, ...firmware, ...port });
+        writeWhole(layout.started, JSON.stringify({ accel, ...port } satisfies Started));
+        try {
+          await launchQemu(layout, [program.path, ...words], { fds: inheritedFds(plan), deadlineMs: options.startDeadlineMs ?? 30_000 });
+          break;
+        } catch (error) {
+          rmSync(layout.started, { force: true });
+          // Somebody took the port between our look and QEMU's bind: unless it was asked for, there are others.
+          const lost = error instanceof NexusError && error.code === "port-taken" ? error.details?.["port"] : undefined;
+          if (lost === undefined || lost !== sshPort || plan.spec.sshPort !== undefined || taken.size > 20) throw error;
+          taken.add(sshPort);
+        }
+      }
+      const status = await observe(plan);
+      if (status.kind === "absent") throw new NexusError("internal", `virtual machine ${plan.name} was started and is not there`);
+      return status;
+    },
+
+    observe,
+
+    async waitExit(plan, signal) {
+      for (;;) {
+        signal.throwIfAborted();
+        const layout = qemuLayout(plan.directory);
+        using process = openQemuProcess(layout);
+        if (process !== undefined) await process.exited({ signal });
+        const status = await observe(plan);
+        if (status.kind === "exited") return status.exit;
+        if (status.kind === "absent") throw new NexusError("wrong-state", `guest ${plan.name} was never started`);
+      }
+    },
+
+    async stop(plan, graceMs) {
+      const layout = qemuLayout(plan.directory);
+      using process = openQemuProcess(layout);
+      if (process === undefined) return "not-running";
+      if (graceMs > 0) {
+        await askToPowerOff(plan, Math.min(graceMs, 2000));
+        if (await endedWithin(() => waitForExit(process, { timeoutMs: graceMs }))) {
+          await qemuExitOf(layout);
+          return "graceful";
+        }
+      }
+      writeFileSync(layout.killed, "");
+      // Told to quit, QEMU flushes its disks first; killed, it does not.
+      if (await attempt(() => quit(plan))) await endedWithin(() => waitForExit(process, { timeoutMs: 2000 }));
+      await endQemu(layout);
+      await qemuExitOf(layout);
+      return "forced";
+    },
+
+    async remove(guest) {
+      if (existsSync(guest.directory)) await endQemu(qemuLayout(guest.directory));
+      await removeTree(guest.directory);
+      options.images.release(guest.id);
+    },
+
+    async exec(plan, request) {
+      const lease = await agent(plan, { timeoutMs: 10_000 });
+      return execByAgent(lease.value, request, () => lease[Symbol.dispose]());
+    },
+
+    async agent(plan, limit) {
+      return agent(plan, limit);
+    },
+
+    logs(plan, request) {
+      const layout = qemuLayout(plan.directory);
+      return readLog(layout.log, { ...request, ended: () => findQemuProcess(layout) === undefined });
+    },
+
+    list: () =>
+      Promise.resolve(
+        options.guestsDirectory === undefined || !existsSync(options.guestsDirectory)
+          ? []
+          : readdirSync(options.guestsDirectory)
+              .filter((id) => existsSync(qemuLayout(join(options.guestsDirectory ?? "", id)).image))
+              .toSorted(),
+      ),
+
+    async console(plan) {
+      using lease = await monitor(plan);
+      return await openConsole(lease.value, plan.directory);
+    },
+
+    async addNic(plan, number, nic) {
+      using lease = await monitor(plan);
+      await plugNic(lease.value, plan, { nic, number });
+    },
+
+    async removeNic(plan, number) {
+      using lease = await monitor(plan);
+      await unplugNic(lease.value, number);
+    },
+
+    async addDisk(plan, disk) {
+      await examine((await qemu()).imageTool, disk.source, disk.format);
+      using lease = await monitor(plan);
+      await plugDisk(lease.value, plan, { name: disk.name, path: disk.source, format: disk.format, readOnly: disk.readOnly });
+    },
+
+    async removeDisk(plan, name) {
+      using lease = await monitor(plan);
+      await unplugDisk(lease.value, name);
+    },
+
+    async setBalloon(plan, bytes) {
+      using lease = await monitor(plan);
+      return await inflate(lease.value, bytes);
+    },
+
+    rotateLogs: (plan) => rotateLog(qemuLayout(plan.directory).log),
+
+    async probe() {
+      const program = await qemu();
+      return { program, accel: await chooseAcceleration(accelPlace(program), "auto") };
+    },
+  };
+
+  /** What QEMU says; one that hangs is "unresponsive", for the process is all that is sure. */
+  async function stateOf(plan: VmPlan): Promise<{ run: string; agent: boolean }> {
+    try {
+      using lease = await monitor(plan, 3000);
+      const status = (await lease.value.execute("query-status", {}, { timeoutMs: 3000 })) as JsonObject;
+      const ports = listOf(await lease.value.execute("query-chardev", {}, { timeoutMs: 3000 }));
+      return { run: String(status["status"]), agent: ports.some((port) => port["label"] === "agent" && port["frontend-open"] === true) };
+    } catch (error) {
+      if (error instanceof NexusError && (error.code === "timeout" || error.code === "wrong-state"))
+        return { run: "unresponsive", agent: false };
+      throw error;
+    }
+  }
+
+  /** The button first, and the agent too when it is there: many a minimal guest listens to one of them only. */
+  async function askToPowerOff(plan: VmPlan, timeoutMs: number): Promise<void> {
+    await attempt(async () => {
+      using lease = await monitor(plan, timeoutMs);
+      await lease.value.execute("system_powerdown", {}, { timeoutMs });
+    });
+    await attempt(async () => {
+      if (!(await stateOf(plan)).agent) return;
+      using lease = await agent(plan, { timeoutMs });
+      lease.value.shutdown();
+      await lease.value.settled();
+    });
+  }
+
+  async function quit(plan: VmPlan): Promise<void> {
+    using lease = await monitor(plan, 2000);
+    await lease.value.execute("quit", {}, { timeoutMs: 2000 });
+  }
+}
+
+type Started = { accel: Acceleration; sshPort?: number };
+
+function startedWith(layout: QemuLayout): Started {
+  try {
+    return JSON.parse(readFileSync(layout.started, "utf8")) as Started;
+  } catch {
+    return { accel: { kind: "tcg", why: "what it was started with is not known" } };
+  }
+}
+
+function preparedImage(layout: QemuLayout, plan: VmPlan): VmImage {
+  try {
+    return JSON.parse(readFileSync(layout.image, "utf8")) as VmImage;
+  } catch (error) {
+    throw new NexusError("wrong-state", `guest ${plan.name} was not prepared`, { cause: error });
+  }
+}
+
+/** True when it was done; whatever went wrong instead, the caller has a harder way. */
+async function attempt(act: () => Promise<void>): Promise<boolean> {
+  try {
+    await act();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function endedWithin(wait: () => Promise<void>): Promise<boolean> {
+  try {
+    await wait();
+    return true;
+  } catch (error) {
+    if (error instanceof NexusError && error.code === "timeout") return false;
+    throw error;
+  }
+}
+
+function writeWhole(path: string, text: string): void {
+  writeFileSync(`${path}.new`, text, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+}
