@@ -38,7 +38,7 @@ const networkSchema = z.strictObject({
   bridge: text,
   group: count,
   mac: text,
-  subnets: z.array(z.strictObject({ prefix: text, gateway: text, leased: count, size: z.number() })),
+  subnets: z.array(z.strictObject({ prefix: text, gateway: text, reserved: z.array(text), leased: count, size: z.number() })),
   mtuBytes: count,
   mtu: z.union([z.literal("auto"), count]),
   dns: z.array(text),

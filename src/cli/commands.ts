@@ -47,6 +47,7 @@ export const commands: readonly Command[] = [
     flags: [
       { name: "subnet", value: "PREFIX|auto", many: true, summary: "address range; auto takes a free one" },
       { name: "gateway", value: "ADDRESS", many: true, summary: "gateway of the subnet it lies in (the first address)" },
+      { name: "reserved", value: "PREFIX", many: true, summary: "part of a subnet that no guest gets" },
       { name: "ipv6", summary: "add a private IPv6 range" },
       { name: "bridge", value: "INTERFACE", summary: "name of the bridge interface" },
       ...networkPolicy,

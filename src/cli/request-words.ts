@@ -11,12 +11,12 @@ export function inWordsOf(command: Command, error: unknown): unknown {
 function wordFor(command: Command, { path }: SpecProblem): string {
   const keys = path.replace(/^(query|path)\./, "").split(/[.[]/);
   const head = keys[0] ?? "";
-  const last = keys.at(-1) ?? "";
-  return flagFor(command, ownWords[last] ?? "") ?? flagFor(command, ownWords[head] ?? head) ?? argumentFor(command, head) ?? path;
+  const own = keys.findLast((key) => Object.hasOwn(ownWords, key)) ?? "";
+  return flagFor(command, ownWords[own] ?? "") ?? flagFor(command, ownWords[head] ?? head) ?? argumentFor(command, head) ?? path;
 }
 
 /** Keys of requests whose flags have names of their own. */
-const ownWords: Readonly<Record<string, string>> = { cwd: "workdir", gateway: "gateway" };
+const ownWords: Readonly<Record<string, string>> = { cwd: "workdir", gateway: "gateway", reserved: "reserved" };
 
 /** Lists have a flag for each entry: `peers` is --peer. But `cpus` is --cpus, though there is --cpu as well. */
 function flagFor(command: Command, key: string): string | undefined {

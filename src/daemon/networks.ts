@@ -2,17 +2,17 @@ import type { Clock } from "../base/clock.ts";
 import { joinErrors, NexusError, SpecError } from "../base/errors.ts";
 import type { Ip } from "../base/ip.ts";
 import type { Name } from "../base/names.ts";
-import { type Prefix, prefixContains } from "../base/prefix.ts";
+import { type Prefix, prefixContains, prefixFamily, prefixRange } from "../base/prefix.ts";
 import { peersOf } from "../plan/firewall/elements.ts";
 import { bridgeMac, bridgeName } from "../plan/naming.ts";
 import { Pool } from "../plan/pool.ts";
 import { checkSubnet, pickSubnet, type TakenPrefix, ulaPrefix } from "../plan/subnets.ts";
-import type { NetworkChange, NetworkSpec } from "../spec/network.ts";
+import { type NetworkChange, type NetworkSpec, reservedOf } from "../spec/network.ts";
 import type { NetworkRow, SubnetRow } from "../state/rows.ts";
 import type { State } from "../state/state.ts";
 import type { Chronicle } from "./chronicle.ts";
 import type { Wiring } from "./wiring.ts";
-import type { World } from "./world.ts";
+import { poolsOf, type World } from "./world.ts";
 
 export type NetworksOptions = {
   world: World;
@@ -85,9 +85,7 @@ export class Networks {
       ...all.flatMap((n) => n.subnets.map((s) => ({ prefix: s.prefix, by: `network ${n.name}` }))),
     ];
     const subnets = chooseSubnets(spec, { taken, hostId: state.identity.hostId, index });
-    // A pool refuses subnets that cannot serve guests, with the reason.
-    for (const s of subnets) new Pool(s);
-    return {
+    const row: NetworkRow = {
       name: spec.name,
       index,
       bridge,
@@ -96,6 +94,9 @@ export class Networks {
       createdAt: clock.now(),
       subnets,
     };
+    // A pool refuses subnets that cannot serve guests, with the reason.
+    poolsOf(row);
+    return row;
   }
 
   /** @throws NexusError not-found, in-use */
@@ -202,10 +203,24 @@ function chooseSubnets(spec: NetworkSpec, { taken, hostId, index }: SubnetChoice
     const { gateway } = new Pool({ prefix, gateway: asked });
     if (!prefixContains(prefix, gateway))
       throw new SpecError([{ path: `subnets[${i}].gateway`, problem: `${gateway} is not in ${prefix}` }]);
+    checkReserved({ prefix, gateway }, reservedOf(wish), i);
     checkSubnet(prefix, all());
     chosen.push({ prefix, gateway });
   }
   return chosen;
+}
+
+/** A range outside the subnet would reserve nothing: a slip of the pen, told as one. */
+function checkReserved({ prefix, gateway }: SubnetRow, reserved: readonly Prefix[], i: number): void {
+  const { first, last } = prefixRange(prefix);
+  const problems = reserved.flatMap((range, j) => {
+    const { first: from, last: to } = prefixRange(range);
+    const inside = prefixFamily(range) === prefixFamily(prefix) && from >= first && to <= last;
+    return inside ? [] : [{ path: `subnets[${i}].reserved[${j}]`, problem: `${range} does not lie within ${prefix}` }];
+  });
+  if (problems.length > 0) throw new SpecError(problems);
+  if (new Pool({ prefix, gateway, reserved }).size === 0)
+    throw new SpecError([{ path: `subnets[${i}].reserved`, problem: `nothing of ${prefix} is left for guests` }]);
 }
 
 function dropUndefined<T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } {

@@ -5,6 +5,7 @@ import type { Desired } from "../plan/plan.ts";
 import { Pool } from "../plan/pool.ts";
 import { type PortClaim, PortTable } from "../plan/ports.ts";
 import type { AttachmentRecord, PublishRecord } from "../plan/records.ts";
+import { reservedOf } from "../spec/network.ts";
 import { type GuestRecord, type LeaseRow, type NetworkRow, ownerOf } from "../state/rows.ts";
 import type { Snapshot } from "../state/state.ts";
 
@@ -37,10 +38,7 @@ export class World {
 
   addNetwork(network: NetworkRow): void {
     this.networks.set(network.name, network);
-    this.pools.set(
-      network.name,
-      network.subnets.map((s) => new Pool({ prefix: s.prefix, gateway: s.gateway })),
-    );
+    this.pools.set(network.name, poolsOf(network));
   }
 
   removeNetwork(name: Name): void {
@@ -166,4 +164,15 @@ export function publishesOf(guest: GuestRecord, networks: ReadonlyMap<Name, Netw
 
 function addressesOf(guest: GuestRecord, nic: number): Ip[] {
   return guest.leases.filter((l) => l.nic === nic).map((l) => l.address);
+}
+
+/**
+ * A pool for each subnet of the network, all of it free.
+ * @throws SpecError, NexusError address-outside when a subnet cannot serve guests
+ */
+export function poolsOf({ subnets, spec }: NetworkRow): Pool[] {
+  return subnets.map(({ prefix, gateway }) => {
+    const wish = spec.subnets.find((asked) => asked !== "auto" && asked.prefix === prefix);
+    return new Pool({ prefix, gateway, reserved: wish === undefined ? [] : reservedOf(wish) });
+  });
 }

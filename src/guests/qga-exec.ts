@@ -218,7 +218,7 @@ const beginMs = 30_000;
 /**
  * $1 directory, $2 where to run or nothing, then the command. Each output goes through a pipe to a loop that cuts it into pieces
  * (dd gives what one read gave) and waits while sixteen are not fetched. A process the command leaves behind may keep its
- * outputs open: after the command the loops get a second to finish.
+ * outputs open: after the command the loops get five seconds to finish, which an emulated guest on a busy host may need.
  */
 const runScript = `
 d=$1 w=$2; shift 2
@@ -251,7 +251,7 @@ sh -c 'echo $$ >"$0/pid"; [ -z "$1" ] || cd -- "$1" || exit 126; shift; exec "$@
 code=$?
 kill $feeder 2>/dev/null
 i=0
-while [ $i -lt 100 ] && { [ ! -e "$d/end1" ] || [ ! -e "$d/end2" ]; }; do
+while [ $i -lt 500 ] && { [ ! -e "$d/end1" ] || [ ! -e "$d/end2" ]; }; do
   sleep 0.01 2>/dev/null || sleep 1
   i=$((i + 1))
   # A full queue is the host's to empty, not a reason to hurry.

@@ -19,6 +19,7 @@ export type PoolSpec = {
 export class Pool {
   readonly prefix: Prefix;
   readonly gateway: Ip;
+  readonly reserved: readonly Prefix[];
   readonly family: IpFamily;
   /** How many addresses guests can have; a float above 2^53. */
   readonly size: number;
@@ -29,7 +30,6 @@ export class Pool {
   readonly #start: number;
   /** Barred from handing out, ascending and apart from each other. */
   readonly #barred: readonly Range[];
-  readonly #reserved: readonly Prefix[];
   readonly #holders = new Map<Ip, string>();
   /** Given back, but connections of the last holder may still be under way: for nobody else yet. */
   readonly #cooling = new Set<Ip>();
@@ -42,7 +42,7 @@ export class Pool {
     this.prefix = spec.prefix;
     this.family = prefixFamily(spec.prefix);
     this.gateway = spec.gateway ?? addressAt(spec.prefix, 1n);
-    this.#reserved = spec.reserved ?? [];
+    this.reserved = spec.reserved ?? [];
     ({ first: this.#first, last: this.#last } = prefixRange(spec.prefix));
     this.#checkGateway();
     const total = this.#last - this.#first + 1n;
@@ -69,7 +69,7 @@ export class Pool {
     const value = ipToBigint(address);
     if (value === this.#first) return this.family === 4 ? "the network address" : "the subnet-router anycast address";
     if (value === this.#last && this.family === 4) return "the broadcast address";
-    const range = this.#reserved.find((prefix) => prefixContains(prefix, address));
+    const range = this.reserved.find((prefix) => prefixContains(prefix, address));
     return range === undefined ? undefined : `in the reserved range ${range}`;
   }
 
@@ -136,7 +136,7 @@ export class Pool {
       { first: gateway, last: gateway },
     ];
     if (this.family === 4) ranges.push({ first: end, last: end });
-    for (const prefix of this.#reserved) {
+    for (const prefix of this.reserved) {
       if (!prefixesOverlap(prefix, this.prefix)) continue;
       const { first, last } = prefixRange(prefix);
       ranges.push({ first: first > this.#first ? first - this.#first : 0n, last: last < this.#last ? last - this.#first : end });

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Prefix } from "../base/prefix.ts";
 import { ifNameText, ipText, nameText, prefixText } from "./text.ts";
 
 /** One address range of a network. */
@@ -6,6 +7,8 @@ export const networkPrefix = z.strictObject({
   prefix: prefixText,
   /** Defaults to the first address of the prefix. */
   gateway: ipText.optional(),
+  /** Parts of the prefix that no guest gets, not even on request: for what numbers itself on the bridge. */
+  reserved: z.array(prefixText).max(64).optional(),
 });
 
 /** What a user asks of a network. Every field but the name has a default. */
@@ -48,3 +51,8 @@ export const networkChange = z.strictObject({
   peers: networkSpec.shape.peers.unwrap().optional(),
 });
 export type NetworkChange = z.output<typeof networkChange>;
+
+/** The ranges of a subnet that guests never get. */
+export function reservedOf(subnet: NetworkSpec["subnets"][number]): readonly Prefix[] {
+  return subnet !== "auto" && "reserved" in subnet ? (subnet.reserved ?? []) : [];
+}

@@ -13,7 +13,7 @@ export type NetworkView = {
   /** Link group number of all its interfaces: 0x4e000000 | index. */
   group: number;
   mac: Mac;
-  subnets: { prefix: Prefix; gateway: Ip; leased: number; size: number }[];
+  subnets: { prefix: Prefix; gateway: Ip; reserved: Prefix[]; leased: number; size: number }[];
   mtuBytes: number;
   mtu: NetworkSpec["mtu"];
   dns: Ip[];

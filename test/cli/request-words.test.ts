@@ -13,6 +13,7 @@ const told = (command: string, path: string): string => {
 test("a fault of a request is told by the flag or argument it came from", () => {
   assert.equal(told("network create", "subnets[0]"), "--subnet");
   assert.equal(told("network create", "subnets[0].gateway"), "--gateway");
+  assert.equal(told("network create", "subnets[0].reserved[1]"), "--reserved");
   assert.equal(told("network create", "peers[1]"), "--peer");
   assert.equal(told("network create", "name"), "NAME");
   assert.equal(told("network set", "path.name"), "NAME");

@@ -142,21 +142,26 @@ describe("the command line", { timeout: 30_000 }, () => {
     assert.equal((await nexus(daemon.socketPath, ["node", "logs", "web", "-n", "3"])).stdout, "tail 3 ü\n");
   });
 
-  it("creates and changes networks with what the flags say, gateways with the subnet they lie in", async () => {
+  it("creates and changes networks with what the flags say, gateways and reserved ranges with the subnet they lie in", async () => {
     const asked: unknown[] = [];
     const answer = { name: "lan", subnets: [], leases: [], dns: [], peers: [], bridge: "nx-lan" } as unknown as NetworkView;
     await using daemon = await fakeDaemon({
       "network.create": async ({ body }) => (asked.push(body.subnets, body.nat, body.peers), answer),
       "network.change": async ({ body }) => (asked.push(body), answer),
     });
-    const create = "network create lan --subnet 10.1.0.0/24 --subnet fd00:1::/64 --gateway fd00:1::9 --no-nat --peer b";
+    const create =
+      "network create lan --subnet 10.1.0.0/24 --subnet fd00:1::/64 --gateway fd00:1::9 --reserved 10.1.0.128/25 --no-nat --peer b";
     assert.equal((await nexus(daemon.socketPath, create.split(" "))).code, 0);
     assert.equal((await nexus(daemon.socketPath, "network set lan --nat off --mtu 1400 --no-peers".split(" "))).code, 0);
     assert.equal((await nexus(daemon.socketPath, "network set lan --nat maybe".split(" "))).code, 2);
     assert.equal((await nexus(daemon.socketPath, "network set lan".split(" "))).code, 2);
     assert.equal((await nexus(daemon.socketPath, "network create lan --subnet 10.1.0.0/24 --gateway 10.2.0.1".split(" "))).code, 2);
+    assert.equal((await nexus(daemon.socketPath, "network create lan --subnet 10.1.0.0/24 --reserved 10.2.0.0/25".split(" "))).code, 2);
     assert.deepEqual(asked, [
-      [{ prefix: "10.1.0.0/24" }, { prefix: "fd00:1::/64", gateway: "fd00:1::9" }],
+      [
+        { prefix: "10.1.0.0/24", reserved: ["10.1.0.128/25"] },
+        { prefix: "fd00:1::/64", gateway: "fd00:1::9" },
+      ],
       false,
       ["b"],
       { mtu: 1400, nat: false, peers: [] },
@@ -200,7 +205,7 @@ describe("the command line", { timeout: 30_000 }, () => {
   });
 
   it("counts the addresses of an IPv6 subnet as a power of two", async () => {
-    const subnets = [{ prefix: "fd00:1::/64", gateway: "fd00:1::1", leased: 2, size: 2 ** 64 }];
+    const subnets = [{ prefix: "fd00:1::/64", gateway: "fd00:1::1", reserved: [], leased: 2, size: 2 ** 64 }];
     const answer = { name: "lan", subnets, leases: [], dns: [], peers: [], bridge: "nx-lan" } as unknown as NetworkView;
     await using daemon = await fakeDaemon({ "network.get": async () => answer });
     assert.match((await nexus(daemon.socketPath, ["network", "inspect", "lan"])).stdout, /2 of 2\^64 addresses/);

@@ -61,6 +61,25 @@ describe("the daemon's end and return", { timeout: 180_000 }, () => {
     socket.destroy();
   });
 
+  test("a reserved range is kept from guests, by a daemon that read it from its state too", async () => {
+    const made = await bed.nexus("network", "create", "few", "--subnet", "10.62.0.0/29", "--reserved", "10.62.0.4/30");
+    assert.equal(made.code, 0, made.err);
+    for (const address of ["10.62.0.4", "10.62.0.6"]) {
+      const { code, err } = await bed.nexus("attachment", "create", "late", "--network", `few:${address}`);
+      assert.equal(code, 2);
+      assert.match(err, /in the reserved range 10\.62\.0\.4\/30/);
+      await bed.daemon.crashAndStart();
+    }
+    for (const [name, said] of [
+      ["one", 0],
+      ["two", 0],
+      ["three", 5],
+    ] as const)
+      assert.equal((await bed.nexus("attachment", "create", name, "--network", "few")).code, said, name);
+    const { code, err } = await bed.nexus("network", "rm", "few", "--force");
+    assert.equal(code, 0, err);
+  });
+
   test("a new connection finds its way while no daemon runs", async () => {
     await bed.daemon.end("SIGKILL");
     const socket = await connected();

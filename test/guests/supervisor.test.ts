@@ -65,7 +65,8 @@ test("a supervisor whose directory is removed ends", async (t) => {
   let pid: number | undefined;
   while ((pid = supervisorPid(layout)) === undefined && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 5));
   assert.ok(pid !== undefined);
-  rmSync(layout.directory, { recursive: true, force: true });
+  // It writes there meanwhile.
+  rmSync(layout.directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 5 });
   while (existsSync(`/proc/${pid}/exe`) && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 5));
   assert.equal(existsSync(`/proc/${pid}/exe`), false);
 });

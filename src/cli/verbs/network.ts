@@ -95,26 +95,39 @@ type NetworkChangeInput = { [K in keyof NetworkChange]?: unknown } & {
   internal?: boolean;
 };
 
-/** A gateway belongs to the subnet it lies in, which only the addresses themselves can tell. */
-async function subnetsOf(c: VerbContext): Promise<(string | { prefix: string; gateway: string })[]> {
-  const gateways = c.flags.many("gateway");
+/** A gateway and a reserved range belong to the subnet they lie in, which only the addresses themselves can tell. */
+async function subnetsOf(c: VerbContext): Promise<NonNullable<NetworkSpecInput["subnets"]>> {
+  const gateways = new Set(c.flags.many("gateway"));
+  const ranges = new Set(c.flags.many("reserved"));
   const subnets = c.flags.many("subnet");
-  if (gateways.length === 0) return subnets;
+  if (gateways.size === 0 && ranges.size === 0) return subnets;
   const { parseIp } = await import("../../base/ip.ts");
-  const { parsePrefix, prefixContains } = await import("../../base/prefix.ts");
-  const left = new Set(gateways);
+  const { parsePrefix, prefixAddress, prefixContains } = await import("../../base/prefix.ts");
   const out = subnets.map((text) => {
     const prefix = parsePrefix(text);
-    const gateway = gateways.find((g) => {
+    if (typeof prefix !== "string") return text;
+    const gateway = [...gateways].find((g) => {
       const address = parseIp(g);
-      return address !== undefined && typeof prefix === "string" && prefixContains(prefix, address);
+      return address !== undefined && prefixContains(prefix, address);
     });
-    if (gateway === undefined) return text;
-    left.delete(gateway);
-    return { prefix: text, gateway };
+    const reserved = [...ranges].filter((text) => {
+      const range = parsePrefix(text);
+      return typeof range === "string" && prefixContains(prefix, prefixAddress(range));
+    });
+    if (gateway !== undefined) gateways.delete(gateway);
+    for (const range of reserved) ranges.delete(range);
+    return { prefix: text, ...(gateway === undefined ? {} : { gateway }), ...(reserved.length === 0 ? {} : { reserved }) };
   });
-  if (left.size > 0) throw new NexusError("usage", `nexus network create: the gateway ${[...left].join(", ")} lies in no --subnet`);
+  refuseLeft("gateway", gateways);
+  refuseLeft("reserved range", ranges);
   return out;
+}
+
+function refuseLeft(what: string, left: ReadonlySet<string>): void {
+  if (left.size > 0)
+    throw new NexusError("usage", `nexus network create: the ${what} ${[...left].join(", ")} lies in no --subnet`, {
+      hint: "write 10.0.42.1 for a gateway, 10.0.42.128/25 for a reserved range",
+    });
 }
 
 function policyOf(c: VerbContext) {
@@ -148,7 +161,13 @@ function describe(n: NetworkView): string {
     ["state", n.state],
     ["problem", n.problem],
     ["bridge", `${n.bridge}  ${n.mac}`],
-    ...n.subnets.map((s) => ["subnet", `${s.prefix}  gateway ${s.gateway}, ${s.leased} of ${countText(s.size)} addresses taken`] as const),
+    ...n.subnets.map(
+      (s) =>
+        [
+          "subnet",
+          `${s.prefix}  gateway ${s.gateway}, ${s.leased} of ${countText(s.size)} addresses taken${s.reserved.length === 0 ? "" : `, reserved ${s.reserved.join(", ")}`}`,
+        ] as const,
+    ),
     ["mtu", `${n.mtuBytes}${n.mtu === "auto" ? " (auto)" : ""}`],
     ["dns", n.dns.length === 0 ? "the host's" : n.dns.join(", ")],
     ["policy", policyText(n)],

@@ -8,7 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { NexusError } from "../../src/base/errors.ts";
 import { readGuestFile, writeGuestFile } from "../../src/guests/qga-files.ts";
 import type { VmPlan } from "../../src/guests/qemu-plan.ts";
-import { until } from "./oci-bed.ts";
+import { until } from "../kernel/oci-bed.ts";
 import { QemuBed } from "./qemu-bed.ts";
 
 describe("a mini virtual machine in user mode", () => {

@@ -8,7 +8,7 @@ import type { Cidr } from "../../src/base/prefix.ts";
 import type { VmNic, VmPlan } from "../../src/guests/qemu-plan.ts";
 import { openTap } from "../../src/sys/tap.ts";
 import { QemuBed } from "./qemu-bed.ts";
-import { until } from "./oci-bed.ts";
+import { until } from "../kernel/oci-bed.ts";
 
 describe("a virtual machine on bridges", () => {
   let bed: QemuBed;
