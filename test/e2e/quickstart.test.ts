@@ -4,7 +4,6 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { isDeepStrictEqual } from "node:util";
 import { test } from "node:test";
 import { type Bed, groupsOf, makeBed, noBed, root, traces } from "./quickstart-bed.ts";
 
@@ -64,7 +63,7 @@ test("on a bare machine it sets up, proves everything, does so again, and leaves
   const down = bed.run(["./nexus", "quickstart", "--down"]);
   assert.equal(down.code, 0, down.stderr);
   assert.match(down.stdout, /removed nodes web, db, cache/);
-  assertTraces(bed, before);
+  assert.deepEqual(traces(bed), before);
   const trees = readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
     .flatMap((line) => (/ - cgroup2? /.test(line) ? [line.split(" ")[4] ?? ""] : []));
@@ -118,7 +117,7 @@ test("interrupted or killed in the middle, it leaves no machine outside behind f
   const down = bed.run(["./nexus", "quickstart", "--down"]);
   assert.equal(down.code, 0, down.stderr);
   assert.deepEqual(outsideOf(bed), []);
-  assertTraces(bed, before);
+  assert.deepEqual(traces(bed), before);
 });
 
 test("without a terminal it never asks: it names the commands and ends with 2", { skip, timeout: 60_000 }, async () => {
@@ -132,7 +131,7 @@ test("without a terminal it never asks: it names the commands and ends with 2", 
   assert.match(ran.stderr, /apt-get install -y --no-install-recommends .*iputils-ping/);
   assert.ok(ran.ms < 20_000);
   assert.equal(existsSync(join(programs.directory, "called")), false);
-  assertTraces(bed, before);
+  assert.deepEqual(traces(bed), before);
 });
 
 test("when apt-get fails, its last words are shown and nothing else is touched", { skip, timeout: 60_000 }, async () => {
@@ -145,7 +144,7 @@ test("when apt-get fails, its last words are shown and nothing else is touched",
   const { error } = JSON.parse(ran.stdout) as { error: { code: string; message: string } };
   assert.equal(error.code, "runtime-failed");
   assert.match(error.message, /Unable to locate package iputils-ping/);
-  assertTraces(bed, before);
+  assert.deepEqual(traces(bed), before);
 });
 
 test("without root it says what to type instead", { skip }, (t) => {
@@ -187,14 +186,6 @@ async function signalAfter(bed: Bed, check: string, signal: NodeJS.Signals): Pro
   });
   const [code] = (await once(child, "close")) as [number | null];
   return { code, stdout };
-}
-
-/** The veth of a guest goes with its namespace, which the kernel takes down in its own time: some 0.1 s to 0.5 s. */
-function assertTraces(bed: Bed, before: ReturnType<typeof traces>): void {
-  const end = performance.now() + 3000;
-  let now = traces(bed);
-  while (!isDeepStrictEqual(now, before) && performance.now() < end) now = traces(bed);
-  assert.deepEqual(now, before);
 }
 
 function outsideOf(bed: Bed): string[] {

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { daemonPlaces, removeTraces } from "./host-traces.ts";
 import { invocation } from "./invocation.ts";
+import { waitUntilGone } from "./links.ts";
 import { removeOutside } from "./outside.ts";
 import { searchPath } from "./programs.ts";
 import { type QuickstartRecord, readRecord, removeRecord, writeRecord } from "./record.ts";
@@ -26,6 +27,7 @@ export async function takeDown(c: VerbContext): Promise<void> {
   progress.show("removing nodes and networks of the example");
   const objects = await removeObjects(client, record);
   lines.push(...objects.lines);
+  for (const link of objects.links) await waitUntilGone(link, path);
   const info = await client.call("info");
   const others = await othersOf(client);
   const isOurs = record.daemon?.pid === info.pid && record.daemon.bootId === readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
@@ -59,10 +61,11 @@ async function clientFor(c: VerbContext, stateDir: string): Promise<Client | und
   return client;
 }
 
-/** In the order they depend on each other; what is gone already is fine. */
-async function removeObjects(client: Client, record: QuickstartRecord): Promise<{ lines: string[]; kept: string[] }> {
+/** In the order they depend on each other; what is gone already is fine. `links` are those of the nodes, which the kernel takes away. */
+async function removeObjects(client: Client, record: QuickstartRecord): Promise<{ lines: string[]; kept: string[]; links: string[] }> {
   const nodes = (await client.call("node.list")).filter((node) => record.nodes.includes(node.name));
   for (const { name } of nodes) await client.call("node.remove", { params: { name }, query: { force: true } });
+  const links = nodes.flatMap((node) => node.attachments.map((attachment) => attachment.hostInterface));
   const lines = nodes.length === 0 ? [] : [`removed nodes ${nodes.map((node) => node.name).join(", ")}`];
   const guests = await client.call("guest.list");
   const gone: string[] = [];
@@ -78,7 +81,7 @@ async function removeObjects(client: Client, record: QuickstartRecord): Promise<
       gone.push(name);
     }
   }
-  return { lines: gone.length === 0 ? lines : [...lines, `removed networks ${gone.join(", ")}`], kept };
+  return { lines: gone.length === 0 ? lines : [...lines, `removed networks ${gone.join(", ")}`], kept, links };
 }
 
 /** What others keep in this daemon. */

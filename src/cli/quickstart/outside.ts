@@ -3,7 +3,8 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { Disproof, eventually } from "./patience.ts";
+import { linkIsThere, waitUntilGone } from "./links.ts";
+import { Disproof } from "./patience.ts";
 import { findProgram, runProgram } from "./programs.ts";
 
 /** A throw-away machine beyond this host: a namespace behind a veth, on TEST-NET-2 (RFC 5737), made by `ip` and not by us. */
@@ -51,12 +52,8 @@ export async function openOutside(path: string): Promise<Outside> {
 export async function removeOutside(path: string): Promise<boolean> {
   const there = existsSync(join("/run/netns", outside.namespace));
   if (there) await runProgram(["ip", "netns", "del", outside.namespace], { path });
-  const linkThere = async () => (await runProgram(["ip", "link", "show", "dev", outside.link], { path })).code === 0;
-  if (!there && !(await linkThere())) return false;
-  // The veth goes with its namespace, a moment later.
-  await eventually(async () => {
-    if (await linkThere()) throw new Disproof(`${outside.link} is still there`);
-  }).catch(() => runProgram(["ip", "link", "del", outside.link], { path }));
+  if (!there && !(await linkIsThere(outside.link, path))) return false;
+  await waitUntilGone(outside.link, path);
   return true;
 }
 
