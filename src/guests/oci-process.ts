@@ -1,6 +1,6 @@
 import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { isInCgroup } from "../kernel/cgroups.ts";
-import { namespacedPids } from "../kernel/processes.ts";
+import { namespacedPids, readProcessStat, startTime } from "../kernel/processes.ts";
 import type { OciLayout } from "./oci-layout.ts";
 
 /** The init of a container as the host sees it. */
@@ -14,20 +14,20 @@ export function findInit(layout: OciLayout, cgroup: string): InitProcess | undef
   const recorded = readRecord(layout.init);
   const pid = recorded?.pid ?? readPid(layout.pid);
   if (pid === undefined) return undefined;
-  const stat = readStat(pid);
+  const stat = readProcessStat(pid);
   if (stat === undefined || stat.state === "Z" || stat.state === "X") return undefined;
-  if (recorded === undefined ? !isInCgroup(pid, cgroup) : recorded.startTicks !== stat.startTicks || recorded.boot !== bootId())
+  if (recorded === undefined ? !isInCgroup(pid, cgroup) : recorded.startTicks !== Number(stat.startTicks) || recorded.boot !== bootId())
     return undefined;
   if (namespacedPids(pid)?.at(-1) !== 1) return undefined;
-  return { pid, startedAt: new Date(bootMillis() + (stat.startTicks * 1000) / ticksPerSecond).toISOString() };
+  return { pid, startedAt: startTime(stat) };
 }
 
 /** Keeps what tells this init from every other process, unless it is kept already: anybody may move it to another cgroup. */
 export function recordInit(layout: OciLayout, init: InitProcess): void {
   if (readRecord(layout.init) !== undefined) return;
-  const startTicks = readStat(init.pid)?.startTicks;
+  const startTicks = readProcessStat(init.pid)?.startTicks;
   if (startTicks === undefined) return;
-  const record: InitRecord = { pid: init.pid, startTicks, boot: bootId() };
+  const record: InitRecord = { pid: init.pid, startTicks: Number(startTicks), boot: bootId() };
   writeFileSync(`${layout.init}.new`, JSON.stringify(record), { mode: 0o600 });
   renameSync(`${layout.init}.new`, layout.init);
 }
@@ -43,7 +43,7 @@ export function readPid(file: string): number | undefined {
 
 /** True once the process runs the program it was made for: the kernel clears PF_FORKNOEXEC at execve (linux/sched.h). */
 export function hasExecuted(pid: number): boolean {
-  const stat = readStat(pid);
+  const stat = readProcessStat(pid);
   return stat !== undefined && (stat.flags & forkNoExec) === 0;
 }
 
@@ -60,8 +60,6 @@ export function confinementFaults(pid: number, netns: string | undefined): strin
 }
 
 const forkNoExec = 0x40;
-/** USER_HZ is 100 on every architecture Node runs on. */
-const ticksPerSecond = 100;
 
 type InitRecord = { pid: number; startTicks: number; boot: string };
 
@@ -77,17 +75,6 @@ function bootId(): string {
   return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 }
 
-function readStat(pid: number): { state: string; flags: number; startTicks: number } | undefined {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The name may hold blanks and brackets; fields are counted after its last bracket (proc_pid_stat(5)).
-    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return { state: fields[0] ?? "X", flags: Number(fields[6]), startTicks: Number(fields[19]) };
-  } catch {
-    return undefined;
-  }
-}
-
 function sameFile(a: string, b: string): boolean {
   try {
     const x = statSync(a);
@@ -96,8 +83,4 @@ function sameFile(a: string, b: string): boolean {
   } catch {
     return false;
   }
-}
-
-function bootMillis(): number {
-  return Number(/^btime (\d+)$/m.exec(readFileSync("/proc/stat", "utf8"))?.[1] ?? 0) * 1000;
 }

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { adoptProcess, type Pidfd, readProcessStat } from "../kernel/processes.ts";
+import { adoptProcess, type Pidfd, readProcessStat, startTime } from "../kernel/processes.ts";
 import type { QemuLayout } from "./qemu-layout.ts";
 
 /** A guest's QEMU as the host sees it. */
@@ -14,11 +14,7 @@ export function findQemuProcess(layout: QemuLayout): QemuProcess | undefined {
   if (pid === undefined) return undefined;
   const stat = readProcessStat(pid);
   if (stat === undefined || stat.state === "Z" || stat.state === "X" || !argumentsOf(pid).includes(layout.pidFile)) return undefined;
-  return {
-    pid,
-    startTicks: stat.startTicks,
-    startedAt: new Date(bootMillis() + (Number(stat.startTicks) * 1000) / ticksPerSecond).toISOString(),
-  };
+  return { pid, startTicks: stat.startTicks, startedAt: startTime(stat) };
 }
 
 /** A descriptor of it, or undefined when it ended meanwhile. */
@@ -48,11 +44,4 @@ function argumentsOf(pid: number): string[] {
   } catch {
     return [];
   }
-}
-
-/** USER_HZ is 100 on every architecture Node runs on. */
-const ticksPerSecond = 100;
-
-function bootMillis(): number {
-  return Number(/^btime (\d+)$/m.exec(readFileSync("/proc/stat", "utf8"))?.[1] ?? 0) * 1000;
 }

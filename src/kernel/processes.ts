@@ -1,4 +1,5 @@
 import * as fs from "node:fs";
+import { uptime } from "node:os";
 import { NexusError, WireError } from "../base/errors.ts";
 import { asKernel, isErrno } from "../sys/errno.ts";
 import { Pidfd } from "../sys/pidfd.ts";
@@ -13,6 +14,8 @@ export type ProcessStat = {
   /** R, S, D, T, Z, X … */
   state: string;
   parent: number;
+  /** PF_* of linux/sched.h. */
+  flags: number;
   /** Ticks after boot: with the pid, names a process for as long as the machine is up. */
   startTicks: bigint;
 };
@@ -34,11 +37,35 @@ export function parseProcessStat(text: string): ProcessStat {
     .trim()
     .split(/\s+/);
   const [state, parent] = fields;
+  const flags = fields[6];
   const start = fields[19];
-  if (open < 0 || close < open || !isDigits(pid) || state === undefined || !isDigits(parent) || !isDigits(start)) {
+  if (open < 0 || close < open || !isDigits(pid) || state === undefined || !isDigits(parent) || !isDigits(flags) || !isDigits(start)) {
     throw new WireError("process stat", `not understood: ${text.slice(0, 80)}`);
   }
-  return { pid: Number(pid), command: text.slice(open + 1, close), state, parent: Number(parent), startTicks: BigInt(start) };
+  return {
+    pid: Number(pid),
+    command: text.slice(open + 1, close),
+    state,
+    parent: Number(parent),
+    flags: Number(flags),
+    startTicks: BigInt(start),
+  };
+}
+
+/** When a process began, to some 10 ms, in the form of ISO 8601. */
+export function startTime({ startTicks }: Pick<ProcessStat, "startTicks">): string {
+  return new Date(bootMillis() + (Number(startTicks) * 1000) / ticksPerSecond).toISOString();
+}
+
+/** USER_HZ is 100 on every architecture Node runs on. */
+const ticksPerSecond = 100;
+let bootMillisKnown = 0;
+
+/** Kept, so that one process is given one time however often it is asked for; taken anew after the clock was set. */
+function bootMillis(): number {
+  const now = Date.now() - uptime() * 1000;
+  if (Math.abs(now - bootMillisKnown) > 1000) bootMillisKnown = now;
+  return bootMillisKnown;
 }
 
 /** A descriptor of the process that had this pid and start time, or undefined when that one has ended. @throws KernelError */
