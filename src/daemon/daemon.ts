@@ -134,7 +134,8 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
   // Attachments without a process of ours run whenever the daemon does; of nodes, those that are seen to.
   for (const guest of guests.all()) if (guest.kind === "netns") world.live.add(guest.name);
   await nodes.adopt();
-  await reconciler.run("the start");
+  // When it fails that is in the log, and the interval tries again: what can run is not kept from running.
+  await reconciler.run("the start").catch(() => undefined);
   for (const network of networks.all()) names.networkChanged(network, true);
   for (const guest of guests.all()) if (world.live.has(guest.name)) names.guestChanged(guest, true);
   void loopback6.set(world.desired().publishes);

@@ -1,3 +1,4 @@
+import { NexusError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Chronicle } from "./chronicle.ts";
 import type { Wiring } from "./wiring.ts";
@@ -16,11 +17,13 @@ export type ReconcilerOptions = {
   alongside: () => Promise<void>;
 };
 
+type Outcome = { steps: string[] } | { error: unknown };
+
 /** The one queue of re-plans: events, timers and requests only ever ask for another comparison. */
 export class Reconciler implements AsyncDisposable {
   readonly #o: ReconcilerOptions;
   #soon: NodeJS.Timeout | undefined;
-  #running: Promise<string[]> | undefined;
+  #running: Promise<Outcome> | undefined;
   #again = false;
   #storm = 0;
   readonly #interval: NodeJS.Timeout;
@@ -42,11 +45,18 @@ export class Reconciler implements AsyncDisposable {
     }, gatherMs);
   }
 
-  /** Compares and repairs now; gives what was done, as commands. */
+  /** Compares and repairs now; gives what was done, as commands. @throws NexusError with the code of what made it fail */
   async run(reason: string): Promise<string[]> {
     // Several may wait for the same end; each comes after the one before.
     while (this.#running !== undefined) await this.#running;
-    return this.#start(reason) ?? [];
+    const outcome = (await this.#start(reason)) ?? { steps: [] };
+    if ("steps" in outcome) return outcome.steps;
+    const { error } = outcome;
+    throw new NexusError(
+      error instanceof NexusError ? error.code : "internal",
+      `the reconcile after ${reason} failed: ${error instanceof Error ? error.message : String(error)}`,
+      { hint: `what is wanted is kept, and tried again within ${intervalMs / 1000} s`, cause: error },
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -56,7 +66,7 @@ export class Reconciler implements AsyncDisposable {
     await this.#running;
   }
 
-  #start(reason: string): Promise<string[]> | undefined {
+  #start(reason: string): Promise<Outcome> | undefined {
     if (this.#running !== undefined) {
       this.#again = true;
       return undefined;
@@ -71,7 +81,7 @@ export class Reconciler implements AsyncDisposable {
     return this.#running;
   }
 
-  async #reconcile(reason: string): Promise<string[]> {
+  async #reconcile(reason: string): Promise<Outcome> {
     try {
       const { done, leftovers } = this.#o.wiring.settle(await this.#o.wiring.inspect());
       const swept = await this.#o.wiring.sweep(leftovers);
@@ -88,10 +98,10 @@ export class Reconciler implements AsyncDisposable {
           details: { steps: all.slice(0, 100) },
         });
       }
-      return all;
+      return { steps: all };
     } catch (error) {
       this.#o.log.error({ error: error instanceof Error ? error.stack : String(error) }, "a reconcile failed");
-      return [];
+      return { error };
     }
   }
 }
