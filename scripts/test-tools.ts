@@ -26,18 +26,13 @@ const tools: readonly (readonly [program: string, debianPackage: string])[] = [
   ["systemd-networkd", "systemd"],
   ["xz", "xz-utils"],
   ["ps", "procps"],
-];
-
-/** What only the tests of virtual machines need. */
-const vmTools: typeof tools = [
   ["qemu-system-x86_64", "qemu-system-x86"],
   ["qemu-img", "qemu-utils"],
 ];
 
 /** Installs the packages of programs that are missing. Does nothing without root or apt; tests that need them then fail and say so. */
-export async function installTools(forVms: boolean, say: (line: string) => void): Promise<void> {
-  const wanted = forVms ? [...tools, ...vmTools] : tools;
-  const missing = [...new Set(wanted.filter(([program]) => !isInstalled(program)).map(([, debianPackage]) => debianPackage))];
+export async function installTools(say: (line: string) => void): Promise<void> {
+  const missing = [...new Set(tools.filter(([program]) => !isInstalled(program)).map(([, debianPackage]) => debianPackage))];
   if (missing.length === 0) return;
   if (process.getuid?.() !== 0 || !isInstalled("apt-get")) {
     say(`set-up: missing ${missing.join(", ")}; install them, or run this as root on Debian`);

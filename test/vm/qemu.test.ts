@@ -119,9 +119,9 @@ describe("a mini virtual machine in user mode", () => {
     await bed.driver.addDisk(plan, disk);
     const found = await bed.shell(
       plan,
-      "i=0; while [ $i -lt 100 ] && [ ! -e /sys/block/vda/serial ]; do sleep 0.1; i=$((i+1)); done; cat /sys/block/vda/serial /sys/block/vda/size",
+      "i=0; while [ $i -lt 300 ] && [ ! -e /sys/block/vda/serial ]; do sleep 0.1; i=$((i+1)); done; cat /sys/block/vda/serial /sys/block/vda/size",
     );
-    assert.equal(found.out, "data32768\n");
+    assert.deepEqual(found, { out: "data32768\n", err: "", code: 0 });
     await bed.driver.removeDisk(plan, "data");
     assert.equal((await bed.shell(plan, "ls /sys/block | grep -c vda")).out, "0\n");
   });
