@@ -69,7 +69,7 @@ export class Nodes implements AsyncDisposable {
       if (this.#running.has(name)) return guest;
       this.#cancelRestart(name);
       this.#backoffs.delete(name);
-      return this.#start(this.#o.guests.update(guest, { desired: "running" }) as Container, progress);
+      return this.#start(guest, progress);
     });
   }
 
@@ -80,7 +80,7 @@ export class Nodes implements AsyncDisposable {
   restart(name: Name, options: { graceMs: number; progress: (line: string) => void }): Promise<Container> {
     return this.#lock.run(name, async () => {
       const stopped = await this.#stop(this.get(name), options.graceMs);
-      return this.#start(this.#o.guests.update(stopped, { desired: "running" }) as Container, options.progress);
+      return this.#start(stopped, options.progress);
     });
   }
 
@@ -183,8 +183,7 @@ export class Nodes implements AsyncDisposable {
             if (guest.state === "running" || guest.state === "stopping") this.#o.guests.update(guest, { state: "stopped" });
             return;
           }
-          if (unfinished || again)
-            return void (await this.#start(this.#o.guests.update(guest, { desired: "running" }) as Container, () => {}));
+          if (unfinished || again) return void (await this.#start(guest, () => {}));
           if (guest.state !== "running" && guest.state !== "stopping") return this.#scheduleIfWanted(guest);
           return this.#ended(guest, exitAfter(status, options.rebooted));
         }
@@ -200,10 +199,10 @@ export class Nodes implements AsyncDisposable {
     }
   }
 
-  /** Starts with interfaces of new names, since the old links may still be going. */
+  /** Starts with interfaces of new names, since the old links may still be going. From here on it is known that it is to run. */
   async #start(before: Container, progress: (line: string) => void): Promise<Container> {
     const { guests, driver, planOf } = this.#o;
-    const guest = guests.reattach(renewInterfaces(before, guests.world)) as Container;
+    const guest = guests.reattach({ ...renewInterfaces(before, guests.world), desired: "running", state: "starting" }) as Container;
     try {
       await driver.prepare(planOf(guest), progress);
     } catch (error) {
@@ -295,7 +294,7 @@ export class Nodes implements AsyncDisposable {
     const now = this.#o.guests.find(guest.name);
     if (now?.id !== guest.id || now.kind !== "container" || now.desired !== "running" || this.#running.has(guest.name)) return;
     try {
-      await this.#start(this.#o.guests.update(now, { restarts: now.restarts + 1 }) as Container, () => {});
+      await this.#start({ ...now, restarts: now.restarts + 1 }, () => {});
     } catch (error) {
       this.#o.chronicle.tell({
         kind: "node.failed",

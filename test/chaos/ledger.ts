@@ -172,7 +172,8 @@ function guestFaults(name: string, wish: GuestWish | undefined, view: GuestView 
   differ("published ports", view.publish.map(publishText), wish.publish.map(publishText));
   if (wish.addresses !== undefined) differ("addresses", addressesOf(view), wish.addresses);
   if (wish.pid !== undefined) differ("pid", view.pid, wish.pid);
-  if (wish.wanted === "stopped" && view.pid !== undefined) faults.push(`guest ${name} runs and was to stop`);
+  if (wish.wanted === "stopped" && (view.pid !== undefined || view.state === "starting"))
+    faults.push(`guest ${name} is ${view.state} and was to stop`);
   const ended = view.state !== "running";
   if (wish.wanted === "running" && ended && (wish.kind === "netns" || (wish.restart ?? "no") !== "no"))
     faults.push(`guest ${name} is ${view.state} and should run`);
