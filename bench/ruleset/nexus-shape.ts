@@ -40,7 +40,7 @@ function attachmentOf(network: number): AttachmentRecord {
     hostInterface: checked(parseIfName(measured ? bridge.port : `n${network}-g`)),
     mac: measured ? present(parseMac(guestMac)) : macOf(0x5e02, network),
     addresses: [present(parseIp(subnetOf(network).guest))],
-    netns: `nexus-g${network}`,
+    end: { kind: "namespace", netns: `nexus-g${network}` },
   };
 }
 

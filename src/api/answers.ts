@@ -45,6 +45,7 @@ const networkSchema = z.strictObject({
   nat: z.boolean(),
   isolation: z.enum(["none", "guests"]),
   internal: z.boolean(),
+  dhcp: z.boolean(),
   peers: z.array(text),
   state: z.enum(["up", "degraded"]),
   problem: text.optional(),
@@ -91,7 +92,7 @@ export const guest = answerOf<GuestView>()(
   "Guest",
   z.strictObject({
     name: text,
-    kind: z.enum(["container", "netns"]),
+    kind: z.enum(["container", "vm", "netns"]),
     state: z.enum(["created", "starting", "running", "stopping", "stopped", "exited", "failed"]),
     image: text.optional(),
     pid: count.optional(),
@@ -105,7 +106,9 @@ export const guest = answerOf<GuestView>()(
     netns: text.optional(),
     limits: limitsSchema.optional(),
     runtime: text.optional(),
-    /** What was asked, as nodeSpec wrote it out. */
+    acceleration: z.strictObject({ kind: z.enum(["kvm", "tcg"]), why: text }).optional(),
+    sshPort: count.optional(),
+    /** What was asked, as nodeSpec or vmSpec wrote it out. */
     spec: z.record(text, z.unknown()).optional(),
   }),
 );

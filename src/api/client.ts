@@ -21,7 +21,8 @@ export type Client = {
   /** Resolves when the daemon has begun to answer. */
   events<Id extends IdsAnswering<"events">>(id: Id, ...given: Given<Id>): Promise<AsyncIterable<Answer<Id>>>;
   bytes<Id extends IdsAnswering<"bytes">>(id: Id, ...given: Given<Id>): Promise<AsyncIterable<Uint8Array>>;
-  exec(name: string, request: ExecRequestInput): Promise<ExecCall>;
+  /** Leaves HTTP: runs a command in a guest, or joins its console. */
+  exec(id: IdsAnswering<"upgrade">, name: string, request: ExecRequestInput | Record<string, never>): Promise<ExecCall>;
   close(): void;
 };
 
@@ -93,7 +94,7 @@ export function openClient(socketPath: string): Client {
     async bytes(id, ...[asked, options]) {
       return (await open(id, asked as AnyAsked, { signal: options?.signal })) as AsyncIterable<Uint8Array>;
     },
-    exec: (name, request) => execOver({ http, socketPath, path: pathOf("node.exec", { params: { name } }) }, request),
+    exec: (id, name, request) => execOver({ http, socketPath, path: pathOf(id, { params: { name } }) }, request),
     close: () => agent.destroy(),
   };
 }

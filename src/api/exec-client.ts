@@ -16,7 +16,10 @@ export type ExecCall = {
 };
 
 /** Asks for the upgrade and sends the request. @throws NexusError daemon-unreachable */
-export async function execOver(to: { http: typeof Http; socketPath: string; path: string }, request: ExecRequestInput): Promise<ExecCall> {
+export async function execOver(
+  to: { http: typeof Http; socketPath: string; path: string },
+  request: ExecRequestInput | Record<string, never>,
+): Promise<ExecCall> {
   const { promise, resolve, reject } = Promise.withResolvers<FrameSocket & { destroy(): void }>();
   const call = to.http.request({
     socketPath: to.socketPath,

@@ -7,6 +7,7 @@ import type { OperationId } from "./operations.ts";
 import { networkChange, networkSpec } from "../spec/network.ts";
 import { attachmentSpec, nodeSpec } from "../spec/node.ts";
 import { nameText } from "../spec/text.ts";
+import { vmSpec } from "../spec/vm.ts";
 
 /** What one operation takes and gives. Absent parts take nothing. Query values are booleans and numbers here; the server reads them from text. */
 export type Route = {
@@ -22,6 +23,8 @@ const named = z.strictObject({ name: nameText });
 const force = z.strictObject({ force: z.boolean().default(false) });
 /** Seconds between asking a guest to end and killing it. */
 const grace = z.number().int().min(0).max(3600).default(10);
+
+const logQuery = z.strictObject({ tail: z.number().int().min(0).max(1_000_000).optional(), follow: z.boolean().default(false) });
 
 /** What runs inside a node; the first frame of the upgraded connection. */
 export const execRequest = z.strictObject({
@@ -61,9 +64,20 @@ export const routes = {
   "node.exec": { params: named, body: execRequest, answer: answers.nothing },
   "node.logs": {
     params: named,
-    query: z.strictObject({ tail: z.number().int().min(0).max(1_000_000).optional(), follow: z.boolean().default(false) }),
+    query: logQuery,
     answer: answers.nothing,
   },
+
+  "vm.list": { answer: answers.listOf(answers.guest) },
+  "vm.create": { query: z.strictObject({ start: z.boolean().default(true) }), body: vmSpec, answer: answers.guest, status: 201 },
+  "vm.get": { params: named, answer: answers.guest },
+  "vm.start": { params: named, answer: answers.guest },
+  "vm.stop": { params: named, query: z.strictObject({ grace }), answer: answers.guest },
+  "vm.restart": { params: named, query: z.strictObject({ grace }), answer: answers.guest },
+  "vm.remove": { params: named, query: force, answer: answers.removed },
+  "vm.exec": { params: named, body: execRequest, answer: answers.nothing },
+  "vm.console": { params: named, body: z.strictObject({}), answer: answers.nothing },
+  "vm.logs": { params: named, query: logQuery, answer: answers.nothing },
 
   "attachment.list": { answer: answers.listOf(answers.guest) },
   "attachment.create": { body: attachmentSpec, answer: answers.guest, status: 201 },

@@ -13,7 +13,8 @@ import { NetlinkSocket } from "../kernel/netlink-socket.ts";
 import { changePort } from "../kernel/ports.ts";
 import { removeRoute, routeStep } from "../kernel/routes.ts";
 import { type SysctlPath, writeSysctl } from "../kernel/sysctl.ts";
-import { type GuestSideStep, type LinkWish, type Step, undoOf, type VethStep } from "../plan/steps.ts";
+import { createTaps } from "../kernel/taps.ts";
+import { type GuestSideStep, type LinkWish, type Step, type TapStep, undoOf, type VethStep } from "../plan/steps.ts";
 import type { Host } from "./host.ts";
 
 /** Does one step, synchronously. */
@@ -67,7 +68,8 @@ function undoAll(done: readonly Step[], perform: Perform): unknown[] {
   return errors;
 }
 
-function perform(step: Step, { route, netfilter, firewall, namespaces }: Host): void {
+function perform(step: Step, host: Host): void {
+  const { route, netfilter, firewall, namespaces, taps } = host;
   switch (step.kind) {
     case "create-bridge":
       createBridge(route, {
@@ -84,6 +86,7 @@ function perform(step: Step, { route, netfilter, firewall, namespaces }: Host): 
     case "add-alt-name":
       return addAltName(route, the(route, step.link), step.altName);
     case "delete-link": {
+      taps.close(step.name);
       const index = findLinkIndex(route, step.name);
       if (index !== undefined) deleteLink(route, { index, name: step.name });
       return;
@@ -98,6 +101,8 @@ function perform(step: Step, { route, netfilter, firewall, namespaces }: Host): 
       return removeNamespace(step.name);
     case "create-veth":
       return makeVeth(route, step);
+    case "create-tap":
+      return makeTap(host, step);
     case "configure-guest":
       return configureGuest(step);
     case "set-port":
@@ -152,6 +157,22 @@ function makeVeth(route: NetlinkSocket, step: VethStep): void {
       netns,
     },
   });
+}
+
+function makeTap({ route, taps }: Host, step: TapStep): void {
+  const [queues] = createTaps(route, [
+    {
+      name: step.name,
+      mac: step.mac,
+      mtuBytes: step.mtuBytes,
+      group: step.group,
+      master: the(route, step.master),
+      altName: step.altName,
+      port: { isolated: step.isolated, hairpin: true },
+      queues: step.queues,
+    },
+  ]);
+  taps.put(step.name, queues ?? []);
 }
 
 /** What is there already is left: the step makes complete, whether it starts from nothing or from a half. */

@@ -3,6 +3,7 @@ import { Firewall } from "../kernel/firewall.ts";
 import { deleteLinkAsync, getLink } from "../kernel/links.ts";
 import { NamespaceStock } from "../kernel/namespace-stock.ts";
 import { NetlinkSocket } from "../kernel/netlink-socket.ts";
+import { TapStock } from "../kernel/taps.ts";
 
 /** The sockets through which the daemon speaks to the kernel, open for its whole life: closing the firewall's costs 14 ms and gives up its tables. */
 export class Host implements Disposable {
@@ -11,6 +12,7 @@ export class Host implements Disposable {
   readonly netfilter: NetlinkSocket;
   readonly firewall: Firewall;
   readonly namespaces: NamespaceStock;
+  readonly taps: TapStock;
   readonly #slow: NetlinkSocket;
   readonly #stack: DisposableStack;
 
@@ -23,6 +25,7 @@ export class Host implements Disposable {
       netfilter: stack.use(NetlinkSocket.open("netfilter")),
       firewall: stack.use(Firewall.open()),
       namespaces: stack.use(new NamespaceStock()),
+      taps: stack.use(new TapStock()),
       stack,
     });
   }
@@ -33,12 +36,14 @@ export class Host implements Disposable {
     slow: NetlinkSocket;
     firewall: Firewall;
     namespaces: NamespaceStock;
+    taps: TapStock;
     stack: DisposableStack;
   }) {
     this.route = parts.route;
     this.netfilter = parts.netfilter;
     this.firewall = parts.firewall;
     this.namespaces = parts.namespaces;
+    this.taps = parts.taps;
     this.#slow = parts.slow;
     this.#stack = parts.stack.move();
   }

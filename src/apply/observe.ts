@@ -13,7 +13,7 @@ import { readSysctl, type SysctlPath } from "../kernel/sysctl.ts";
 import { isOurGroup } from "../plan/group.ts";
 import { guestInterface } from "../base/names.ts";
 import type { Observed, ObservedGuestSide, ObservedLink } from "../plan/observed.ts";
-import type { AttachmentRecord, NetworkRecord } from "../plan/records.ts";
+import { type AttachmentRecord, namespacesOf, type NetworkRecord } from "../plan/records.ts";
 import { bridgeSysctls, hostSysctls } from "../plan/sysctls.ts";
 import { netnsPrefix } from "../plan/naming.ts";
 import type { Host } from "./host.ts";
@@ -33,7 +33,7 @@ export function observe(host: Host, question: Question): Observed {
   const { links, routes } = readLinks(host.route);
   const routerAdvertLinks = advertisedBy(routes, links);
   const namespaces = new Set(listNamespaces());
-  const wanted = new Set(question.attachments.map((a) => a.netns));
+  const wanted = namespacesOf(question.attachments);
   return {
     links: new Map(links.map((link) => [link.name, link])),
     namespaces,
@@ -128,16 +128,16 @@ function observedLink(link: Link, byIndex: Map<number, Link>, addresses: Cidr[])
 }
 
 /** Looks inside a guest's namespace: some 150 µs. */
-export function observeGuestSide(attachment: AttachmentRecord): ObservedGuestSide | "gone" {
-  if (!namespaceExists(attachment.netns)) return "gone";
-  using netns = openNamespace(namespacePath(attachment.netns));
+export function observeGuestSide(nic: number, name: string): ObservedGuestSide | "gone" {
+  if (!namespaceExists(name)) return "gone";
+  using netns = openNamespace(namespacePath(name));
   using inside = NetlinkSocket.open("route", { netns });
   const links = listLinks(inside);
-  const link = links.find((l) => l.name === guestInterface(attachment.nic));
+  const link = links.find((l) => l.name === guestInterface(nic));
   if (link === undefined) return "gone";
   const routes = listRoutes(inside, { link: link.index });
   return {
-    link: guestInterface(attachment.nic),
+    link: guestInterface(nic),
     mac: link.mac,
     up: link.up,
     mtuBytes: link.mtuBytes,

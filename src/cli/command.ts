@@ -1,7 +1,7 @@
 import type { VerbContext } from "./context.ts";
 
 /** What a name on the command line can be completed with. */
-export type NameSource = "network" | "node" | "attachment" | "guest" | "image" | "setting" | "file" | readonly string[];
+export type NameSource = "network" | "node" | "vm" | "attachment" | "guest" | "image" | "setting" | "file" | readonly string[];
 
 export type Flag = {
   name: string;
@@ -13,7 +13,8 @@ export type Flag = {
   summary: string;
 };
 
-export type Positional = { name: string; optional?: true; complete?: NameSource };
+/** `orFlag`: a flag whose value may stand for it. */
+export type Positional = { name: string; optional?: true; complete?: NameSource; orFlag?: string };
 
 /** One verb, as data: parsing, help, usage errors and completion are all made from it. */
 export type Command = {

@@ -1,19 +1,7 @@
 import type { Command, Flag, Positional } from "./command.ts";
+import { force, guestNetworks, lifeCommands, vmConsole, vmCreate } from "./guest-commands.ts";
 
-const node: Positional = { name: "NAME", complete: "node" };
 const network: Positional = { name: "NAME", complete: "network" };
-const guestNetworks: readonly Flag[] = [
-  {
-    name: "network",
-    value: "NET[:ADDRESS]",
-    many: true,
-    complete: "network",
-    summary: "attach to a network, at an address of it if given",
-  },
-  { name: "publish", short: "p", value: "[ADDR:]HOST:GUEST[/udp]", many: true, summary: "forward a host port to the guest" },
-];
-const force: Flag = { name: "force", short: "f", summary: "do it even though it is in use" };
-const grace: Flag = { name: "grace", short: "t", value: "TIME", summary: "time to end by itself before it is killed (10s)" };
 const fix: Flag = { name: "fix", summary: "mend what can be mended" };
 const networkPolicy: readonly Flag[] = [
   { name: "mtu", value: "BYTES|auto", summary: "largest packet; auto follows the default route" },
@@ -53,6 +41,7 @@ export const commands: readonly Command[] = [
       ...networkPolicy,
       { name: "no-nat", summary: "do not hide guests behind the host's address" },
       { name: "internal", summary: "no way out of the network and none in" },
+      { name: "no-dhcp", summary: "do not tell virtual machines their addresses" },
     ],
     run: async (c) => (await import("./verbs/network.ts")).create(c),
   },
@@ -80,6 +69,7 @@ export const commands: readonly Command[] = [
       { name: "no-peers", summary: "end every peering" },
       { name: "nat", value: "on|off", complete: ["on", "off"], summary: "hide guests behind the host's address" },
       { name: "internal", value: "on|off", complete: ["on", "off"], summary: "no way out of the network and none in" },
+      { name: "dhcp", value: "on|off", complete: ["on", "off"], summary: "tell virtual machines their addresses" },
     ],
     run: async (c) => (await import("./verbs/network.ts")).change(c),
   },
@@ -114,7 +104,7 @@ export const commands: readonly Command[] = [
     path: "node create",
     summary: "create a container node and start it",
     example: "nexus node create web --mem 256 --cpu 512 --network lan --publish 8080:80 -- httpd -f",
-    args: [{ name: "NAME", optional: true }],
+    args: [{ name: "NAME", orFlag: "name" }],
     rest: { name: "CMD", from: "dashes" },
     flags: [
       { name: "name", value: "NAME", summary: "the same as NAME" },
@@ -138,74 +128,11 @@ export const commands: readonly Command[] = [
     run: async (c) => (await import("./verbs/node.ts")).create(c),
   },
   { path: "node ls", summary: "list nodes", example: "nexus node ls", run: async (c) => (await import("./verbs/node.ts")).list(c) },
-  {
-    path: "node inspect",
-    summary: "describe a node",
-    example: "nexus node inspect web",
-    args: [node],
-    run: async (c) => (await import("./verbs/node.ts")).inspect(c),
-  },
-  {
-    path: "node start",
-    summary: "start nodes",
-    example: "nexus node start web",
-    args: [node],
-    rest: { name: "NAME", from: "names" },
-    run: async (c) => (await import("./verbs/node.ts")).start(c),
-  },
-  {
-    path: "node stop",
-    summary: "stop nodes",
-    example: "nexus node stop web --grace 3",
-    args: [node],
-    rest: { name: "NAME", from: "names" },
-    flags: [grace],
-    run: async (c) => (await import("./verbs/node.ts")).stop(c),
-  },
-  {
-    path: "node restart",
-    summary: "stop and start nodes",
-    example: "nexus node restart web",
-    args: [node],
-    rest: { name: "NAME", from: "names" },
-    flags: [grace],
-    run: async (c) => (await import("./verbs/node.ts")).restart(c),
-  },
-  {
-    path: "node rm",
-    summary: "remove nodes",
-    example: "nexus node rm web --force",
-    args: [node],
-    rest: { name: "NAME", from: "names" },
-    flags: [force],
-    run: async (c) => (await import("./verbs/node.ts")).remove(c),
-  },
-  {
-    path: "node exec",
-    summary: "run a command in a node",
-    example: "nexus node exec web ping -c 1 db",
-    args: [node],
-    rest: { name: "CMD", from: "first-word" },
-    flags: [
-      { name: "interactive", short: "i", summary: "pass input on (by itself on a terminal)" },
-      { name: "tty", short: "t", summary: "give the command a terminal (by itself on a terminal)" },
-      { name: "no-tty", short: "T", summary: "do not give it a terminal" },
-      { name: "env", short: "e", value: "K=V", many: true, summary: "environment variable" },
-      { name: "workdir", short: "w", value: "DIR", summary: "directory to run in" },
-    ],
-    run: async (c) => (await import("./verbs/exec.ts")).exec(c),
-  },
-  {
-    path: "node logs",
-    summary: "print what a node's command wrote",
-    example: "nexus node logs web --tail 20 -f",
-    args: [node],
-    flags: [
-      { name: "follow", short: "f", summary: "go on as more is written" },
-      { name: "tail", short: "n", value: "LINES", summary: "only the last lines" },
-    ],
-    run: async (c) => (await import("./verbs/node.ts")).logs(c),
-  },
+  ...lifeCommands({ noun: "node", called: "a node", example: "web" }),
+  vmCreate,
+  { path: "vm ls", summary: "list virtual machines", example: "nexus vm ls", run: async (c) => (await import("./verbs/vm.ts")).list(c) },
+  ...lifeCommands({ noun: "vm", called: "a virtual machine", example: "web" }),
+  vmConsole,
   {
     path: "attachment create",
     summary: "make a network namespace attached to networks",

@@ -4,21 +4,21 @@ import { joinErrors, NexusError } from "../base/errors.ts";
 
 /** Does the same to the named object and every further one, goes on after a failure, and prints what was done. @throws the failures, together */
 export async function eachName<Item>(c: VerbContext, act: (name: string) => Promise<Item[]>): Promise<void> {
-  const [first] = ["NAME", "REF"].map((arg) => c.arg(arg)).filter((name) => name !== "");
+  const names = [c.arg("NAME"), c.arg("REF"), ...c.rest].filter((name) => name !== "");
   const done: Item[] = [];
   const errors: unknown[] = [];
-  for (const name of [...(first === undefined ? [] : [first]), ...c.rest]) {
+  for (const name of names) {
     try {
       done.push(...(await act(name)));
     } catch (error) {
       errors.push(c.out.json ? error : inWordsOf(c.command, error));
     }
   }
-  if (done.length > 0 && (errors.length === 0 || !c.out.json)) c.out.result(done, () => done.map((item) => `${nameOf(item)}\n`).join(""));
+  if (done.length > 0 && (errors.length === 0 || !c.out.json)) c.out.result(done, () => done.map((item) => `${wordFor(item)}\n`).join(""));
   if (errors.length > 0) throw together(errors);
 }
 
-function nameOf(item: unknown): string {
+function wordFor(item: unknown): string {
   return typeof item === "object" && item !== null && "name" in item ? String(item.name) : String(item);
 }
 

@@ -3,6 +3,13 @@ import { facts } from "./tables.ts";
 import type { PublishSpec } from "../spec/node.ts";
 import type { GuestView, LimitsView } from "../spec/views.ts";
 
+/** What is told of a guest that was just made. */
+export function guestLine(guest: GuestView): string {
+  const ssh = guest.sshPort === undefined ? "" : `ssh 127.0.0.1:${guest.sshPort}`;
+  const parts = [guest.name, stateText(guest), addressesText(guest), publishText(guest.publish), ssh];
+  return `${parts.filter((part) => part !== "").join("  ")}\n`;
+}
+
 /** `10.0.42.5, fd00::5`: where a guest is reached. */
 export function addressesText(guest: GuestView): string {
   return guest.attachments.flatMap((a) => a.addresses.map((cidr) => cidr.split("/")[0] ?? cidr)).join(",");
@@ -27,9 +34,11 @@ export function guestFacts(g: GuestView): string {
     ["state", stateText(g)],
     ["problem", g.problem],
     ["image", g.image],
-    ["command", g.spec?.command.join(" ")],
+    ["command", g.spec !== undefined && "command" in g.spec ? g.spec.command.join(" ") : undefined],
     ["pid", g.pid?.toString()],
     ["runtime", g.runtime],
+    ["acceleration", g.acceleration === undefined ? undefined : `${g.acceleration.kind}: ${g.acceleration.why}`],
+    ["ssh", g.sshPort === undefined ? undefined : `127.0.0.1:${g.sshPort}`],
     ["restarts", g.restarts === 0 ? undefined : `${g.restarts} (policy ${g.spec?.restart ?? "no"})`],
     ["limits", g.limits === undefined ? undefined : limitsText(g.limits)],
     ["namespace", g.netns],

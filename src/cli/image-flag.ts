@@ -11,3 +11,11 @@ export function imageFor(text: string, from: { directory: string; home: string |
   const here = resolve(from.directory, text);
   return text.includes("/") && statSync(here, { throwIfNoEntry: false })?.isDirectory() === true ? here : text;
 }
+
+/** As `imageFor`, for what a virtual machine boots: a file, where a container has a directory. */
+export function vmImageFor(text: string, from: { directory: string; home: string | undefined }): string {
+  if (text.includes("://")) return text;
+  const path = imageFor(text, from);
+  const here = resolve(from.directory, text);
+  return path === text && statSync(here, { throwIfNoEntry: false })?.isFile() === true ? here : path;
+}

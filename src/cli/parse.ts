@@ -61,7 +61,19 @@ function parseArguments(command: Command, queue: string[], flags: Map<string, st
     (full && command.rest?.from === "names" ? rest : words).push(queue.shift() ?? "");
   }
   if (flags.has("help")) return { kind: "help", path: command.path, asked: true, flags };
+  takeNames(command, flags, { words, rest });
   return { kind: "command", command, args: nameArguments(command, words), flags, rest };
+}
+
+/** What was given as `--name` stands where the argument would; a command on one object takes one name only. */
+function takeNames(command: Command, flags: ReadonlyMap<string, string[]>, to: { words: string[]; rest: string[] }): void {
+  const at = (command.args ?? []).findIndex((positional) => positional.orFlag !== undefined);
+  const given = flags.get(command.args?.[at]?.orFlag ?? "") ?? [];
+  for (const name of given) {
+    if (to.words.length === at) to.words.push(name);
+    else if (command.rest?.from === "names") to.rest.push(name);
+    else if (to.words[at] !== name) throw usage(command, `two names are given, ${to.words[at]} and ${name}`);
+  }
 }
 
 function nameArguments(command: Command, words: string[]): Map<string, string> {

@@ -2,16 +2,18 @@ import { randomUUID } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
 import { NexusError, SpecError, type SpecProblem } from "../base/errors.ts";
 import { type Ip, ipFamily, type IpFamily } from "../base/ip.ts";
+import type { Mac } from "../base/mac.ts";
 import type { Name } from "../base/names.ts";
 import { prefixFamily } from "../base/prefix.ts";
 import { allocate } from "../plan/addresses.ts";
 import { hostInterfaceName, nicMac } from "../plan/naming.ts";
 import { claimPorts, type PortClaim } from "../plan/ports.ts";
 import type { AttachmentSpec, NetworkRef, NodeSpec, PublishSpec } from "../spec/node.ts";
+import type { VmSpec } from "../spec/vm.ts";
 import { type AttachmentRow, type GuestRecord, type LeaseRow, type NetworkRow, ownerOf } from "../state/rows.ts";
 import type { World } from "./world.ts";
 
-export type Newcomer = { kind: "container"; spec: NodeSpec } | { kind: "netns"; spec: AttachmentSpec };
+export type Newcomer = { kind: "container"; spec: NodeSpec } | { kind: "vm"; spec: VmSpec } | { kind: "netns"; spec: AttachmentSpec };
 
 export type Admission = {
   world: World;
@@ -43,13 +45,15 @@ export function admit(newcomer: Newcomer, at: Admission): { guest: GuestRecord; 
   const leases: LeaseRow[] = [];
   for (const [nic, ref] of refs.entries()) {
     const network = at.world.networks.get(ref.network) as NetworkRow;
-    for (const address of leaseAddresses(network, { ref, owner: ownerOf(name, nic), at, undo }))
+    const part = newcomer.kind === "vm" ? "dhcp" : "any";
+    for (const address of leaseAddresses(network, { ref, owner: ownerOf(name, nic), part, at, undo }))
       leases.push({ network: network.name, address, nic, since: at.clock.now() });
     const nicId = { id, guest: name, index: nic };
     const hostInterface = hostInterfaceName(nicId, 1, (taken) => at.world.isInterfaceTaken(taken));
-    attachments.push({ nic, network: network.name, hostInterface, mac: nicMac(at.world.instance, nicId), epoch: 1 });
+    attachments.push({ nic, network: network.name, hostInterface, mac: macOf(ref) ?? nicMac(at.world.instance, nicId), epoch: 1 });
   }
-  refuseDeadEnds(newcomer.spec.publish, { refs, leases, world: at.world });
+  if (newcomer.kind === "vm" && refs.length === 0) refuseUserPublishes(newcomer.spec.publish);
+  else refuseDeadEnds(newcomer.spec.publish, { refs, leases, world: at.world });
   const claims = claimPorts(at.world.ports, `guest ${name}`, newcomer.spec.publish);
   undo.defer(() => claims.forEach((claim) => at.world.ports.delete(claim)));
   for (const publish of newcomer.spec.publish) refuseListener(publish, at);
@@ -58,6 +62,11 @@ export function admit(newcomer: Newcomer, at: Admission): { guest: GuestRecord; 
     guest: { id, name, createdAt: at.clock.now(), ...newcomer, ...newLifecycle(), attachments, leases, publishes: newcomer.spec.publish },
     claims,
   };
+}
+
+/** One that was asked for, as only a virtual machine can. */
+function macOf(ref: NetworkRef & { mac?: Mac | undefined }): Mac | undefined {
+  return ref.mac;
 }
 
 /** New interface names for a guest that is about to be attached again; MACs and addresses stay. */
@@ -103,7 +112,8 @@ function checkNetworks(newcomer: Newcomer, world: World): void {
       });
     }
   }
-  if (newcomer.spec.publish.length > 0 && !refs.some((ref) => world.networks.get(ref.network)?.spec.internal === false)) {
+  const inUserMode = newcomer.kind === "vm" && refs.length === 0;
+  if (!inUserMode && newcomer.spec.publish.length > 0 && !refs.some((ref) => world.networks.get(ref.network)?.spec.internal === false)) {
     problems.push({
       path: "publish",
       problem: "ports cannot be published from internal networks only",
@@ -116,12 +126,13 @@ function checkNetworks(newcomer: Newcomer, world: World): void {
 type LeaseWish = {
   ref: { network: Name; address?: Ip | undefined; address6?: Ip | undefined };
   owner: string;
+  part: "any" | "dhcp";
   at: Admission;
   undo: DisposableStack;
 };
 
 /** One address for each family the network has. */
-function leaseAddresses(network: NetworkRow, { ref, owner, at, undo }: LeaseWish): Ip[] {
+function leaseAddresses(network: NetworkRow, { ref, owner, part, at, undo }: LeaseWish): Ip[] {
   const pools = at.world.pools.get(network.name) ?? [];
   const requests = [ref.address, ref.address6].filter((a) => a !== undefined);
   const families = ([4, 6] as const).filter(
@@ -135,6 +146,7 @@ function leaseAddresses(network: NetworkRow, { ref, owner, at, undo }: LeaseWish
       family,
       request,
       remembered: at.remembered(network.name, owner, family),
+      part,
     });
     undo.defer(() => pools.find((pool) => pool.contains(address))?.release(address));
     return address;
@@ -160,6 +172,22 @@ function refuseDeadEnds(
       },
     ];
   });
+  if (problems.length > 0) throw new SpecError(problems);
+}
+
+/** @throws SpecError for what a virtual machine without networks cannot publish: its own process listens, and only by IPv4 */
+function refuseUserPublishes(publishes: readonly PublishSpec[]): void {
+  const problems = publishes.flatMap((publish, i): SpecProblem[] =>
+    publish.hostAddress === undefined || ipFamily(publish.hostAddress) === 4
+      ? []
+      : [
+          {
+            path: `publish[${i}].hostAddress`,
+            problem: `user mode cannot listen on ${publish.hostAddress}: it forwards IPv4 only`,
+            hint: "attach the virtual machine to a network",
+          },
+        ],
+  );
   if (problems.length > 0) throw new SpecError(problems);
 }
 

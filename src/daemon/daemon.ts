@@ -5,10 +5,11 @@ import type { Answer } from "../api/contract.ts";
 import { startServer } from "../api/server.ts";
 import { systemClock } from "../base/clock.ts";
 import { NexusError } from "../base/errors.ts";
-import type { Log } from "../base/log.ts";
 import type { Name } from "../base/names.ts";
+import type { Log } from "../base/log.ts";
 import type { GuestPlan } from "../guests/driver.ts";
-import { createOciDriver, type OciDriver } from "../guests/oci.ts";
+import { createOciDriver } from "../guests/oci.ts";
+import { isVmDirectory } from "../guests/qemu-layout.ts";
 import { runDoctor } from "../host/doctor/run.ts";
 import { ImageStore } from "../images/store.ts";
 import { tryLock } from "../kernel/lock.ts";
@@ -16,9 +17,12 @@ import { namespaceExists, namespacePath, removeNamespace } from "../kernel/names
 import { callerOf, takeAbstractLock } from "../kernel/unix-socket.ts";
 import { netnsName } from "../plan/naming.ts";
 import { Loopback6Publisher } from "../services/publish/loopback6.ts";
+import { DhcpServer } from "../services/dhcp/server.ts";
 import { DnsServer } from "../services/dns/server.ts";
+import { RaServer } from "../services/ra/server.ts";
 import { type Config, placesOf, type Surroundings } from "../spec/config.ts";
 import { State } from "../state/state.ts";
+import { Addressing } from "./addressing.ts";
 import { Chronicle } from "./chronicle.ts";
 import { withDefaultNetwork } from "./default-network.ts";
 import { Guests } from "./guests.ts";
@@ -27,12 +31,17 @@ import { runtimeProbes } from "./examine.ts";
 import { keepLimits } from "./keep-limits.ts";
 import { makeHandlers } from "./handlers.ts";
 import { Names } from "./names.ts";
+import { NetworkProblems } from "./network-problems.ts";
 import { Networks } from "./networks.ts";
-import { type Container, Nodes } from "./nodes.ts";
+import type { Container, Nodes, RunningNode } from "./kinds.ts";
+import { Lives } from "./lives.ts";
+import { openMachines } from "./machines.ts";
 import { listenerOn } from "./port-check.ts";
 import { Reconciler } from "./reconciler.ts";
 import { type ConfigFile, Settings } from "./settings.ts";
 import { version } from "./version.ts";
+import { vhostWorks } from "./vm-life.ts";
+import { vmPlanOf } from "./vm-plan.ts";
 import { watchKernel } from "./watches.ts";
 import { Wiring } from "./wiring.ts";
 import { World } from "./world.ts";
@@ -65,7 +74,8 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
   const wiring = new Wiring({ world, state, host, chronicle, log, residents });
   wiring.adopt();
 
-  const dnsProblems = new Map<Name, string>();
+  const nameProblems = new NetworkProblems(chronicle, { service: "dns", restored: "names are served" });
+  const addressProblems = new NetworkProblems(chronicle, { service: "dhcp", restored: "addresses are handed out" });
   // The names of running guests are in their files: another domain waits for the next start.
   const { domain } = settings.config.dns;
   const dns = stack.use(new DnsServer({ domain, log }));
@@ -73,30 +83,31 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     onLogLevel(config.log_level);
     dns.setUpstreams(undefined, config.dns.upstreams);
   });
-  const names = new Names(dns, world, (network, problem) => {
-    if (dnsProblems.get(network) === problem) return;
-    if (problem === undefined) dnsProblems.delete(network);
-    else dnsProblems.set(network, problem);
-    chronicle.tell(
-      problem === undefined
-        ? { kind: "dns.restored", subject: network, message: `names of network ${network} are served` }
-        : { kind: "dns.failed", subject: network, message: problem },
-    );
-  });
-
+  const names = new Names(dns, world, (network, problem) => nameProblems.tell(network, problem));
   const loopback6 = stack.use(
     new Loopback6Publisher({
       onProblem: ({ protocol, port }, problem) =>
         chronicle.tell({ kind: "publish.failed", subject: `${protocol} [::1]:${port}`, message: problem }),
     }),
   );
+  const addressing = new Addressing({
+    dhcp: stack.use(new DhcpServer({ log })),
+    ra: stack.use(new RaServer({ log })),
+    world,
+    domain,
+    uplinkMtuBytes: () => wiring.uplinkMtuBytes,
+    onProblem: (network, problem) => addressProblems.tell(network, problem),
+  });
   const networks = new Networks({
     world,
     state,
     wiring,
     chronicle,
     clock: systemClock,
-    onChange: (network, present) => names.networkChanged(network, present),
+    onChange: (network, present) => {
+      names.networkChanged(network, present);
+      addressing.networkChanged(network, present);
+    },
   });
   const guests = new Guests({
     world,
@@ -106,6 +117,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     listener: listenerOn,
     onChange: (guest, live) => {
       names.guestChanged(guest, live);
+      addressing.guestChanged(guest, live);
       if (guest.publishes.some((p) => p.hostAddress === "::1")) void loopback6.set(world.desired().publishes);
     },
     place: (newcomer) => withDefaultNetwork(newcomer, networks, settings.config),
@@ -120,12 +132,35 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
   const guestPlan = (guest: Container): GuestPlan =>
     planOf(guest, { world, domain, guestsDirectory, netns: namespacePath(netnsName(guest.name)) });
   const nodes: Nodes = stack.use(
-    new Nodes({ guests, driver, chronicle, log, planOf: guestPlan, runtimeOf: (plan) => driver.runtimeOf(plan) }),
+    new Lives<Container, GuestPlan, RunningNode>({
+      noun: "node",
+      isOurs: (guest) => guest.kind === "container",
+      guests,
+      driver,
+      chronicle,
+      log,
+      planOf: guestPlan,
+      runtimeOf: (plan) => driver.runtimeOf(plan),
+    }),
   );
+  const vhost = vhostWorks();
+  const machines = openMachines({
+    stateDirectory: places.stateDir,
+    guestsDirectory,
+    guests,
+    taps: host.taps,
+    chronicle,
+    log,
+    planOf: (guest) => vmPlanOf(guest, { world, domain, guestsDirectory, uplinkMtuBytes: wiring.uplinkMtuBytes, vhost }),
+  });
+  const vms = stack.use(machines.lives);
+  const removerOf = ({ directory }: { directory: string }) => (isVmDirectory(directory) ? machines.driver : driver);
   const alongside = async () => {
     names.retry();
+    addressing.retry();
     void loopback6.set(world.desired().publishes);
-    await finishLeaving({ world, state, driver, guestsDirectory, log });
+    await finishLeaving({ world, state, remove: (guest) => removerOf(guest).remove(guest), guestsDirectory, log });
+    for (const plan of vms.runningPlans()) machines.driver.rotateLogs(plan);
     keepLimits(nodes.runningPlans(), { driver, chronicle, log });
     state.checkpoint();
   };
@@ -133,7 +168,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
 
   // Attachments without a process of ours run whenever the daemon does; of nodes, those that are seen to.
   for (const guest of guests.all()) if (guest.kind === "netns") world.live.add(guest.name);
-  await nodes.adopt();
+  await Promise.all([nodes.adopt(), vms.adopt()]);
   // When it fails that is in the log, and the interval tries again: what can run is not kept from running.
   await reconciler.run("the start").catch(() => undefined);
   for (const network of networks.all()) names.networkChanged(network, true);
@@ -175,16 +210,18 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     networks,
     guests,
     nodes,
+    vms,
     wiring,
     chronicle,
     reconciler,
     settings,
     images,
     driver,
+    vmDriver: machines.driver,
     info,
     version,
     doctor,
-    problemOf: (name) => dnsProblems.get(name),
+    problemOf: (name) => nameProblems.of(name) ?? addressProblems.of(name),
     shutdown: onShutdown,
   });
   const server = await startServer({
@@ -197,7 +234,8 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
   });
   stack.defer(() => server.close());
   // Behind the open door: what was begun may have an image to fetch, and nobody is to wait for that.
-  nodes.recover({ rebooted }).catch((error: unknown) => log.error({ error: String(error) }, "recovering nodes failed"));
+  for (const lives of [nodes, vms])
+    lives.recover({ rebooted }).catch((error: unknown) => log.error({ error: String(error) }, "recovering guests failed"));
   log.info({ socket: places.socket, state: places.stateDir, networks: world.networks.size, guests: world.guests.size }, "nexusd serves");
   const kept = stack.move();
   return { socket: places.socket, stateDir: places.stateDir, [Symbol.asyncDispose]: () => kept.disposeAsync() };
@@ -239,7 +277,13 @@ function residentOf(name: Name, nodes: Nodes): [string, number][] {
 }
 
 /** Guests whose removal was cut short, and directories whose row was lost with the machine's power. */
-async function finishLeaving(o: { world: World; state: State; driver: OciDriver; guestsDirectory: string; log: Log }): Promise<void> {
+async function finishLeaving(o: {
+  world: World;
+  state: State;
+  remove: (guest: { id: string; directory: string }) => Promise<void>;
+  guestsDirectory: string;
+  log: Log;
+}): Promise<void> {
   // A crash between a namespace's mount and its file leaves the bare file, which is no namespace that a plan would see.
   for (const name of o.world.dormant()) if (!namespaceExists(name)) removeNamespace(name);
   const known = new Set(o.world.guests.values().map((guest) => guest.id));
@@ -247,7 +291,7 @@ async function finishLeaving(o: { world: World; state: State; driver: OciDriver;
   for (const id of new Set([...o.world.leaving.keys(), ...found])) {
     if (known.has(id) || o.world.departing.has(id)) continue;
     try {
-      await o.driver.remove({ id, directory: join(o.guestsDirectory, id) });
+      await o.remove({ id, directory: join(o.guestsDirectory, id) });
       o.state.guests.delete(id);
       o.world.leaving.delete(id);
     } catch (error) {

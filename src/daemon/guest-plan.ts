@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { GuestPlan } from "../guests/driver.ts";
-import type { Container } from "./nodes.ts";
+import type { Container } from "./kinds.ts";
 import { attachmentsOf, type World } from "./world.ts";
 
 export type PlanFacts = { world: World; domain: string; guestsDirectory: string; netns: string };

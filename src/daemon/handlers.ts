@@ -1,16 +1,18 @@
 import type { Answer, Handlers, Input } from "../api/contract.ts";
 import { type OperationId, operations } from "../api/operations.ts";
 import { NexusError } from "../base/errors.ts";
+import { unreachable } from "../base/exhaustive.ts";
 import type { Name } from "../base/names.ts";
-import type { GuestDriver } from "../guests/driver.ts";
+import type { ExecSession, GuestDriver } from "../guests/driver.ts";
+import type { ConsoleSession, VmDriver } from "../guests/qemu-plan.ts";
 import { netnsDirectory } from "../kernel/namespaces.ts";
 import type { ImageStore, ImageView } from "../images/store.ts";
 import type { GuestView, NetworkView } from "../spec/views.ts";
 import type { GuestRecord, NetworkRow } from "../state/rows.ts";
 import type { Chronicle } from "./chronicle.ts";
 import type { Guests } from "./guests.ts";
+import type { Nodes, Vms } from "./kinds.ts";
 import type { Networks } from "./networks.ts";
-import type { Nodes } from "./nodes.ts";
 import { preview } from "./preview.ts";
 import type { Reconciler } from "./reconciler.ts";
 import type { Settings } from "./settings.ts";
@@ -26,12 +28,14 @@ export type Rooms = {
   networks: Networks;
   guests: Guests;
   nodes: Nodes;
+  vms: Vms;
   wiring: Wiring;
   chronicle: Chronicle;
   reconciler: Reconciler;
   settings: Settings;
   images: ImageStore;
   driver: GuestDriver;
+  vmDriver: VmDriver;
   info: () => Answer<"info">;
   version: string;
   doctor: () => Promise<Answer<"doctor">>;
@@ -54,8 +58,13 @@ function operationsOn(r: Rooms): Handlers {
       counters: r.wiring.counters(network),
     });
   const viewGuest = (guest: GuestRecord): GuestView =>
-    guestView(guest, r.world, { uplinkMtuBytes: r.wiring.uplinkMtuBytes, running: r.nodes.running(guest.name), netnsDirectory });
-  const viewNode = (name: Name) => viewGuest(r.nodes.get(name));
+    guestView(guest, r.world, {
+      uplinkMtuBytes: r.wiring.uplinkMtuBytes,
+      running: r.nodes.running(guest.name) ?? r.vms.running(guest.name),
+      netnsDirectory,
+    });
+  const node = lifeOperations(r.nodes, viewGuest);
+  const vm = lifeOperations(r.vms, viewGuest);
   const ofKind = (kind: GuestRecord["kind"]) => r.guests.all().filter((guest) => guest.kind === kind);
 
   return {
@@ -82,19 +91,33 @@ function operationsOn(r: Rooms): Handlers {
 
     "guest.list": async () => r.guests.all().map(viewGuest),
     "node.list": async () => ofKind("container").map(viewGuest),
-    "node.create": async ({ body, query }, { progress }) => viewGuest(await r.nodes.create(body, { start: query.start, progress })),
-    "node.get": async ({ params }) => viewNode(params.name),
-    "node.start": async ({ params }, { progress }) => viewGuest(await r.nodes.start(params.name, progress)),
-    "node.stop": async ({ params, query }) => viewGuest(await r.nodes.stop(params.name, query.grace * 1000)),
-    "node.restart": async ({ params, query }, { progress }) =>
-      viewGuest(await r.nodes.restart(params.name, { graceMs: query.grace * 1000, progress })),
-    "node.remove": async ({ params, query }) => {
-      await r.nodes.remove(params.name, { force: query.force });
-      return { removed: [params.name] };
-    },
+    "node.create": async ({ body, query }, { progress }) =>
+      viewGuest(await r.nodes.create({ kind: "container", spec: body }, { start: query.start, progress })),
+    "node.get": node.get,
+    "node.start": node.start,
+    "node.stop": node.stop,
+    "node.restart": node.restart,
+    "node.remove": node.remove,
     "node.exec": async ({ params, body }) => r.driver.exec(r.nodes.runningPlan(params.name), execRequest(body)),
     "node.logs": async ({ params, query }, { signal }) =>
       r.driver.logs(r.nodes.plan(params.name), {
+        follow: query.follow,
+        signal,
+        ...(query.tail === undefined ? {} : { tailLines: query.tail }),
+      }),
+
+    "vm.list": async () => ofKind("vm").map(viewGuest),
+    "vm.create": async ({ body, query }, { progress }) =>
+      viewGuest(await r.vms.create({ kind: "vm", spec: body }, { start: query.start, progress })),
+    "vm.get": vm.get,
+    "vm.start": vm.start,
+    "vm.stop": vm.stop,
+    "vm.restart": vm.restart,
+    "vm.remove": vm.remove,
+    "vm.exec": async ({ params, body }) => r.vmDriver.exec(r.vms.runningPlan(params.name), execRequest(body)),
+    "vm.console": async ({ params }) => consoleSession(await r.vmDriver.console(r.vms.runningPlan(params.name))),
+    "vm.logs": async ({ params, query }, { signal }) =>
+      r.vmDriver.logs(r.vms.plan(params.name), {
         follow: query.follow,
         signal,
         ...(query.tail === undefined ? {} : { tailLines: query.tail }),
@@ -138,6 +161,37 @@ function operationsOn(r: Rooms): Handlers {
   };
 }
 
+/** What nodes and virtual machines have in common. */
+function lifeOperations(lives: Nodes | Vms, view: (guest: GuestRecord) => GuestView) {
+  return {
+    get: async ({ params }: Named) => view(lives.get(params.name)),
+    start: async ({ params }: Named, { progress }: { progress: (line: string) => void }) => view(await lives.start(params.name, progress)),
+    stop: async ({ params, query }: Named & Graceful) => view(await lives.stop(params.name, query.grace * 1000)),
+    restart: async ({ params, query }: Named & Graceful, { progress }: { progress: (line: string) => void }) =>
+      view(await lives.restart(params.name, { graceMs: query.grace * 1000, progress })),
+    remove: async ({ params, query }: Named & { query: { force: boolean } }) => {
+      await lives.remove(params.name, { force: query.force });
+      return { removed: [params.name] };
+    },
+  };
+}
+
+type Named = { params: { name: Name } };
+type Graceful = { query: { grace: number } };
+
+/** A console as a session: it ends when the caller goes or the guest does, and has no exit code of its own. */
+function consoleSession(console: ConsoleSession): ExecSession {
+  const ended = new Promise<number>((resolve) => console.output.once("close", () => resolve(0)));
+  return {
+    stdin: console.input,
+    stdout: console.output,
+    stderr: undefined,
+    resize() {},
+    kill: () => console[Symbol.dispose](),
+    exitCode: ended,
+  };
+}
+
 type Plain = (input: never, context: never) => Promise<unknown>;
 
 function durable(handlers: Handlers, flush: () => Promise<void>): Handlers {
@@ -171,9 +225,9 @@ async function removeNetwork(r: Rooms, name: Name, force: boolean): Promise<stri
 }
 
 async function reset(r: Rooms, force: boolean): Promise<string[]> {
-  const running = r.guests.all().filter((guest) => r.nodes.running(guest.name) !== undefined);
+  const running = r.guests.all().filter((guest) => (r.nodes.running(guest.name) ?? r.vms.running(guest.name)) !== undefined);
   if (running.length > 0 && !force) {
-    throw new NexusError("in-use", `these nodes run: ${running.map((g) => g.name).join(", ")}`, {
+    throw new NexusError("in-use", `these guests run: ${running.map((g) => g.name).join(", ")}`, {
       hint: "stop them first, or use --force, which removes every guest",
     });
   }
@@ -191,8 +245,16 @@ async function reset(r: Rooms, force: boolean): Promise<string[]> {
 }
 
 async function removeGuest(r: Rooms, guest: GuestRecord): Promise<void> {
-  if (guest.kind === "netns") r.guests.removeAttachment(guest.name);
-  else await r.nodes.remove(guest.name, { force: true });
+  switch (guest.kind) {
+    case "netns":
+      return r.guests.removeAttachment(guest.name);
+    case "container":
+      return await r.nodes.remove(guest.name, { force: true });
+    case "vm":
+      return await r.vms.remove(guest.name, { force: true });
+    default:
+      return unreachable(guest);
+  }
 }
 
 function attachment(r: Rooms, name: Name): GuestRecord {

@@ -5,8 +5,10 @@ import { groupOf } from "../plan/group.ts";
 import { mtuOf } from "../plan/network.ts";
 import { isPrimary } from "../plan/plan.ts";
 import { peersOf } from "../plan/firewall/elements.ts";
-import type { AttachmentView, GuestView, LeaseView, LimitsView, NetworkView } from "../spec/views.ts";
+import { namespacesOf } from "../plan/records.ts";
+import type { AttachmentView, GuestView, LeaseView, NetworkView } from "../spec/views.ts";
 import type { GuestRecord, NetworkRow } from "../state/rows.ts";
+import type { RunningNode, RunningVm } from "./kinds.ts";
 import { attachmentsOf, type World } from "./world.ts";
 
 /** Records as the API shows them. */
@@ -38,6 +40,7 @@ export function networkView(network: NetworkRow, world: World, facts: NetworkFac
     nat: spec.nat,
     isolation: spec.isolation,
     internal: spec.internal,
+    dhcp: spec.dhcp,
     peers: peersOf(network, [...world.networks.values()]).map((n) => n.name),
     state: facts.problem === undefined ? "up" : "degraded",
     ...(facts.problem === undefined ? {} : { problem: facts.problem }),
@@ -47,12 +50,13 @@ export function networkView(network: NetworkRow, world: World, facts: NetworkFac
   };
 }
 
-export type GuestFacts = { uplinkMtuBytes: number; running: { pid: number; limits: LimitsView } | undefined; netnsDirectory: string };
+export type GuestFacts = { uplinkMtuBytes: number; running: RunningNode | RunningVm | undefined; netnsDirectory: string };
 
 export function guestView(guest: GuestRecord, world: World, facts: GuestFacts): GuestView {
   const live = world.live.has(guest.name);
   const attachments = attachmentsOf(guest);
-  const container = guest.kind === "container" ? { image: guest.spec.image, spec: guest.spec } : {};
+  const [netns] = namespacesOf(attachments);
+  const asked = guest.kind === "netns" ? {} : { image: guest.spec.image, spec: guest.spec };
   return {
     name: guest.name,
     kind: guest.kind,
@@ -61,14 +65,20 @@ export function guestView(guest: GuestRecord, world: World, facts: GuestFacts): 
     restarts: guest.restarts,
     attachments: attachments.map((a) => attachmentView(guest, a.nic, world, facts)),
     publish: guest.publishes,
-    ...container,
+    ...asked,
     ...(guest.runtime === undefined ? {} : { runtime: guest.runtime }),
     ...(guest.startedAt === undefined ? {} : { startedAt: new Date(guest.startedAt).toISOString() }),
     ...(guest.exit === undefined ? {} : { exit: guest.exit }),
     ...(guest.problem === undefined ? {} : { problem: guest.problem }),
-    ...(live && attachments[0] !== undefined ? { netns: `${facts.netnsDirectory}/${attachments[0].netns}` } : {}),
-    ...(facts.running === undefined ? {} : { pid: facts.running.pid, limits: facts.running.limits }),
+    ...(live && netns !== undefined ? { netns: `${facts.netnsDirectory}/${netns}` } : {}),
+    ...(facts.running === undefined ? {} : runningView(facts.running)),
   };
+}
+
+function runningView(running: RunningNode | RunningVm): Partial<GuestView> {
+  if ("limits" in running) return { pid: running.pid, limits: running.limits };
+  const { pid, accel, sshPort } = running;
+  return { pid, acceleration: accel, ...(sshPort === undefined ? {} : { sshPort }) };
 }
 
 function attachmentView(guest: GuestRecord, nic: number, world: World, facts: GuestFacts): AttachmentView {

@@ -15,7 +15,7 @@ import { counterName } from "../plan/firewall/inet-table.ts";
 import { isOurTable } from "../plan/firewall/ruleset.ts";
 import { foreignBridge, isPrimary, peersFrom, plan, type Plan } from "../plan/plan.ts";
 import type { Observed } from "../plan/observed.ts";
-import type { NetworkRecord, PublishRecord } from "../plan/records.ts";
+import { namespacesOf, type NetworkRecord, type PublishRecord } from "../plan/records.ts";
 import type { Step } from "../plan/steps.ts";
 import type { TakenPrefix } from "../plan/subnets.ts";
 import type { FirewallChange } from "../wire/nftables/model.ts";
@@ -161,7 +161,7 @@ export class Wiring {
             observed,
           ),
         );
-      observed.namespaces.add(attachment.netns);
+      if (attachment.end.kind === "namespace") observed.namespaces.add(attachment.end.netns);
     }
     return [...steps, ...this.#forgetting(guest)];
   }
@@ -171,7 +171,10 @@ export class Wiring {
     const elements = elementsOf(guest, this.#o.world);
     const steps: Step[] =
       elements.length === 0 ? [] : [{ kind: "firewall", op: `detach guest ${guest.name}`, changes: deleteElements(elements), undo: [] }];
-    for (const netns of new Set(attachmentsOf(guest).map((a) => a.netns))) steps.push({ kind: "remove-namespace", name: netns });
+    const attachments = attachmentsOf(guest);
+    for (const netns of namespacesOf(attachments)) steps.push({ kind: "remove-namespace", name: netns });
+    // A tap goes with the virtual machine, unless it was never handed over.
+    for (const { end, hostInterface } of attachments) if (end.kind === "tap") this.#o.host.taps.close(hostInterface);
     steps.push(...this.#forgetting(guest));
     this.#report(executeEach(steps, this.#perform));
   }
@@ -208,9 +211,10 @@ export class Wiring {
   /** Looks inside every live guest's namespace, a few at a time: others get their turn in between. */
   async inspect(): Promise<Observed["guestSides"]> {
     const sides: Observed["guestSides"] = new Map();
-    for (const attachment of this.#o.world.desired().attachments) {
+    for (const { end, guest, nic, hostInterface } of this.#o.world.desired().attachments) {
+      if (end.kind !== "namespace") continue;
       if (sides.size % inspectedAtOnce === inspectedAtOnce - 1) await new Promise((resolve) => setImmediate(resolve));
-      if (this.#o.world.live.has(attachment.guest)) sides.set(attachment.hostInterface, observeGuestSide(attachment));
+      if (this.#o.world.live.has(guest)) sides.set(hostInterface, observeGuestSide(nic, end.netns));
     }
     return sides;
   }

@@ -5,7 +5,7 @@ import type { Desired } from "../plan/plan.ts";
 import { Pool } from "../plan/pool.ts";
 import { type PortClaim, PortTable } from "../plan/ports.ts";
 import type { AttachmentRecord, PublishRecord } from "../plan/records.ts";
-import { reservedOf } from "../spec/network.ts";
+import { dhcpRangeOf, reservedOf } from "../spec/network.ts";
 import { type GuestRecord, type LeaseRow, type NetworkRow, ownerOf } from "../state/rows.ts";
 import type { Snapshot } from "../state/state.ts";
 
@@ -112,7 +112,7 @@ export class World {
   /** Namespaces that should not be there now: of guests that do not run, or are on their way out. */
   dormant(): string[] {
     return [...this.guests.values(), ...this.leaving.values()]
-      .filter((guest) => !this.live.has(guest.name))
+      .filter((guest) => guest.kind !== "vm" && !this.live.has(guest.name))
       .map((guest) => netnsName(guest.name));
   }
 
@@ -149,7 +149,7 @@ export function attachmentsOf(guest: GuestRecord): AttachmentRecord[] {
     hostInterface: a.hostInterface,
     mac: a.mac,
     addresses: addressesOf(guest, a.nic),
-    netns: netnsName(guest.name),
+    end: guest.kind === "vm" ? { kind: "tap", queues: guest.spec.queues } : { kind: "namespace", netns: netnsName(guest.name) },
   }));
 }
 
@@ -173,6 +173,6 @@ function addressesOf(guest: GuestRecord, nic: number): Ip[] {
 export function poolsOf({ subnets, spec }: NetworkRow): Pool[] {
   return subnets.map(({ prefix, gateway }) => {
     const wish = spec.subnets.find((asked) => asked !== "auto" && asked.prefix === prefix);
-    return new Pool({ prefix, gateway, reserved: wish === undefined ? [] : reservedOf(wish) });
+    return new Pool({ prefix, gateway, ...(wish === undefined ? {} : { reserved: reservedOf(wish), dhcpRange: dhcpRangeOf(wish) }) });
   });
 }

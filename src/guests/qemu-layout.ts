@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 /** Where everything of one virtual machine is. Sockets are names within the directory: QEMU runs there, and an address is short. */
@@ -44,4 +45,9 @@ export function qemuLayout(directory: string): QemuLayout {
     firmwareVariables: at("firmware.vars"),
     environment: at("environment"),
   };
+}
+
+/** Whether a guest's directory is that of a virtual machine that was prepared. */
+export function isVmDirectory(directory: string): boolean {
+  return existsSync(qemuLayout(directory).image);
 }

@@ -204,7 +204,8 @@ function upHeader(up: true | undefined) {
   return up === true ? { flags: linkFlags.up, change: linkFlags.up } : {};
 }
 
-function altNameStep(link: LinkRef, altName: string): BatchStep {
+/** The message of addAltName, for a batch. */
+export function altNameStep(link: LinkRef, altName: string): BatchStep {
   return {
     op: `add alternative name ${altName} to ${linkText(link)}`,
     request: altNameRequest(routeMessage.newLinkProperty, link, altName),

@@ -54,19 +54,11 @@ export function parseProcessStat(text: string): ProcessStat {
 
 /** When a process began, to some 10 ms, in the form of ISO 8601. */
 export function startTime({ startTicks }: Pick<ProcessStat, "startTicks">): string {
-  return new Date(bootMillis() + (Number(startTicks) * 1000) / ticksPerSecond).toISOString();
+  return new Date(Date.now() - uptime() * 1000 + (Number(startTicks) * 1000) / ticksPerSecond).toISOString();
 }
 
 /** USER_HZ is 100 on every architecture Node runs on. */
 const ticksPerSecond = 100;
-let bootMillisKnown = 0;
-
-/** Kept, so that one process is given one time however often it is asked for; taken anew after the clock was set. */
-function bootMillis(): number {
-  const now = Date.now() - uptime() * 1000;
-  if (Math.abs(now - bootMillisKnown) > 1000) bootMillisKnown = now;
-  return bootMillisKnown;
-}
 
 /** A descriptor of the process that had this pid and start time, or undefined when that one has ended. @throws KernelError */
 export function adoptProcess(pid: number, startTicks: bigint): Pidfd | undefined {

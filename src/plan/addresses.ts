@@ -13,6 +13,8 @@ export type AddressWish = {
   request?: Ip | undefined;
   /** What this owner held before; taken when still free. */
   remembered?: Ip | undefined;
+  /** Which addresses are for the likes of it when it asks for none: all of them unless said. */
+  part?: "any" | "dhcp";
 };
 
 /**
@@ -32,7 +34,7 @@ export function allocate(pools: readonly Pool[], wish: AddressWish): Ip {
     }
   }
   for (const pool of usable) {
-    const address = pool.lowestFree();
+    const address = pool.lowestFree(wish.part);
     if (address === undefined) continue;
     pool.take(address, wish.owner);
     return address;

@@ -5,8 +5,8 @@ import { type Cidr, makeCidr, makePrefix, prefixContains, prefixFamily, prefixLe
 import { altName } from "./naming.ts";
 import { groupOf } from "./group.ts";
 import { changeLink, mtuOf, nameLink, unname } from "./network.ts";
-import type { Observed, ObservedGuestSide } from "./observed.ts";
-import type { AttachmentRecord, NetworkRecord } from "./records.ts";
+import type { Observed, ObservedGuestSide, ObservedLink } from "./observed.ts";
+import type { AttachmentEnd, AttachmentRecord, NetworkRecord } from "./records.ts";
 import { hasIpv6 } from "./sysctls.ts";
 import type { GuestRoute, GuestSideStep, Step } from "./steps.ts";
 
@@ -21,11 +21,17 @@ export type AttachmentInput = {
 
 /** Steps that make one attachment what it should be; none when it is. The firewall's part is planned for the whole ruleset. */
 export function planAttachment(input: AttachmentInput, observed: Observed): Step[] {
+  const { end } = input.attachment;
+  return end.kind === "tap" ? planTap(input, end, observed) : planVeth(input, end, observed);
+}
+
+function planVeth(input: AttachmentInput, { netns }: NamespaceEnd, observed: Observed): Step[] {
   const { attachment, network } = input;
   const steps: Step[] = [];
-  if (!observed.namespaces.has(attachment.netns)) steps.push(createNamespace(attachment.netns, observed));
+  if (!observed.namespaces.has(netns)) steps.push(createNamespace(netns, observed));
   const link = observed.links.get(attachment.hostInterface);
   const side = observed.guestSides.get(attachment.hostInterface);
+  const wanted = guestSide(input, netns, observed);
   if (link === undefined || side === "gone") {
     // A host end without its peer in the right namespace is of no use: make the pair anew.
     if (link !== undefined)
@@ -35,30 +41,46 @@ export function planAttachment(input: AttachmentInput, observed: Observed): Step
         why: "its other end is not in the guest",
       });
     else steps.push(...unname(altName(attachment), observed));
-    steps.push(createVeth(input, observed), guestSide(input, observed));
+    steps.push(
+      { kind: "create-veth", ...hostSide(input, observed), guestMac: attachment.mac, guestName: guestInterface(attachment.nic), netns },
+      wanted,
+    );
     return steps;
   }
-  steps.push(
-    ...changeLink(link, {
-      mtuBytes: mtuOf(network, observed),
-      mac: hostMac(attachment),
-      group: groupOf(network.index),
-      up: true,
-      master: network.bridge,
-    }),
-  );
+  steps.push(...mendHostSide({ attachment, network }, link, observed));
+  const lasting = [...wanted.routes, ...wanted.gateways.map((via) => ({ destination: makePrefix(via, 0), via }))];
+  const staleRoutes = (side?.routes ?? []).filter((route) => !hasRoute(lasting, route));
+  if (side !== undefined && !(staleRoutes.length === 0 && sideMatches(side, wanted))) steps.push({ ...wanted, staleRoutes });
+  return steps;
+}
+
+/** One that is not there is made: that helps a guest which is about to start, and no other. */
+function planTap(input: AttachmentInput, { queues }: TapEnd, observed: Observed): Step[] {
+  const link = observed.links.get(input.attachment.hostInterface);
+  if (link !== undefined) return mendHostSide(input, link, observed);
+  return [...unname(altName(input.attachment), observed), { kind: "create-tap", ...hostSide(input, observed), queues }];
+}
+
+/** What may have been changed on the link while it was there. */
+function mendHostSide({ attachment, network }: Pick<AttachmentInput, "attachment" | "network">, link: ObservedLink, observed: Observed) {
+  const steps: Step[] = changeLink(link, {
+    mtuBytes: mtuOf(network, observed),
+    mac: hostMac(attachment),
+    group: groupOf(network.index),
+    up: true,
+    master: network.bridge,
+  });
   steps.push(...nameLink(link, altName(attachment)));
   const isolated = network.spec.isolation === "guests";
   // A link that joins a bridge is a port without flags, whatever it was elsewhere.
   const port = link.master === network.bridge ? link.port : undefined;
   if (port === undefined || port.isolated !== isolated || !port.hairpin)
     steps.push({ kind: "set-port", link: link.name, isolated, hairpin: true });
-  const wanted = guestSide(input, observed);
-  const lasting = [...wanted.routes, ...wanted.gateways.map((via) => ({ destination: makePrefix(via, 0), via }))];
-  const staleRoutes = (side?.routes ?? []).filter((route) => !hasRoute(lasting, route));
-  if (side !== undefined && !(staleRoutes.length === 0 && sideMatches(side, wanted))) steps.push({ ...wanted, staleRoutes });
   return steps;
 }
+
+type NamespaceEnd = Extract<AttachmentEnd, { kind: "namespace" }>;
+type TapEnd = Extract<AttachmentEnd, { kind: "tap" }>;
 
 export function attachmentCidrs(attachment: AttachmentRecord, network: NetworkRecord): Cidr[] {
   return attachment.addresses.flatMap((address) => {
@@ -103,14 +125,10 @@ function createNamespace(name: string, observed: Observed): Step {
   return { kind: "create-namespace", name, ...(ofPid === undefined ? {} : { ofPid }) };
 }
 
-function createVeth({ attachment, network }: AttachmentInput, observed: Observed): Step {
+function hostSide({ attachment, network }: AttachmentInput, observed: Observed) {
   return {
-    kind: "create-veth",
     name: attachment.hostInterface,
     mac: hostMac(attachment),
-    guestMac: attachment.mac,
-    guestName: guestInterface(attachment.nic),
-    netns: attachment.netns,
     master: network.bridge,
     mtuBytes: mtuOf(network, observed),
     group: groupOf(network.index),
@@ -119,11 +137,11 @@ function createVeth({ attachment, network }: AttachmentInput, observed: Observed
   };
 }
 
-function guestSide(input: AttachmentInput, observed: Observed): GuestSideStep {
+function guestSide(input: AttachmentInput, netns: string, observed: Observed): GuestSideStep {
   const { attachment, network } = input;
   return {
     kind: "configure-guest",
-    netns: attachment.netns,
+    netns,
     link: guestInterface(attachment.nic),
     mac: attachment.mac,
     mtuBytes: mtuOf(network, observed),

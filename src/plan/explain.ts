@@ -32,6 +32,13 @@ export function explain(step: Step): string[] {
         `ip link property add dev ${step.name} altname ${step.altName}`,
         `bridge link set dev ${step.name} hairpin on isolated ${step.isolated ? "on" : "off"}`,
       ];
+    case "create-tap":
+      return [
+        `ip tuntap add dev ${step.name} mode tap vnet_hdr${step.queues > 1 ? " multi_queue" : ""}`,
+        `ip link set dev ${step.name} address ${step.mac} mtu ${step.mtuBytes} group ${step.group} master ${step.master} addrgenmode none up`,
+        `ip link property add dev ${step.name} altname ${step.altName}`,
+        `bridge link set dev ${step.name} hairpin on isolated ${step.isolated ? "on" : "off"}`,
+      ];
     case "configure-guest":
       return guestLines(step);
     case "set-port":

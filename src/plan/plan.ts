@@ -5,7 +5,7 @@ import { peersOf } from "./firewall/elements.ts";
 import { isOurGroup } from "./group.ts";
 import { planNetwork, planSysctls } from "./network.ts";
 import type { Observed, ObservedLink } from "./observed.ts";
-import type { AttachmentRecord, NetworkRecord, PublishRecord } from "./records.ts";
+import { type AttachmentRecord, namespacesOf, type NetworkRecord, type PublishRecord } from "./records.ts";
 import type { Step } from "./steps.ts";
 import { hostSysctls } from "./sysctls.ts";
 
@@ -54,6 +54,8 @@ export function plan(desired: Desired, observed: Observed): Plan {
       });
       continue;
     }
+    // The descriptors of a tap that is gone are dead: only a new start of its guest, or a new card, gives it another.
+    if (link === undefined && attachment.end.kind === "tap") continue;
     const own = { networks: desired.networks, attachments: byGuest.get(attachment.guest) ?? [] };
     const steps = planAttachment(
       {
@@ -66,7 +68,7 @@ export function plan(desired: Desired, observed: Observed): Plan {
     );
     // Several attachments of one guest share its namespace.
     result.attachments.push(...steps.filter((s) => s.kind !== "create-namespace" || !made.has(s.name)));
-    made.add(attachment.netns);
+    if (attachment.end.kind === "namespace") made.add(attachment.end.netns);
   }
   // A default route moves from one link of a guest to another: it must be gone from the first before the second can have it.
   const takesBack = (s: Step) => Number(s.kind === "configure-guest" && s.staleRoutes.length > 0);
@@ -107,7 +109,7 @@ export function isOurs(link: Pick<ObservedLink, "group" | "altNames">): boolean 
 function planLeftovers(desired: Desired, observed: Observed): Step[] {
   const wanted = new Set<IfName>([...desired.networks.map((n) => n.bridge), ...desired.attachments.map((a) => a.hostInterface)]);
   const steps: Step[] = [];
-  const namespaces = new Set(desired.attachments.map((a) => a.netns));
+  const namespaces = namespacesOf(desired.attachments);
   // Namespaces first: their veths go with them, at a hundredth of the price of deleting each.
   for (const name of observed.provenNamespaces) if (!namespaces.has(name)) steps.push({ kind: "remove-namespace", name });
   for (const link of observed.links.values()) {

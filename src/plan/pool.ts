@@ -10,6 +10,8 @@ export type PoolSpec = {
   gateway?: Ip | undefined;
   /** Never handed out, not even on request. */
   reserved?: readonly Prefix[] | undefined;
+  /** Where guests that ask by DHCP get theirs; by default most of it. */
+  dhcpRange?: { from: Ip; to: Ip } | undefined;
 };
 
 /**
@@ -24,6 +26,8 @@ export class Pool {
   /** How many addresses guests can have; a float above 2^53. */
   readonly size: number;
 
+  /** Offsets of the addresses for guests that ask by DHCP. */
+  readonly #dhcp: Range;
   readonly #first: bigint;
   readonly #last: bigint;
   /** Where automatic addresses start: IPv6 leaves the low 16 to people who number by hand. */
@@ -48,6 +52,7 @@ export class Pool {
     const total = this.#last - this.#first + 1n;
     this.#start = this.family === 6 && total >= 256n ? 16 : 1;
     this.#barred = this.#barredRanges();
+    this.#dhcp = this.#dhcpOffsets(spec.dhcpRange);
     this.size = Number(this.#barred.reduce((left, range) => left - (range.last - range.first + 1n), total));
   }
 
@@ -101,15 +106,28 @@ export class Pool {
     return true;
   }
 
-  /** The lowest address that may be handed out now, or undefined when none is left. */
-  lowestFree(): Ip | undefined {
-    const end = this.#last - this.#first;
-    let at = this.#taken.nextFree(BigInt(this.#start));
+  /** The lowest address that may be handed out now, of all or of those for DHCP; undefined when none is left. */
+  lowestFree(part: "any" | "dhcp" = "any"): Ip | undefined {
+    const end = part === "any" ? this.#last - this.#first : this.#dhcp.last;
+    let at = this.#taken.nextFree(part === "any" ? BigInt(this.#start) : this.#dhcp.first);
     for (const range of this.#barred) {
       if (at < range.first) break;
       if (at <= range.last) at = this.#taken.nextFree(range.last + 1n);
     }
     return at > end ? undefined : ipFromBigint(this.family, this.#first + at);
+  }
+
+  /** The ends of a subnet are often numbered by hand: .1 to .9 and .251 to .254 of a /24 are left to that. */
+  #dhcpOffsets(range: PoolSpec["dhcpRange"]): Range {
+    const end = this.#last - this.#first;
+    if (range === undefined)
+      return this.family === 4 && end >= 255n ? { first: 10n, last: end - 5n } : { first: BigInt(this.#start), last: end };
+    for (const address of [range.from, range.to])
+      if (!this.contains(address))
+        throw new NexusError("address-outside", `${address} of the DHCP range is outside ${this.prefix}`, {
+          hint: "leave the range out, or name addresses of the subnet",
+        });
+    return { first: ipToBigint(range.from) - this.#first, last: ipToBigint(range.to) - this.#first };
   }
 
   #checkGateway(): void {

@@ -27,9 +27,16 @@ export type AttachmentRecord = {
   hostInterface: IfName;
   mac: Mac;
   addresses: Ip[];
-  /** Name of the network namespace under /run/netns. */
-  netns: string;
+  end: AttachmentEnd;
 };
+
+/** Where the guest's side is: a veth's other end in a namespace, named as under /run/netns; or a tap held open by a virtual machine. */
+export type AttachmentEnd = { kind: "namespace"; netns: string } | { kind: "tap"; queues: number };
+
+/** The namespaces these attachments live in. */
+export function namespacesOf(attachments: readonly AttachmentRecord[]): Set<string> {
+  return new Set(attachments.flatMap(({ end }) => (end.kind === "namespace" ? [end.netns] : [])));
+}
 
 /** A published port with the guest's addresses it leads to. */
 export type PublishRecord = PublishSpec & { guest: Name; targets: Ip[] };

@@ -18,6 +18,7 @@ export type Step =
   | { kind: "create-namespace"; name: string; ofPid?: number }
   | { kind: "remove-namespace"; name: string }
   | VethStep
+  | TapStep
   | GuestSideStep
   | { kind: "set-port"; link: IfName; isolated: boolean; hairpin: boolean }
   | { kind: "set-sysctl"; path: readonly string[]; value: string; was: string | undefined }
@@ -41,6 +42,13 @@ export type VethStep = {
   group: number;
   altName: string;
   isolated: boolean;
+};
+
+/** A tap for a virtual machine that is about to start: its queues stay open until they are handed over. */
+export type TapStep = Pick<VethStep, "name" | "mac" | "master" | "mtuBytes" | "group" | "altName" | "isolated"> & {
+  kind: "create-tap";
+  /** More than one makes it multi-queue. */
+  queues: number;
 };
 
 export type GuestRoute = { destination: Prefix; via: Ip };
@@ -77,6 +85,7 @@ export function undoOf(step: Step): Step[] {
     case "create-namespace":
       return [{ kind: "remove-namespace", name: step.name }];
     case "create-veth":
+    case "create-tap":
       return [{ kind: "delete-link", name: step.name, why: "undo" }];
     case "set-sysctl":
       return step.was === undefined ? [] : [{ kind: "set-sysctl", path: step.path, value: step.was, was: step.value }];

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { compareIp, type Ip, ipFamily } from "../base/ip.ts";
 import type { Prefix } from "../base/prefix.ts";
 import { ifNameText, ipText, nameText, prefixText } from "./text.ts";
 
@@ -9,6 +10,14 @@ export const networkPrefix = z.strictObject({
   gateway: ipText.optional(),
   /** Parts of the prefix that no guest gets, not even on request: for what numbers itself on the bridge. */
   reserved: z.array(prefixText).max(64).optional(),
+  /** First and last address that virtual machines get unless they ask for another: .10 to .250 of an IPv4 range of 256 or more. */
+  dhcpRange: z
+    .strictObject({ from: ipText, to: ipText })
+    .refine(
+      ({ from, to }) => ipFamily(from) === ipFamily(to) && compareIp(from, to) <= 0,
+      "the range must go from an address to the same or a higher one",
+    )
+    .optional(),
 });
 
 /** What a user asks of a network. Every field but the name has a default. */
@@ -34,6 +43,8 @@ export const networkSpec = z.strictObject({
   isolation: z.enum(["none", "guests"]).default("none"),
   /** No way out of the network and none in: no NAT, no default route, no published ports. */
   internal: z.boolean().default(false),
+  /** Tell virtual machines their addresses by DHCP, and where there is IPv6 by router advertisements and DHCPv6. */
+  dhcp: z.boolean().default(true),
   /** Networks that may talk to this one; peering holds in both directions. */
   peers: z.array(nameText).max(256).default([]),
 });
@@ -48,6 +59,7 @@ export const networkChange = z.strictObject({
   nat: z.boolean().optional(),
   isolation: z.enum(["none", "guests"]).optional(),
   internal: z.boolean().optional(),
+  dhcp: z.boolean().optional(),
   peers: networkSpec.shape.peers.unwrap().optional(),
 });
 export type NetworkChange = z.output<typeof networkChange>;
@@ -56,3 +68,10 @@ export type NetworkChange = z.output<typeof networkChange>;
 export function reservedOf(subnet: NetworkSpec["subnets"][number]): readonly Prefix[] {
   return subnet !== "auto" && "reserved" in subnet ? (subnet.reserved ?? []) : [];
 }
+
+/** Where virtual machines get their addresses from, if it was said. */
+export function dhcpRangeOf(subnet: NetworkSpec["subnets"][number]): AddressRange | undefined {
+  return subnet !== "auto" && "dhcpRange" in subnet ? subnet.dhcpRange : undefined;
+}
+
+export type AddressRange = { from: Ip; to: Ip };

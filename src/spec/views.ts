@@ -1,5 +1,6 @@
 import type { NetworkSpec } from "./network.ts";
 import type { NodeSpec, PublishSpec } from "./node.ts";
+import type { VmSpec } from "./vm.ts";
 import type { Ip } from "../base/ip.ts";
 import type { Mac } from "../base/mac.ts";
 import type { IfName, Name } from "../base/names.ts";
@@ -20,6 +21,7 @@ export type NetworkView = {
   nat: boolean;
   isolation: NetworkSpec["isolation"];
   internal: boolean;
+  dhcp: boolean;
   peers: Name[];
   state: "up" | "degraded";
   problem?: string;
@@ -49,7 +51,7 @@ export type LimitsView = { memoryBytes?: number; cpuShares?: number; cpus?: numb
 
 export type GuestView = {
   name: Name;
-  kind: "container" | "netns";
+  kind: "container" | "vm" | "netns";
   state: GuestState;
   image?: string;
   pid?: number;
@@ -63,7 +65,12 @@ export type GuestView = {
   netns?: string;
   limits?: LimitsView;
   runtime?: string;
-  spec?: NodeSpec;
+  /** Of a virtual machine that runs: hardware or emulation, and why. */
+  acceleration?: { kind: "kvm" | "tcg"; why: string };
+  /** Port of 127.0.0.1 that leads to its SSH, in user mode. */
+  sshPort?: number;
+  /** What was asked, as nodeSpec or vmSpec wrote it out. */
+  spec?: NodeSpec | VmSpec;
 };
 
 /** One thing that happened, in the order it happened. */

@@ -17,15 +17,26 @@ export function migrate(db: DatabaseSync, steps: readonly string[], file: string
       },
     );
   }
-  for (let next = version; next < steps.length; next++) {
-    db.exec("BEGIN IMMEDIATE");
-    try {
-      db.exec(steps[next] ?? "");
-      db.exec(`PRAGMA user_version = ${next + 1}`);
-      db.exec("COMMIT");
-    } finally {
-      if (db.isTransaction) db.exec("ROLLBACK");
-    }
+  // A table that is made anew is dropped in between, and what refers to it must not go with it (https://sqlite.org/lang_altertable.html §7).
+  db.exec("PRAGMA foreign_keys = OFF");
+  try {
+    for (let next = version; next < steps.length; next++) takeStep(db, { text: steps[next] ?? "", leadsTo: next + 1 });
+  } finally {
+    db.exec("PRAGMA foreign_keys = ON");
+  }
+}
+
+function takeStep(db: DatabaseSync, step: { text: string; leadsTo: number }): void {
+  db.exec("BEGIN IMMEDIATE");
+  try {
+    db.exec(step.text);
+    const orphan = db.prepare("PRAGMA foreign_key_check").get();
+    if (orphan !== undefined)
+      throw new NexusError("internal", `schema ${step.leadsTo} would leave rows of ${String(orphan["table"])} without what they refer to`);
+    db.exec(`PRAGMA user_version = ${step.leadsTo}`);
+    db.exec("COMMIT");
+  } finally {
+    if (db.isTransaction) db.exec("ROLLBACK");
   }
 }
 

@@ -4,6 +4,7 @@ import type { IfName, Name } from "../base/names.ts";
 import type { Prefix } from "../base/prefix.ts";
 import type { NetworkSpec } from "../spec/network.ts";
 import type { AttachmentSpec, NodeSpec, PublishSpec } from "../spec/node.ts";
+import type { VmSpec } from "../spec/vm.ts";
 import type { GuestExit, GuestState } from "../spec/views.ts";
 
 /** What state keeps, as the daemon handles it. Times are milliseconds since the epoch; absent is undefined. */
@@ -50,7 +51,7 @@ export type GuestRow = Lifecycle & {
   id: string;
   name: Name;
   createdAt: number;
-} & ({ kind: "container"; spec: NodeSpec } | { kind: "netns"; spec: AttachmentSpec });
+} & ({ kind: "container"; spec: NodeSpec } | { kind: "vm"; spec: VmSpec } | { kind: "netns"; spec: AttachmentSpec });
 
 export type AttachmentRow = { nic: number; network: Name; hostInterface: IfName; mac: Mac; epoch: number };
 

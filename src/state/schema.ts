@@ -110,4 +110,27 @@ export const migrations: readonly string[] = [
     value TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  // Guests may be virtual machines. SQLite changes a constraint only by making the table anew.
+  `
+  CREATE TABLE guests_next (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('container', 'vm', 'netns')),
+    spec TEXT NOT NULL,
+    desired TEXT NOT NULL CHECK (desired IN ('running', 'stopped', 'absent')),
+    state TEXT NOT NULL CHECK (state IN ('created', 'starting', 'running', 'stopping', 'stopped', 'exited', 'failed')),
+    exit TEXT,
+    problem TEXT,
+    restarts INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    runtime TEXT,
+    created_at INTEGER NOT NULL,
+    started_at INTEGER
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO guests_next SELECT * FROM guests;
+  DROP TABLE guests;
+  ALTER TABLE guests_next RENAME TO guests;
+  CREATE UNIQUE INDEX guests_name ON guests (name) WHERE desired <> 'absent';
+  UPDATE networks SET spec = json_set(spec, '$.dhcp', json('true'));
+  `,
 ];

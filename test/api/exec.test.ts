@@ -69,7 +69,7 @@ describe("exec", { timeout: 20_000 }, () => {
           return 42;
         }),
     });
-    const call = await openClient(daemon.socketPath).exec("web", { command: ["cat"] });
+    const call = await openClient(daemon.socketPath).exec("node.exec", "web", { command: ["cat"] });
     await call.send({ kind: "stdin", bytes: Buffer.from("hello ") });
     await call.send({ kind: "stdin", bytes: Buffer.from("you") });
     await call.send({ kind: "stdin-end" });
@@ -79,7 +79,7 @@ describe("exec", { timeout: 20_000 }, () => {
   it("passes sizes and signals on, and gives the code a signal leads to", async () => {
     const session = fakeSession(async ({ signalled }) => ((await signalled) === "SIGINT" ? 130 : 1));
     await using daemon = await fakeDaemon({ "node.exec": async () => session });
-    const call = await openClient(daemon.socketPath).exec("web", { command: ["sh"], terminal: { columns: 80, rows: 24 } });
+    const call = await openClient(daemon.socketPath).exec("node.exec", "web", { command: ["sh"], terminal: { columns: 80, rows: 24 } });
     await call.send({ kind: "resize", columns: 100, rows: 30 });
     await call.send({ kind: "signal", signal: "SIGINT" });
     assert.equal((await collect(call)).code, 130);
@@ -94,7 +94,7 @@ describe("exec", { timeout: 20_000 }, () => {
           return 0;
         }),
     });
-    const call = await openClient(daemon.socketPath).exec("web", { command: ["cat"] });
+    const call = await openClient(daemon.socketPath).exec("node.exec", "web", { command: ["cat"] });
     const block = Buffer.alloc(2 * framePayloadLimit + 7, "nexus ");
     const sending = (async () => {
       for (let i = 0; i < 10; i++) await call.send({ kind: "stdin", bytes: block });
@@ -113,7 +113,7 @@ describe("exec", { timeout: 20_000 }, () => {
   it("tells the command with SIGHUP that its caller hung up", async () => {
     const session = fakeSession(async ({ signalled }) => ((await signalled) === "SIGHUP" ? 129 : 1));
     await using daemon = await fakeDaemon({ "node.exec": async () => session });
-    const call = await openClient(daemon.socketPath).exec("web", { command: ["sleep", "1000"] });
+    const call = await openClient(daemon.socketPath).exec("node.exec", "web", { command: ["sleep", "1000"] });
     const finished = assert.rejects(collect(call));
     call.close();
     assert.equal(await session.exitCode, 129);
@@ -128,7 +128,7 @@ describe("exec", { timeout: 20_000 }, () => {
     });
     const client = openClient(daemon.socketPath);
     const refused = async (name: string, command: string[]) => {
-      const call = await client.exec(name, { command });
+      const call = await client.exec("node.exec", name, { command });
       return await collect(call).catch((error: unknown) => (error instanceof NexusError ? error.code : error));
     };
     assert.equal(await refused("web", ["x"]), "wrong-state");

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NexusError } from "../../src/base/errors.ts";
 import type { Name } from "../../src/base/names.ts";
-import { Nodes, type NodesOptions } from "../../src/daemon/nodes.ts";
+import type { GuestPlan } from "../../src/guests/driver.ts";
+import type { Container, RunningNode } from "../../src/daemon/kinds.ts";
+import { Lives, type LivesOptions } from "../../src/daemon/lives.ts";
 
 // As much of the daemon as stopping a node asks for.
 function nodeWhoseStopFailsOnce() {
@@ -17,6 +19,8 @@ function nodeWhoseStopFailsOnce() {
   let stops = 0;
   const status = () => (stops < 2 ? { kind: "running", pid: 42, startedAt: new Date(0).toISOString(), limits: {} } : { kind: "absent" });
   const options = {
+    noun: "node",
+    isOurs: () => true,
     guests: {
       all: () => [record],
       find: () => record,
@@ -36,8 +40,8 @@ function nodeWhoseStopFailsOnce() {
     log: { error: () => {}, warn: () => {}, info: () => {}, debug: () => {} },
     planOf: (guest: unknown) => guest,
     runtimeOf: () => "crun",
-  } as unknown as NodesOptions;
-  return { nodes: new Nodes(options), stops: () => stops };
+  } as unknown as LivesOptions<Container, GuestPlan, RunningNode>;
+  return { nodes: new Lives(options), stops: () => stops };
 }
 
 test("a node whose stop failed still counts as running, and can be stopped again", async () => {

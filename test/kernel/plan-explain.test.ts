@@ -8,6 +8,7 @@ import { silentLog } from "../../src/base/log.ts";
 import { FirewallKeeper } from "../../src/daemon/firewall-keeper.ts";
 import { explain } from "../../src/plan/explain.ts";
 import { plan } from "../../src/plan/plan.ts";
+import { namespacesOf } from "../../src/plan/records.ts";
 import type { Step } from "../../src/plan/steps.ts";
 import { sample } from "../plan/sample.ts";
 import { sampleSteps } from "../plan/sample-steps.ts";
@@ -16,7 +17,7 @@ import { assertSame, differencesOf, snapshot } from "./world/snapshot.ts";
 /** What is printed as a plan is true: other programs that run its lines make exactly what we make. */
 
 const wanted = sample();
-const namespaces = [...new Set(wanted.attachments.map((a) => a.netns))];
+const namespaces = [...namespacesOf(wanted.attachments)];
 const settings = [
   "net/ipv4/ip_forward",
   "net/ipv6/conf/all/forwarding",
@@ -88,7 +89,9 @@ function observed(host: Host) {
     networks: wanted.networks,
     attachments: wanted.attachments,
     dormant: [],
-    guestSides: new Map(wanted.attachments.map((a) => [a.hostInterface, observeGuestSide(a)])),
+    guestSides: new Map(
+      wanted.attachments.flatMap((a) => (a.end.kind === "namespace" ? [[a.hostInterface, observeGuestSide(a.nic, a.end.netns)]] : [])),
+    ),
     residents: new Map(),
   });
 }

@@ -256,7 +256,7 @@ function allMtus(mtuBytes: number): Step[] {
     ...ofLinks(following.map((n) => n.bridge)),
     ...wanted.attachments.flatMap((a): Step[] => {
       if (!following.some((n) => n.name === a.network)) return [];
-      const inside = stepsOf(new KernelModel()).find((s) => s.kind === "configure-guest" && s.netns === a.netns && s.mac === a.mac);
+      const inside = stepsOf(new KernelModel()).find((s) => s.kind === "configure-guest" && s.mac === a.mac);
       return [...ofLinks([a.hostInterface]), { ...(inside ?? assert.fail()), mtuBytes } as Step];
     }),
   ];

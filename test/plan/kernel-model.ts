@@ -6,6 +6,7 @@ import { type Cidr, makePrefix, prefixLength } from "../../src/base/prefix.ts";
 import { isOurGroup } from "../../src/plan/group.ts";
 import type { Observed, ObservedGuestSide, ObservedLink } from "../../src/plan/observed.ts";
 import type { Desired } from "../../src/plan/plan.ts";
+import { namespacesOf } from "../../src/plan/records.ts";
 import type { GuestRoute, GuestSideStep, Step, VethStep } from "../../src/plan/steps.ts";
 
 type GuestLink = Omit<ObservedGuestSide, "loopbackUp"> & { pair: IfName; group: number };
@@ -72,6 +73,15 @@ export class KernelModel {
       }
       case "create-veth":
         return this.#createVeth(step);
+      case "create-tap":
+        this.#link(step.master);
+        return this.#create({
+          ...step,
+          kind: "tun",
+          up: true,
+          altNames: [step.altName],
+          port: { isolated: step.isolated, hairpin: true },
+        });
       case "configure-guest":
         return this.#configure(step);
       case "set-port": {
@@ -94,7 +104,7 @@ export class KernelModel {
   }
 
   observe(desired: Desired, more: Partial<Observed> = {}): Observed {
-    const wanted = new Set(desired.attachments.map((a) => a.netns));
+    const wanted = namespacesOf(desired.attachments);
     const proven = [...this.namespaces]
       .filter(([name, { links }]) => !wanted.has(name) && [...links.values()].some((l) => isOurGroup(l.group)))
       .map(([name]) => name);
@@ -103,7 +113,11 @@ export class KernelModel {
       namespaces: new Set(this.namespaces.keys()),
       provenNamespaces: new Set(proven),
       residents: new Map(),
-      guestSides: new Map(desired.attachments.map((a) => [a.hostInterface, this.#side(a.netns, a.nic)])),
+      guestSides: new Map(
+        desired.attachments.flatMap(({ end, hostInterface, nic }) =>
+          end.kind === "namespace" ? [[hostInterface, this.#side(end.netns, nic)]] : [],
+        ),
+      ),
       sysctls: this.sysctls,
       uplinkMtuBytes: this.uplinkMtuBytes,
       routerAdvertLinks: [],

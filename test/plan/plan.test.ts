@@ -5,6 +5,7 @@ import { executeAll } from "../../src/apply/execute.ts";
 import type { IfName } from "../../src/base/names.ts";
 import type { Observed } from "../../src/plan/observed.ts";
 import { type Desired, type Plan, plan } from "../../src/plan/plan.ts";
+import { namespacesOf } from "../../src/plan/records.ts";
 import type { Step } from "../../src/plan/steps.ts";
 import { KernelModel } from "./kernel-model.ts";
 import { attachment, desired, network, sample } from "./sample.ts";
@@ -27,7 +28,7 @@ describe("a plan", () => {
           for (const step of steps(plan(wanted, kernel.observe(wanted)))) kernel.perform(step);
           assert.deepEqual(steps(plan(wanted, kernel.observe(wanted))), []);
           assert.equal(kernel.links.size, wanted.networks.length + wanted.attachments.length);
-          assert.deepEqual([...kernel.namespaces.keys()].toSorted(), [...new Set(wanted.attachments.map((a) => a.netns))].toSorted());
+          assert.deepEqual([...kernel.namespaces.keys()].toSorted(), [...namespacesOf(wanted.attachments)].toSorted());
         }
       }),
       { numRuns: 200 },

@@ -33,7 +33,7 @@ export function attachment(guest: string, on: NetworkRecord, more: { nic?: numbe
     hostInterface: hostInterfaceName({ id, guest: nameOf(guest), index: nic }, 1),
     mac: nicMac(instance, { id, index: nic }),
     addresses: on.subnets.map((s) => addressAt(s.prefix, BigInt(more.host ?? 10))),
-    netns: netnsName(nameOf(guest)),
+    end: { kind: "namespace", netns: netnsName(nameOf(guest)) },
   };
 }
 

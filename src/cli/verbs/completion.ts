@@ -41,6 +41,8 @@ async function askNames(source: Exclude<NameSource, readonly string[]>, client: 
       return (await client.call("network.list", {}, limit)).map((n) => n.name);
     case "node":
       return (await client.call("node.list", {}, limit)).map((n) => n.name);
+    case "vm":
+      return (await client.call("vm.list", {}, limit)).map((n) => n.name);
     case "attachment":
       return (await client.call("attachment.list", {}, limit)).map((n) => n.name);
     case "guest":

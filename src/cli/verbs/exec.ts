@@ -1,20 +1,21 @@
-import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import type { Io, VerbContext } from "../context.ts";
+import { useRawTerminal } from "../raw-terminal.ts";
 import type { ExecCall } from "../../api/exec-client.ts";
 import { NexusError } from "../../base/errors.ts";
 
-/** Runs a command in a node with this terminal or these pipes; gives the command's exit code. */
+/** Runs a command in a guest with this terminal or these pipes; gives the command's exit code. */
 export async function exec(c: VerbContext): Promise<number> {
   if (c.rest.length === 0)
-    throw new NexusError("usage", "nexus node exec: the command is missing", { hint: "for example: nexus node exec web sh" });
+    throw new NexusError("usage", `nexus ${c.command.path}: the command is missing`, { hint: `for example: ${c.command.example}` });
   const { io } = c;
-  const terminal = wantsTerminal(c);
+  const isVm = c.command.path === "vm exec";
+  const terminal = !isVm && wantsTerminal(c);
   const interactive = terminal || c.flags.on("interactive");
   const { envOf } = await import("../guest-flags.ts");
   const cwd = c.flags.text("workdir");
   const client = await c.client();
-  const call = await client.exec(c.arg("NAME"), {
+  const call = await client.exec(isVm ? "vm.exec" : "node.exec", c.arg("NAME"), {
     command: c.rest,
     env: { ...(terminal ? { TERM: io.env["TERM"] ?? "xterm" } : {}), ...envOf(c) },
     ...(cwd === undefined ? {} : { cwd }),
@@ -40,12 +41,9 @@ function wantsTerminal(c: VerbContext): boolean {
   return c.flags.on("tty") || (stdin.isTTY === true && stdout.isTTY === true);
 }
 
-/** Raw mode: keys go to the command as they are, Ctrl-C included; the size follows the window. */
+/** The size follows the window. */
 function useTerminal(io: Io, call: ExecCall, cleanups: DisposableStack): void {
-  io.stdin.setRawMode?.(true);
-  // Node's raw mode still turns \n into \r\n, which the guest's terminal has done already; leaving raw mode restores this too.
-  spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
-  cleanups.defer(() => io.stdin.setRawMode?.(false));
+  useRawTerminal(io, cleanups);
   const resize = () => void call.send({ kind: "resize", ...sizeOf(io) });
   io.stdout.on("resize", resize);
   cleanups.defer(() => io.stdout.off("resize", resize));

@@ -16,6 +16,7 @@ export async function create(c: VerbContext): Promise<void> {
     ...policyOf(c),
     ...(c.flags.on("no-nat") ? { nat: false } : {}),
     ...(c.flags.on("internal") ? { internal: true } : {}),
+    ...(c.flags.on("no-dhcp") ? { dhcp: false } : {}),
   };
   const network = await (await c.client()).call("network.create", { body });
   c.out.result(network, () => `${network.name}  ${network.subnets.map((s) => s.prefix).join(", ")}  bridge ${network.bridge}\n`);
@@ -50,6 +51,7 @@ export async function change(c: VerbContext): Promise<void> {
     ...(c.flags.on("no-peers") ? { peers: [] } : {}),
     ...switchOf(c, "nat"),
     ...switchOf(c, "internal"),
+    ...switchOf(c, "dhcp"),
   };
   if (Object.keys(body).length === 0)
     throw new NexusError("usage", "nexus network set: nothing to change is given", {
@@ -93,6 +95,7 @@ type NetworkChangeInput = { [K in keyof NetworkChange]?: unknown } & {
   mtu?: "auto" | number;
   nat?: boolean;
   internal?: boolean;
+  dhcp?: boolean;
 };
 
 /** A gateway and a reserved range belong to the subnet they lie in, which only the addresses themselves can tell. */
@@ -141,7 +144,7 @@ function policyOf(c: VerbContext) {
   };
 }
 
-function switchOf(c: VerbContext, name: "nat" | "internal") {
+function switchOf(c: VerbContext, name: "nat" | "internal" | "dhcp") {
   const value = c.flags.text(name);
   if (value === undefined) return {};
   if (value !== "on" && value !== "off") throw new NexusError("usage", `--${name} is on or off, not "${value}"`);
@@ -150,6 +153,7 @@ function switchOf(c: VerbContext, name: "nat" | "internal") {
 
 function policyText(n: NetworkView): string {
   const parts = [n.internal ? "internal" : n.nat ? "nat" : "routed"];
+  if (!n.dhcp) parts.push("no dhcp");
   if (n.isolation === "guests") parts.push("isolated");
   if (n.peers.length > 0) parts.push(`peers ${n.peers.join(",")}`);
   return parts.join(" ");

@@ -23,6 +23,8 @@ export function bridgeTable(comment: string): Table {
 const ethernet = { ipv4: 0x0800, arp: 0x0806, ipv6: 0x86dd };
 const udp = 17;
 const dhcpServer = 67;
+const dhcpClient = 68;
+const arpRequest = 1;
 const dhcp6Server = 547;
 /** RFC 4861 §4, RFC 3810 §5.2. */
 const icmp6 = { routerSolicit: 133, routerAdvert: 134, neighbourSolicit: 135, neighbourAdvert: 136, redirect: 137, listenerReport: 143 };
@@ -34,7 +36,31 @@ function rules(): Rule[] {
     { id: "not-ours", statements: [{ kind: "match", field: "iifgroup", op: "!=", value: groupBase, mask: groupMask }, verdict("accept")] },
     dropRule("foreign-mac", { kind: "in", fields: ["iifname", "ether saddr"], op: "!=", set: "mac" }),
     dropRule("dhcp-server-4", is("ether type", ethernet.ipv4), is("l4proto", udp), is("th sport", dhcpServer)),
+    // A client without an address yet (RFC 2131 §4.1); what it asks only reaches those who may not answer, and us.
+    {
+      id: "dhcp-client-4",
+      statements: [
+        is("ether type", ethernet.ipv4),
+        { kind: "match", field: "ip saddr", op: "==", value: "0.0.0.0" },
+        { kind: "match", field: "ip daddr", op: "==", value: "255.255.255.255" },
+        is("l4proto", udp),
+        is("th sport", dhcpClient),
+        is("th dport", dhcpServer),
+        verdict("accept"),
+      ],
+    },
     dropRule("foreign-source-4", is("ether type", ethernet.ipv4), { kind: "in", fields: source4, op: "!=", set: "source4" }),
+    // Whether its new address is free, asked from none (RFC 5227 §2.1.1).
+    {
+      id: "arp-probe",
+      statements: [
+        is("ether type", ethernet.arp),
+        { kind: "match", field: "arp saddr ip", op: "==", value: "0.0.0.0" },
+        is("arp operation", arpRequest),
+        { kind: "in", fields: ["iifname", "arp saddr ether"], op: "==", set: "mac" },
+        verdict("accept"),
+      ],
+    },
     dropRule("foreign-arp", is("ether type", ethernet.arp), {
       kind: "in",
       fields: ["iifname", "arp saddr ether", "arp saddr ip"],

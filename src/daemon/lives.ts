@@ -1,61 +1,70 @@
 import { NexusError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Name } from "../base/names.ts";
-import type { GuestDriver, GuestPlan } from "../guests/driver.ts";
-import type { NodeSpec } from "../spec/node.ts";
-import type { GuestExit, LimitsView } from "../spec/views.ts";
+import type { GuestExit } from "../spec/views.ts";
 import type { GuestRecord } from "../state/rows.ts";
-import { renewInterfaces } from "./admit.ts";
+import type { Container, Machine, Seen } from "./kinds.ts";
+import { type Newcomer, renewInterfaces } from "./admit.ts";
 import type { Chronicle } from "./chronicle.ts";
 import type { Guests } from "./guests.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { exitAfter } from "./lost-exit.ts";
 import { Backoff, restarts } from "./restart.ts";
 
-export type Container = Extract<GuestRecord, { kind: "container" }>;
+/** What a life needs of a driver. */
+export type LifeDriver<Plan, Running extends Seen> = {
+  prepare(plan: Plan, progress: (line: string) => void): Promise<void>;
+  start(plan: Plan): Promise<Running | Ended>;
+  observe(plan: Plan): Promise<{ kind: "absent" } | Running | Ended>;
+  waitExit(plan: Plan, signal: AbortSignal): Promise<GuestExit>;
+  stop(plan: Plan, graceMs: number): Promise<unknown>;
+  remove(plan: Plan): Promise<void>;
+};
+export type Ended = { kind: "exited"; exit: GuestExit };
 
-/** What is known of a running node beyond its record. */
-type Running = { pid: number; limits: LimitsView; watching: AbortController };
-
-export type NodesOptions = {
+export type LivesOptions<Guest, Plan, Running extends Seen> = {
+  /** What guests of this kind are called on the command line and in events. */
+  noun: "node" | "vm";
+  isOurs: (guest: GuestRecord) => guest is Guest & GuestRecord;
   guests: Guests;
-  driver: GuestDriver;
+  driver: LifeDriver<Plan, Running>;
   chronicle: Chronicle;
   log: Log;
-  planOf: (guest: Container) => GuestPlan;
-  /** The program that runs a started node. */
-  runtimeOf: (plan: GuestPlan) => string | undefined;
+  planOf: (guest: Guest) => Plan;
+  /** The program that runs a started guest. */
+  runtimeOf: (plan: Plan) => string | undefined;
 };
 
-/** The life of container nodes: one thing at a time for each, and state that says what is. */
-export class Nodes implements AsyncDisposable {
-  readonly #o: NodesOptions;
+/** The life of guests of one kind: one thing at a time for each, and state that says what is. */
+export class Lives<Guest extends Container | Machine, Plan, Running extends Seen> implements AsyncDisposable {
+  readonly #o: LivesOptions<Guest, Plan, Running>;
   readonly #lock = new KeyedLock();
-  readonly #running = new Map<Name, Running>();
+  readonly #running = new Map<Name, { seen: Running; watching: AbortController }>();
   readonly #backoffs = new Map<Name, Backoff>();
   readonly #timers = new Map<Name, NodeJS.Timeout>();
 
-  constructor(options: NodesOptions) {
+  constructor(options: LivesOptions<Guest, Plan, Running>) {
     this.#o = options;
   }
 
-  running(name: Name): { pid: number; limits: LimitsView } | undefined {
-    return this.#running.get(name);
+  running(name: Name): Running | undefined {
+    return this.#running.get(name)?.seen;
   }
 
-  /** Makes the node, and starts it unless told not to; when any part fails nothing of it remains. */
-  create(spec: NodeSpec, options: { start: boolean; progress: (line: string) => void }): Promise<Container> {
+  /** Makes the guest, and starts it unless told not to; when any part fails nothing of it remains. */
+  create(newcomer: Pick<Guest, "kind" | "spec"> & Newcomer, options: { start: boolean; progress: (line: string) => void }): Promise<Guest> {
+    const { spec } = newcomer;
     return this.#lock.run(spec.name, async () => {
-      const guest = this.#o.guests.admit({ kind: "container", spec }, options.start ? "running" : "stopped") as Container;
+      const guest = this.#o.guests.admit(newcomer, options.start ? "running" : "stopped") as Guest;
       try {
         await this.#o.driver.prepare(this.#o.planOf(guest), options.progress);
-        this.#o.chronicle.tell({ kind: "node.created", subject: guest.name, message: `node ${guest.name} created from ${spec.image}` });
+        this.#tell(guest.name, "created", `created from ${spec.image}`);
         const made = options.start ? await this.#run(guest) : guest;
         this.#o.guests.confirm(guest);
         return made;
       } catch (error) {
         await this.#erase(guest.name).catch((also: unknown) =>
-          this.#o.log.error({ guest: guest.name, error: messageOf(also) }, "a node that could not be made could not be removed either"),
+          this.#o.log.error({ guest: guest.name, error: messageOf(also) }, "a guest that could not be made could not be removed either"),
         );
         this.#o.guests.abandon(guest);
         throw error;
@@ -63,7 +72,7 @@ export class Nodes implements AsyncDisposable {
     });
   }
 
-  start(name: Name, progress: (line: string) => void): Promise<Container> {
+  start(name: Name, progress: (line: string) => void): Promise<Guest> {
     return this.#lock.run(name, async () => {
       const guest = this.get(name);
       if (this.#running.has(name)) return guest;
@@ -73,11 +82,11 @@ export class Nodes implements AsyncDisposable {
     });
   }
 
-  stop(name: Name, graceMs: number): Promise<Container> {
+  stop(name: Name, graceMs: number): Promise<Guest> {
     return this.#lock.run(name, () => this.#stop(this.get(name), graceMs));
   }
 
-  restart(name: Name, options: { graceMs: number; progress: (line: string) => void }): Promise<Container> {
+  restart(name: Name, options: { graceMs: number; progress: (line: string) => void }): Promise<Guest> {
     return this.#lock.run(name, async () => {
       const stopped = await this.#stop(this.get(name), options.graceMs);
       return this.#start(stopped, options.progress);
@@ -88,35 +97,38 @@ export class Nodes implements AsyncDisposable {
     return this.#lock.run(name, async () => {
       this.get(name);
       if (this.#running.has(name) && !options.force) {
-        throw new NexusError("wrong-state", `node ${name} is running`, { hint: `stop it first, or remove it with --force` });
+        throw new NexusError("wrong-state", `${this.#o.noun} ${name} is running`, { hint: `stop it first, or remove it with --force` });
       }
       await this.#erase(name);
-      this.#o.chronicle.tell({ kind: "node.removed", subject: name, message: `node ${name} removed` });
+      this.#tell(name, "removed", "removed");
     });
   }
 
   /** @throws NexusError not-found */
-  get(name: Name): Container {
+  get(name: Name): Guest {
     const guest = this.#o.guests.find(name);
-    if (guest?.kind !== "container") throw new NexusError("not-found", `there is no node ${name}`, { hint: "nexus node ls lists them" });
-    return guest;
+    if (guest !== undefined && this.#o.isOurs(guest)) return guest;
+    const { noun } = this.#o;
+    throw new NexusError("not-found", `there is no ${noun} ${name}`, { hint: `nexus ${noun} ls lists them` });
   }
 
   /** @throws NexusError wrong-state unless it runs */
-  runningPlan(name: Name): GuestPlan {
+  runningPlan(name: Name): Plan {
     const guest = this.get(name);
     if (!this.#running.has(name))
-      throw new NexusError("wrong-state", `node ${name} is ${guest.state}`, { hint: `start it: nexus node start ${name}` });
+      throw new NexusError("wrong-state", `${this.#o.noun} ${name} is ${guest.state}`, {
+        hint: `start it: nexus ${this.#o.noun} start ${name}`,
+      });
     return this.#o.planOf(guest);
   }
 
-  plan(name: Name): GuestPlan {
+  plan(name: Name): Plan {
     return this.#o.planOf(this.get(name));
   }
 
   /** At the daemon's start, before anything on the wire is judged: looks after what runs. Its namespace lives in its process, pinned or not. */
   async adopt(): Promise<void> {
-    await Promise.all(this.#containers().map((guest) => this.#lock.run(guest.name, () => this.#adoptIfRunning(guest))));
+    await Promise.all(this.#all().map((guest) => this.#lock.run(guest.name, () => this.#adoptIfRunning(guest))));
   }
 
   /** Then, with the wire in order: accounts for what ended meanwhile, finishes what was begun. */
@@ -124,20 +136,20 @@ export class Nodes implements AsyncDisposable {
     const recoverNow = async (name: Name): Promise<void> => {
       // Callers are served meanwhile: it may be gone by the time its turn comes.
       const guest = this.#o.guests.find(name);
-      if (guest?.kind === "container") await this.#recover(guest, options);
+      if (guest !== undefined && this.#o.isOurs(guest)) await this.#recover(guest, options);
     };
-    await Promise.all(this.#containers().map(({ name }) => this.#lock.run(name, () => recoverNow(name))));
+    await Promise.all(this.#all().map(({ name }) => this.#lock.run(name, () => recoverNow(name))));
   }
 
-  runningPlans(): GuestPlan[] {
+  runningPlans(): Plan[] {
     return [...this.#running.keys()].map((name) => this.plan(name));
   }
 
-  #containers(): Container[] {
-    return this.#o.guests.all().filter((g) => g.kind === "container");
+  #all(): Guest[] {
+    return this.#o.guests.all().filter(this.#o.isOurs);
   }
 
-  async #adoptIfRunning(guest: Container): Promise<void> {
+  async #adoptIfRunning(guest: Guest): Promise<void> {
     try {
       const status = await this.#o.driver.observe(this.#o.planOf(guest));
       if (status.kind !== "running") return;
@@ -146,21 +158,17 @@ export class Nodes implements AsyncDisposable {
         this.#o.guests.update(guest, {
           state: guest.desired === "running" ? "running" : "stopping",
           startedAt: Date.parse(status.startedAt),
-        }) as Container,
+        }) as Guest,
         status,
       );
-      this.#o.chronicle.tell({
-        kind: "node.adopted",
-        subject: guest.name,
-        message: `node ${guest.name} was running already and is looked after again`,
-      });
+      this.#tell(guest.name, "adopted", "was running already and is looked after again");
     } catch (error) {
       // `recover` looks again, and says what is wrong.
-      this.#o.log.warn({ guest: guest.name, error: messageOf(error) }, "a node could not be looked at");
+      this.#o.log.warn({ guest: guest.name, error: messageOf(error) }, "a guest could not be looked at");
     }
   }
 
-  async #recover(guest: Container, options: { rebooted: boolean }): Promise<void> {
+  async #recover(guest: Guest, options: { rebooted: boolean }): Promise<void> {
     try {
       if (this.#running.has(guest.name)) {
         // It may take its time to end, and nobody else is to wait for that.
@@ -190,19 +198,15 @@ export class Nodes implements AsyncDisposable {
       }
     } catch (error) {
       this.#o.guests.update(guest, { state: "failed", problem: messageOf(error) });
-      this.#o.chronicle.tell({
-        kind: "node.failed",
-        subject: guest.name,
-        message: `node ${guest.name} could not be recovered: ${messageOf(error)}`,
-      });
+      this.#tell(guest.name, "failed", `could not be recovered: ${messageOf(error)}`);
       this.#scheduleIfWanted(this.get(guest.name));
     }
   }
 
   /** Starts with interfaces of new names, since the old links may still be going. From here on it is known that it is to run. */
-  async #start(before: Container, progress: (line: string) => void): Promise<Container> {
+  async #start(before: Guest, progress: (line: string) => void): Promise<Guest> {
     const { guests, driver, planOf } = this.#o;
-    const guest = guests.reattach({ ...renewInterfaces(before, guests.world), desired: "running", state: "starting" }) as Container;
+    const guest = guests.reattach({ ...renewInterfaces(before, guests.world), desired: "running", state: "starting" }) as Guest;
     try {
       await driver.prepare(planOf(guest), progress);
     } catch (error) {
@@ -213,7 +217,7 @@ export class Nodes implements AsyncDisposable {
   }
 
   /** Attaches and runs what is prepared. */
-  async #run(guest: Container): Promise<Container> {
+  async #run(guest: Guest): Promise<Guest> {
     const { guests, driver, planOf } = this.#o;
     try {
       guests.attach(guest);
@@ -225,13 +229,13 @@ export class Nodes implements AsyncDisposable {
         exit: undefined,
         problem: undefined,
         runtime: this.#o.runtimeOf(planOf(guest)),
-      }) as Container;
+      }) as Guest;
       if (status.kind === "exited") {
         this.#ended(running, status.exit);
         return this.get(guest.name);
       }
       this.#watch(running, status);
-      this.#o.chronicle.tell({ kind: "node.started", subject: guest.name, message: `node ${guest.name} started (pid ${status.pid})` });
+      this.#tell(guest.name, "started", `started (pid ${status.pid})`);
       return running;
     } catch (error) {
       guests.detach(guest);
@@ -240,28 +244,28 @@ export class Nodes implements AsyncDisposable {
     }
   }
 
-  #watch(guest: Container, status: { pid: number; limits: LimitsView }): void {
+  #watch(guest: Guest, seen: Running): void {
     const watching = new AbortController();
-    this.#running.set(guest.name, { pid: status.pid, limits: status.limits, watching });
+    this.#running.set(guest.name, { seen, watching });
     this.#o.driver.waitExit(this.#o.planOf(guest), watching.signal).then(
       (exit) => this.#later(guest.name, () => this.#onExit(guest, exit)),
       (error: unknown) => {
-        if (!watching.signal.aborted) this.#o.log.error({ guest: guest.name, error: messageOf(error) }, "waiting for a node's end failed");
+        if (!watching.signal.aborted) this.#o.log.error({ guest: guest.name, error: messageOf(error) }, "waiting for a guest's end failed");
       },
     );
   }
 
-  async #onExit(guest: Container, exit: GuestExit): Promise<void> {
+  async #onExit(guest: Guest, exit: GuestExit): Promise<void> {
     const now = this.#o.guests.find(guest.name);
-    if (now?.id !== guest.id || !this.#running.has(guest.name) || now.kind !== "container") return;
+    if (now?.id !== guest.id || !this.#running.has(guest.name) || !this.#o.isOurs(now)) return;
     this.#ended(now, exit);
   }
 
-  #ended(guest: Container, exit: GuestExit): void {
+  #ended(guest: Guest, exit: GuestExit): void {
     const ranMs = Date.parse(exit.at) - (guest.startedAt ?? Date.parse(exit.at));
     this.#unwatch(guest.name);
     this.#o.guests.detach(guest);
-    const ended = this.#o.guests.update(guest, { state: "exited", exit }) as Container;
+    const ended = this.#o.guests.update(guest, { state: "exited", exit }) as Guest;
     const how = exit.oomKilled
       ? "was killed: out of memory"
       : exit.signal === undefined
@@ -269,11 +273,11 @@ export class Nodes implements AsyncDisposable {
         : `was killed by ${exit.signal}`;
     // What a guest wrote is for who asks about the guest, not for everybody who reads events.
     const { lastLines: _, ...details } = exit;
-    this.#o.chronicle.tell({ kind: "node.exited", subject: guest.name, message: `node ${guest.name} ${how}`, details });
+    this.#tell(guest.name, "exited", how, details);
     this.#scheduleIfWanted(ended, ranMs);
   }
 
-  #scheduleIfWanted(guest: Container, ranMs = 0): void {
+  #scheduleIfWanted(guest: Guest, ranMs = 0): void {
     const code = guest.exit?.code ?? 1;
     if (guest.desired !== "running" || !restarts(guest.spec.restart, code)) return;
     const backoff = this.#backoffs.get(guest.name) ?? new Backoff();
@@ -282,47 +286,39 @@ export class Nodes implements AsyncDisposable {
     this.#cancelRestart(guest.name);
     const timer = setTimeout(() => this.#later(guest.name, () => this.#startAgain(guest)), delayMs);
     this.#timers.set(guest.name, timer);
-    this.#o.chronicle.tell({
-      kind: "node.restarting",
-      subject: guest.name,
-      message: `node ${guest.name} starts again in ${delayMs} ms (policy ${guest.spec.restart})`,
-    });
+    this.#tell(guest.name, "restarting", `starts again in ${delayMs} ms (policy ${guest.spec.restart})`);
   }
 
-  async #startAgain(guest: Container): Promise<void> {
+  async #startAgain(guest: Guest): Promise<void> {
     this.#timers.delete(guest.name);
     const now = this.#o.guests.find(guest.name);
-    if (now?.id !== guest.id || now.kind !== "container" || now.desired !== "running" || this.#running.has(guest.name)) return;
+    if (now?.id !== guest.id || !this.#o.isOurs(now) || now.desired !== "running" || this.#running.has(guest.name)) return;
     try {
       await this.#start({ ...now, restarts: now.restarts + 1 }, () => {});
     } catch (error) {
-      this.#o.chronicle.tell({
-        kind: "node.failed",
-        subject: guest.name,
-        message: `node ${guest.name} could not be started again: ${messageOf(error)}`,
-      });
+      this.#tell(guest.name, "failed", `could not be started again: ${messageOf(error)}`);
       this.#scheduleIfWanted(this.get(guest.name));
     }
   }
 
-  async #stop(guest: Container, graceMs: number): Promise<Container> {
+  async #stop(guest: Guest, graceMs: number): Promise<Guest> {
     this.#cancelRestart(guest.name);
     if (!this.#running.has(guest.name) && guest.desired === "stopped" && guest.state !== "running") return guest;
-    // Wanted first: a crash from here on ends with the node stopped, as asked.
+    // Wanted first: a crash from here on ends with it stopped, as asked.
     const stopping = this.#o.guests.update(guest, {
       desired: "stopped",
       state: this.#running.has(guest.name) ? "stopping" : guest.state,
-    }) as Container;
+    }) as Guest;
     await this.#o.driver.stop(this.#o.planOf(stopping), graceMs);
-    // Only now: a stop that failed leaves the node looked after, and can be tried again.
+    // Only now: a stop that failed leaves it looked after, and can be tried again.
     this.#unwatch(guest.name);
     const status = await this.#o.driver.observe(this.#o.planOf(stopping));
     this.#o.guests.detach(stopping);
     const stopped = this.#o.guests.update(stopping, {
       state: "stopped",
       ...(status.kind === "exited" ? { exit: status.exit } : {}),
-    }) as Container;
-    this.#o.chronicle.tell({ kind: "node.stopped", subject: guest.name, message: `node ${guest.name} stopped` });
+    }) as Guest;
+    this.#tell(guest.name, "stopped", "stopped");
     return stopped;
   }
 
@@ -331,7 +327,7 @@ export class Nodes implements AsyncDisposable {
     this.#cancelRestart(name);
     this.#backoffs.delete(name);
     this.#unwatch(name);
-    // From here on the name, addresses and ports are free, and a crash ends with the node gone.
+    // From here on the name, addresses and ports are free, and a crash ends with it gone.
     this.#o.guests.retire(guest);
     const { departing } = this.#o.guests.world;
     departing.add(guest.id);
@@ -343,12 +339,18 @@ export class Nodes implements AsyncDisposable {
     this.#o.guests.bury(guest);
   }
 
-  async #giveUp(guest: Container, error: unknown): Promise<void> {
+  async #giveUp(guest: Guest, error: unknown): Promise<void> {
     await this.#erase(guest.name);
-    this.#o.chronicle.tell({
-      kind: "node.removed",
-      subject: guest.name,
-      message: `node ${guest.name}, whose creation was cut short, could not be finished and was removed: ${messageOf(error)}`,
+    this.#tell(guest.name, "removed", `could not be finished after its creation was cut short, and was removed: ${messageOf(error)}`);
+  }
+
+  #tell(subject: Name, what: string, message: string, details?: Record<string, unknown>): void {
+    const { noun, chronicle } = this.#o;
+    chronicle.tell({
+      kind: `${noun}.${what}`,
+      subject,
+      message: `${noun} ${subject} ${message}`,
+      ...(details === undefined ? {} : { details }),
     });
   }
 
@@ -356,7 +358,7 @@ export class Nodes implements AsyncDisposable {
   #later(name: Name, work: () => Promise<unknown>): void {
     this.#lock
       .run(name, work)
-      .catch((error: unknown) => this.#o.log.error({ guest: name, error: messageOf(error) }, "looking after a node failed"));
+      .catch((error: unknown) => this.#o.log.error({ guest: name, error: messageOf(error) }, "looking after a guest failed"));
   }
 
   #unwatch(name: Name): void {
@@ -369,12 +371,12 @@ export class Nodes implements AsyncDisposable {
     this.#timers.delete(name);
   }
 
-  /** Lets go of the nodes; they keep running. */
+  /** Lets go of the guests; they keep running. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#letGo();
-    // A node's grace or a download may take long; the next daemon finishes what this one leaves.
+    // A guest's grace or a download may take long; the next daemon finishes what this one leaves.
     await this.#lock.idle(idleDeadlineMs);
-    // What was under way may have started nodes, or put off a start.
+    // What was under way may have started guests, or put off a start.
     this.#letGo();
   }
 

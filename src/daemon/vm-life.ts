@@ -1,0 +1,45 @@
+import { closeSync, openSync } from "node:fs";
+import type { RunningVm } from "./kinds.ts";
+import type { LifeDriver } from "./lives.ts";
+import { NexusError } from "../base/errors.ts";
+import type { VmPlan } from "../guests/qemu-plan.ts";
+import type { QemuDriver } from "../guests/qemu.ts";
+import type { TapStock } from "../kernel/taps.ts";
+
+/** The life of virtual machines: at the start the queues of its taps, which attaching has made, go over to QEMU. */
+export function vmLife(driver: QemuDriver, taps: TapStock): LifeDriver<VmPlan, RunningVm> {
+  return {
+    prepare: (plan, progress) => driver.prepare(plan, progress),
+    async start(plan) {
+      try {
+        return await driver.start(withQueues(plan, taps));
+      } finally {
+        for (const { tap } of plan.nics) if (tap.kind === "link") taps.close(tap.name);
+      }
+    },
+    observe: (plan) => driver.observe(plan),
+    waitExit: (plan, signal) => driver.waitExit(plan, signal),
+    stop: (plan, graceMs) => driver.stop(plan, graceMs),
+    remove: (plan) => driver.remove(plan),
+  };
+}
+
+function withQueues(plan: VmPlan, taps: TapStock): VmPlan {
+  const nics = plan.nics.map((nic) => {
+    if (nic.tap.kind === "queues") return nic;
+    const fds = taps.numbers(nic.tap.name);
+    if (fds === undefined) throw new NexusError("internal", `tap ${nic.tap.name} of ${plan.name} was not made`);
+    return { ...nic, tap: { kind: "queues", fds } as const };
+  });
+  return { ...plan, nics };
+}
+
+/** Whether the kernel can move a guest's packets itself (drivers/vhost/net.c). */
+export function vhostWorks(device = "/dev/vhost-net"): boolean {
+  try {
+    closeSync(openSync(device, "r+"));
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,44 @@
+import { join } from "node:path";
+import type { Machine } from "./kinds.ts";
+import { attachmentsOf, type World } from "./world.ts";
+import type { VmPlan } from "../guests/qemu-plan.ts";
+import { attachmentCidrs, attachmentGateways } from "../plan/attachment.ts";
+import { nicMac } from "../plan/naming.ts";
+import { mtuOf } from "../plan/network.ts";
+import { isPrimary } from "../plan/plan.ts";
+
+export type VmFacts = { world: World; domain: string; guestsDirectory: string; uplinkMtuBytes: number; vhost: boolean };
+
+/** What the driver is given: the virtual machine's cards with the addresses it will have, its names, its places. Taps are named; who starts it hands over their queues. */
+export function vmPlanOf(guest: Machine, facts: VmFacts): VmPlan {
+  const { world, domain, vhost } = facts;
+  const attachments = attachmentsOf(guest);
+  const desired = { networks: [...world.networks.values()], attachments };
+  const nics = attachments.flatMap((attachment) => {
+    const network = world.networks.get(attachment.network);
+    if (network === undefined) return [];
+    return [
+      {
+        tap: { kind: "link", name: attachment.hostInterface, queues: guest.spec.queues } as const,
+        mac: attachment.mac,
+        mtuBytes: mtuOf(network, facts),
+        addresses: attachmentCidrs(attachment, network),
+        gateways: attachmentGateways({ attachment, network, primary: isPrimary(attachment, desired) }),
+        vhost,
+      },
+    ];
+  });
+  const resolvers = attachments.flatMap((a) => (world.networks.get(a.network)?.subnets ?? []).map((s) => s.gateway));
+  return {
+    id: guest.id,
+    name: guest.name,
+    spec: guest.spec,
+    directory: join(facts.guestsDirectory, guest.id),
+    nics,
+    userMac: nicMac(world.instance, { id: guest.id, index: 0 }),
+    hostname: guest.spec.hostname ?? guest.name,
+    // resolv.conf takes three; the first network's come first.
+    nameservers: (guest.spec.dns ?? resolvers).slice(0, 3),
+    searchDomains: attachments.map((a) => `${a.network}.${domain}`),
+  };
+}
