@@ -1,9 +1,9 @@
 import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { isInCgroup } from "../kernel/cgroups.ts";
-import { namespacedPids, readProcessStat, startTime } from "../kernel/processes.ts";
+import { namespacedPids, readProcessStat } from "../kernel/processes.ts";
 import type { OciLayout } from "./oci-layout.ts";
 
-/** The init of a container as the host sees it. */
+/** The init of a container as the host sees it. The runtime wrote its number down as it made it. */
 export type InitProcess = { pid: number; startedAt: string };
 
 /**
@@ -19,7 +19,8 @@ export function findInit(layout: OciLayout, cgroup: string): InitProcess | undef
   if (recorded === undefined ? !isInCgroup(pid, cgroup) : recorded.startTicks !== Number(stat.startTicks) || recorded.boot !== bootId())
     return undefined;
   if (namespacedPids(pid)?.at(-1) !== 1) return undefined;
-  return { pid, startedAt: startTime(stat) };
+  const written = statSync(layout.pid, { throwIfNoEntry: false }) ?? statSync(layout.init);
+  return { pid, startedAt: written.mtime.toISOString() };
 }
 
 /** Keeps what tells this init from every other process, unless it is kept already: anybody may move it to another cgroup. */

@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
-import { adoptProcess, type Pidfd, readProcessStat, startTime } from "../kernel/processes.ts";
+import { readFileSync, statSync } from "node:fs";
+import { adoptProcess, type Pidfd, readProcessStat } from "../kernel/processes.ts";
 import type { QemuLayout } from "./qemu-layout.ts";
 
-/** A guest's QEMU as the host sees it. */
+/** A guest's QEMU as the host sees it. It wrote its number down as it started. */
 export type QemuProcess = { pid: number; startTicks: bigint; startedAt: string };
 
 /**
@@ -14,7 +14,7 @@ export function findQemuProcess(layout: QemuLayout): QemuProcess | undefined {
   if (pid === undefined) return undefined;
   const stat = readProcessStat(pid);
   if (stat === undefined || stat.state === "Z" || stat.state === "X" || !argumentsOf(pid).includes(layout.pidFile)) return undefined;
-  return { pid, startTicks: stat.startTicks, startedAt: startTime(stat) };
+  return { pid, startTicks: stat.startTicks, startedAt: statSync(layout.pidFile).mtime.toISOString() };
 }
 
 /** A descriptor of it, or undefined when it ended meanwhile. */

@@ -1,5 +1,4 @@
 import * as fs from "node:fs";
-import { uptime } from "node:os";
 import { NexusError, WireError } from "../base/errors.ts";
 import { asKernel, isErrno } from "../sys/errno.ts";
 import { Pidfd } from "../sys/pidfd.ts";
@@ -51,14 +50,6 @@ export function parseProcessStat(text: string): ProcessStat {
     startTicks: BigInt(start),
   };
 }
-
-/** When a process began, to some 10 ms, in the form of ISO 8601. */
-export function startTime({ startTicks }: Pick<ProcessStat, "startTicks">): string {
-  return new Date(Date.now() - uptime() * 1000 + (Number(startTicks) * 1000) / ticksPerSecond).toISOString();
-}
-
-/** USER_HZ is 100 on every architecture Node runs on. */
-const ticksPerSecond = 100;
 
 /** A descriptor of the process that had this pid and start time, or undefined when that one has ended. @throws KernelError */
 export function adoptProcess(pid: number, startTicks: bigint): Pidfd | undefined {

@@ -100,8 +100,8 @@ describe("what /proc tells of a process", () => {
   });
 
   test("is read right when the command holds parentheses and spaces", () => {
-    const stat = parseProcessStat("42 (a) b (c)) S 1 42 42 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 12345 0\n");
-    assert.deepEqual(stat, { pid: 42, command: "a) b (c)", state: "S", parent: 1, startTicks: 12345n });
+    const stat = parseProcessStat("42 (a) b (c)) S 1 42 42 0 -1 64 0 0 0 0 0 0 0 0 20 0 1 0 12345 0\n");
+    assert.deepEqual(stat, { pid: 42, command: "a) b (c)", state: "S", parent: 1, flags: 64, startTicks: 12345n });
     assert.deepEqual(parseCgroups("0::/\n7:cpu,cpuacct:/a:b\n"), [
       { hierarchy: 0, controllers: [], path: "/" },
       { hierarchy: 7, controllers: ["cpu", "cpuacct"], path: "/a:b" },
