@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Prefix } from "../base/prefix.ts";
+import { labelSet } from "./labels.ts";
 import { ifNameText, ipText, nameText, prefixText } from "./text.ts";
 
 /** One address range of a network. */
@@ -36,6 +37,7 @@ export const networkSpec = z.strictObject({
   internal: z.boolean().default(false),
   /** Networks that may talk to this one; peering holds in both directions. */
   peers: z.array(nameText).max(256).default([]),
+  labels: labelSet.default({}),
 });
 
 export type NetworkSpecInput = z.input<typeof networkSpec>;
