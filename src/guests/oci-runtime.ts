@@ -179,7 +179,7 @@ function trialPlan(id: string, directory: string): GuestPlan {
   return {
     id,
     name,
-    spec: { name, image: "mini", command: ["true"], env: {}, publish: [], restart: "no" },
+    spec: { name, image: "mini", command: ["true"], env: {}, publish: [], restart: "no", volumes: [], aliases: [], labels: {} },
     netns: "",
     directory,
     hostname: "trial",

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { compareIp, type Ip, ipFamily } from "../base/ip.ts";
 import type { Prefix } from "../base/prefix.ts";
+import { labelSet } from "./labels.ts";
 import { ifNameText, ipText, nameText, prefixText } from "./text.ts";
 
 /** One address range of a network. */
@@ -47,6 +48,7 @@ export const networkSpec = z.strictObject({
   dhcp: z.boolean().default(true),
   /** Networks that may talk to this one; peering holds in both directions. */
   peers: z.array(nameText).max(256).default([]),
+  labels: labelSet.default({}),
 });
 
 export type NetworkSpecInput = z.input<typeof networkSpec>;

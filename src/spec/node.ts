@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { labelSet } from "./labels.ts";
+import { absolutePath, volumeSource } from "./paths.ts";
 import { ipText, ipv4Text, ipv6Text, nameText, portNumber } from "./text.ts";
 
 /** A network to attach to, and the addresses wanted there. */
@@ -34,6 +36,14 @@ const environmentName = z
   .string()
   .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "a variable name has letters, digits and _, and does not start with a digit");
 
+/** A directory or file of the host, or a volume by its name, and where the node sees it. */
+export const nodeVolume = z.strictObject({
+  source: volumeSource,
+  target: absolutePath.refine((path) => path !== "/", "a volume cannot take the place of the root directory"),
+  readOnly: z.boolean().default(false),
+});
+export type NodeVolume = z.output<typeof nodeVolume>;
+
 /** What a user asks of a container node. */
 export const nodeSpec = z.strictObject({
   name: nameText,
@@ -59,6 +69,10 @@ export const nodeSpec = z.strictObject({
   hostname: nameText.optional(),
   /** Resolvers for this node instead of its network's. */
   dns: z.array(ipText).max(3).optional(),
+  volumes: z.array(nodeVolume).max(256).default([]),
+  /** Further names it has in DNS on each of its networks. */
+  aliases: z.array(nameText).max(32).default([]),
+  labels: labelSet.default({}),
 });
 
 export type NodeSpecInput = z.input<typeof nodeSpec>;

@@ -1,11 +1,8 @@
 import { z } from "zod";
+import { labelSet } from "./labels.ts";
 import { networkRef, publishSpec, restartPolicy } from "./node.ts";
+import { absolutePath, volumeSource } from "./paths.ts";
 import { ipText, macText, nameText } from "./text.ts";
-
-const absolutePath = z
-  .string()
-  .max(4096)
-  .regex(/^\/[^\0]*$/, "a path begins with /");
 
 /** Bytes, or a number with K, M, G or T (powers of 1024). */
 export const sizeText = z
@@ -19,8 +16,8 @@ export type DiskFormat = z.output<typeof diskFormat>;
 export const vmDisk = z.strictObject({
   /** At most 20 bytes: that is all a virtio serial number holds. */
   name: nameText.refine((name) => name.length <= 20, "a disk's name has at most 20 characters"),
-  /** A file or a block device of the host. */
-  source: absolutePath,
+  /** A file or a block device of the host, or a volume by its name. */
+  source: volumeSource,
   format: diskFormat.default("qcow2"),
   readOnly: z.boolean().default(false),
   /** Makes an absent file of this size; one that is there is left as it is. */
@@ -82,6 +79,9 @@ export const vmSpec = z
     restart: restartPolicy.default("no"),
     hostname: nameText.optional(),
     dns: z.array(ipText).max(3).optional(),
+    /** Further names it has in DNS on each of its networks. */
+    aliases: z.array(nameText).max(32).default([]),
+    labels: labelSet.default({}),
   })
   .superRefine((vm, context) => {
     const twice = (path: "disks" | "shares"): void => {
