@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { AttachmentView, EventView, GuestView, LeaseView, NetworkView, WhyView } from "../spec/views.ts";
+import type { AttachmentView, EventView, GuestView, LeaseView, NetworkView, VolumeView, WhyView } from "../spec/views.ts";
 
 /** A named answer of the API: its schema goes into OpenAPI and into tests, its type to handlers and the client. */
 export type AnswerShape<View> = { name: string; schema: z.ZodType; readonly view?: View };
@@ -52,6 +52,7 @@ const networkSchema = z.strictObject({
   leases: z.array(leaseSchema),
   counters: z.strictObject({ packets: count, bytes: count }).optional(),
   createdAt: text,
+  labels: z.record(text, text),
 });
 export const network = answerOf<NetworkView>()("Network", networkSchema);
 
@@ -110,6 +111,18 @@ export const guest = answerOf<GuestView>()(
     sshPort: count.optional(),
     /** What was asked, as nodeSpec or vmSpec wrote it out. */
     spec: z.record(text, z.unknown()).optional(),
+  }),
+);
+
+export const volume = answerOf<VolumeView>()(
+  "Volume",
+  z.strictObject({
+    name: text,
+    kind: z.enum(["directory", "disk"]),
+    path: text,
+    usedBy: z.array(text),
+    changedAt: text,
+    sizeBytes: count.optional(),
   }),
 );
 

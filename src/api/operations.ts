@@ -218,6 +218,15 @@ export const operations = {
     answers: "json",
   },
 
+  "volume.list": { method: "GET", path: "/v1/volumes", summary: "Lists the volumes on this host", when: always, answers: "json" },
+  "volume.remove": {
+    method: "DELETE",
+    path: "/v1/volumes/{name}",
+    summary: "Removes a volume and all that is in it",
+    when: "no guest uses it",
+    answers: "json",
+  },
+
   "config.show": {
     method: "GET",
     path: "/v1/config",

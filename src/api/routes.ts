@@ -88,6 +88,9 @@ export const routes = {
   "image.pull": { body: z.strictObject({ reference: imageReference }), answer: answers.image, status: 201 },
   "image.remove": { params: z.strictObject({ reference: imageReference }), answer: answers.removed },
 
+  "volume.list": { answer: answers.listOf(answers.volume) },
+  "volume.remove": { params: named, answer: answers.removed },
+
   "config.show": { answer: answers.settings },
   "config.get": { params: z.strictObject({ key: z.string().min(1).max(128) }), answer: answers.setting },
   "config.set": {

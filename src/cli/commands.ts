@@ -1,5 +1,5 @@
 import type { Command, Flag, Positional } from "./command.ts";
-import { force, guestNetworks, lifeCommands, vmConsole, vmCreate } from "./guest-commands.ts";
+import { force, guestNetworks, lifeCommands, marks, vmConsole, vmCreate } from "./guest-commands.ts";
 
 const network: Positional = { name: "NAME", complete: "network" };
 const fix: Flag = { name: "fix", summary: "mend what can be mended" };
@@ -114,6 +114,8 @@ export const commands: readonly Command[] = [
       { name: "pids", value: "N", summary: "processes and threads at most" },
       { name: "image", value: "REF|DIR|mini", complete: "image", summary: "root file system (mini: busybox, built in)" },
       ...guestNetworks,
+      ...marks,
+      { name: "volume", short: "v", value: "VOLUME|PATH:TARGET[:ro]", many: true, summary: "show it a volume, or part of the host" },
       { name: "env", short: "e", value: "K=V", many: true, summary: "environment variable" },
       {
         name: "restart",
@@ -177,6 +179,15 @@ export const commands: readonly Command[] = [
     args: [{ name: "REF", complete: "image" }],
     rest: { name: "REF", from: "names" },
     run: async (c) => (await import("./verbs/image.ts")).remove(c),
+  },
+  { path: "volume ls", summary: "list volumes", example: "nexus volume ls", run: async (c) => (await import("./verbs/volume.ts")).list(c) },
+  {
+    path: "volume rm",
+    summary: "remove volumes and what is in them",
+    example: "nexus volume rm data",
+    args: [{ name: "NAME", complete: "volume" }],
+    rest: { name: "NAME", from: "names" },
+    run: async (c) => (await import("./verbs/volume.ts")).remove(c),
   },
   {
     path: "plan",

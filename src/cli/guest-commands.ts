@@ -12,6 +12,11 @@ export const guestNetworks: readonly Flag[] = [
   },
   { name: "publish", short: "p", value: "[ADDR:]HOST:GUEST[/udp]", many: true, summary: "forward a host port to the guest" },
 ];
+/** `label` and `alias` are for programs as much as for people: compose files are carried out with them. */
+export const marks: readonly Flag[] = [
+  { name: "alias", value: "NAME", many: true, summary: "a further name in DNS" },
+  { name: "label", value: "KEY=VALUE", many: true, summary: "words for you to find it by" },
+];
 const policies = ["no", "on-failure", "always", "unless-stopped"] as const;
 
 /** The commands nodes and virtual machines have in common. */
@@ -110,7 +115,9 @@ export const vmCreate: Command = {
     { name: "mem", short: "m", value: "MIB", summary: "memory, in MiB or with a unit (512, 2G)" },
     { name: "cpus", value: "N", summary: "processors (1)" },
     { name: "disk", value: "SIZE", summary: "let the root disk grow to this size (20G)" },
+    { name: "volume", short: "v", value: "VOLUME|FILE[:SIZE]", many: true, summary: "a further disk, made when it is not there" },
     ...guestNetworks,
+    ...marks,
     { name: "queues", value: "N", summary: "queues of each network card (1)" },
     { name: "ssh-port", value: "PORT", summary: "host port of its SSH in user mode (the first free from 2222)" },
     { name: "machine", value: "q35|microvm", complete: ["q35", "microvm"], summary: "kind of machine (q35)" },

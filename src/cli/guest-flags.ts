@@ -1,6 +1,6 @@
 import type { VerbContext } from "./context.ts";
 import { imageFor } from "./image-flag.ts";
-import { parseDuration, parseEnv, parseMemory, parseNetworkRef, parsePublish } from "../spec/flags.ts";
+import { parseDisk, parseDuration, parseEnv, parseLabel, parseMemory, parseNetworkRef, parsePublish, parseVolume } from "../spec/flags.ts";
 import type { NetworkRef, PublishSpec } from "../spec/node.ts";
 
 /** Flags that create and exec share, read with the texts of spec/. @throws NexusError usage */
@@ -34,4 +34,29 @@ export function memOf(c: VerbContext): number | undefined {
 export function graceOf(c: VerbContext): { grace?: number } {
   const text = c.flags.text("grace");
   return text === undefined ? {} : { grace: Math.ceil(parseDuration(text) / 1000) };
+}
+
+/** What names and marks a guest beside its name. */
+export function marksOf(c: VerbContext): { aliases: string[]; labels: Record<string, string> } {
+  return { aliases: [...c.flags.many("alias")], labels: Object.fromEntries(c.flags.many("label").map(parseLabel)) };
+}
+
+/** `VOLUME|PATH:TARGET[:ro]`; a path is absolute here, whatever the user wrote. */
+export function volumesOf(c: VerbContext): { source: string; target: string; readOnly: boolean }[] {
+  return c.flags.many("volume").map((text) => {
+    const { source, ...rest } = parseVolume(text);
+    return { source: sourceFor(source, c), ...rest };
+  });
+}
+
+/** `VOLUME|FILE[:SIZE]`: further disks of a virtual machine, named after what they are made of. */
+export function disksOf(c: VerbContext): { name: string; source: string; size?: string }[] {
+  return c.flags.many("volume").map((text) => {
+    const { name, source, size } = parseDisk(text);
+    return { name, source: sourceFor(source, c), ...(size === undefined ? {} : { size }) };
+  });
+}
+
+function sourceFor(source: string, c: VerbContext): string {
+  return source.includes("/") ? imageFor(source, { directory: process.cwd(), home: c.io.env["HOME"] }) : source;
 }

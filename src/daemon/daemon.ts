@@ -40,6 +40,7 @@ import { listenerOn } from "./port-check.ts";
 import { Reconciler } from "./reconciler.ts";
 import { type ConfigFile, Settings } from "./settings.ts";
 import { version } from "./version.ts";
+import { Volumes } from "./volumes.ts";
 import { vhostWorks } from "./vm-life.ts";
 import { vmPlanOf } from "./vm-plan.ts";
 import { watchKernel } from "./watches.ts";
@@ -129,14 +130,20 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
   images.sweep().catch((error: unknown) => log.warn({ error: String(error) }, "leftovers of images could not be removed"));
   const guestsDirectory = join(places.stateDir, "guests");
   const driver = createOciDriver({ directory: join(places.stateDir, "runtime"), images, guestsDirectory });
+  const volumes = new Volumes(join(places.stateDir, "volumes"), world);
   const guestPlan = (guest: Container): GuestPlan =>
-    planOf(guest, { world, domain, guestsDirectory, netns: namespacePath(netnsName(guest.name)) });
+    planOf(guest, { world, domain, guestsDirectory, netns: namespacePath(netnsName(guest.name)), volumes });
   const nodes: Nodes = stack.use(
     new Lives<Container, GuestPlan, RunningNode>({
       noun: "node",
       isOurs: (guest) => guest.kind === "container",
       guests,
       driver,
+      furnish: ({ spec }) =>
+        volumes.make(
+          spec.volumes.map((volume) => volume.source),
+          "directory",
+        ),
       chronicle,
       log,
       planOf: guestPlan,
@@ -149,9 +156,10 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     guestsDirectory,
     guests,
     taps: host.taps,
+    volumes,
     chronicle,
     log,
-    planOf: (guest) => vmPlanOf(guest, { world, domain, guestsDirectory, uplinkMtuBytes: wiring.uplinkMtuBytes, vhost }),
+    planOf: (guest) => vmPlanOf(guest, { world, domain, guestsDirectory, uplinkMtuBytes: wiring.uplinkMtuBytes, vhost, volumes }),
   });
   const vms = stack.use(machines.lives);
   const removerOf = ({ directory }: { directory: string }) => (isVmDirectory(directory) ? machines.driver : driver);
@@ -216,6 +224,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     reconciler,
     settings,
     images,
+    volumes,
     driver,
     vmDriver: machines.driver,
     info,

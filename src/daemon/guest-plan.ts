@@ -1,9 +1,10 @@
 import { join } from "node:path";
 import type { GuestPlan } from "../guests/driver.ts";
 import type { Container } from "./kinds.ts";
+import type { Volumes } from "./volumes.ts";
 import { attachmentsOf, type World } from "./world.ts";
 
-export type PlanFacts = { world: World; domain: string; guestsDirectory: string; netns: string };
+export type PlanFacts = { world: World; domain: string; guestsDirectory: string; netns: string; volumes: Volumes };
 
 /** What the driver is given: the guest's names, resolvers and places. */
 export function planOf(guest: Container, facts: PlanFacts): GuestPlan {
@@ -16,6 +17,7 @@ export function planOf(guest: Container, facts: PlanFacts): GuestPlan {
     name: guest.name,
     spec: guest.spec,
     netns: facts.netns,
+    volumes: guest.spec.volumes.map((volume) => ({ ...volume, source: facts.volumes.placeOf(volume.source, "directory") })),
     directory: join(facts.guestsDirectory, guest.id),
     hostname,
     // resolv.conf takes three; the first network's come first.

@@ -16,6 +16,7 @@ import type { Networks } from "./networks.ts";
 import { preview } from "./preview.ts";
 import type { Reconciler } from "./reconciler.ts";
 import type { Settings } from "./settings.ts";
+import type { Volumes } from "./volumes.ts";
 import { guestView, networkView } from "./views.ts";
 import { answerWhy } from "./why.ts";
 import type { Wiring } from "./wiring.ts";
@@ -34,6 +35,7 @@ export type Rooms = {
   reconciler: Reconciler;
   settings: Settings;
   images: ImageStore;
+  volumes: Volumes;
   driver: GuestDriver;
   vmDriver: VmDriver;
   info: () => Answer<"info">;
@@ -141,6 +143,12 @@ function operationsOn(r: Rooms): Handlers {
     "image.remove": async ({ params }) => {
       r.images.remove(params.reference);
       return { removed: [params.reference] };
+    },
+
+    "volume.list": async () => r.volumes.list(),
+    "volume.remove": async ({ params }) => {
+      r.volumes.remove(params.name);
+      return { removed: [params.name] };
     },
 
     "config.show": async () => ({ ...(r.settings.file === undefined ? {} : { file: r.settings.file }), settings: r.settings.all() }),

@@ -28,6 +28,8 @@ export type LivesOptions<Guest, Plan, Running extends Seen> = {
   isOurs: (guest: GuestRecord) => guest is Guest & GuestRecord;
   guests: Guests;
   driver: LifeDriver<Plan, Running>;
+  /** What must be there before it is prepared: its volumes. */
+  furnish: (guest: Guest) => void;
   chronicle: Chronicle;
   log: Log;
   planOf: (guest: Guest) => Plan;
@@ -57,7 +59,7 @@ export class Lives<Guest extends Container | Machine, Plan, Running extends Seen
     return this.#lock.run(spec.name, async () => {
       const guest = this.#o.guests.admit(newcomer, options.start ? "running" : "stopped") as Guest;
       try {
-        await this.#o.driver.prepare(this.#o.planOf(guest), options.progress);
+        await this.#prepare(guest, options.progress);
         this.#tell(guest.name, "created", `created from ${spec.image}`);
         const made = options.start ? await this.#run(guest) : guest;
         this.#o.guests.confirm(guest);
@@ -205,15 +207,20 @@ export class Lives<Guest extends Container | Machine, Plan, Running extends Seen
 
   /** Starts with interfaces of new names, since the old links may still be going. From here on it is known that it is to run. */
   async #start(before: Guest, progress: (line: string) => void): Promise<Guest> {
-    const { guests, driver, planOf } = this.#o;
+    const { guests } = this.#o;
     const guest = guests.reattach({ ...renewInterfaces(before, guests.world), desired: "running", state: "starting" }) as Guest;
     try {
-      await driver.prepare(planOf(guest), progress);
+      await this.#prepare(guest, progress);
     } catch (error) {
       guests.update(guest, { state: "failed", problem: messageOf(error) });
       throw error;
     }
     return this.#run(guest);
+  }
+
+  async #prepare(guest: Guest, progress: (line: string) => void): Promise<void> {
+    this.#o.furnish(guest);
+    await this.#o.driver.prepare(this.#o.planOf(guest), progress);
   }
 
   /** Attaches and runs what is prepared. */

@@ -10,6 +10,7 @@ import type { Chronicle } from "./chronicle.ts";
 import type { Guests } from "./guests.ts";
 import type { Machine, RunningVm, Vms } from "./kinds.ts";
 import { Lives } from "./lives.ts";
+import type { Volumes } from "./volumes.ts";
 import { vmLife } from "./vm-life.ts";
 
 export type Machines = { driver: QemuDriver; lives: Vms };
@@ -20,6 +21,7 @@ export function openMachines(o: {
   guestsDirectory: string;
   guests: Guests;
   taps: TapStock;
+  volumes: Volumes;
   chronicle: Chronicle;
   log: Log;
   planOf: (guest: Machine) => VmPlan;
@@ -32,6 +34,11 @@ export function openMachines(o: {
     isOurs: (guest) => guest.kind === "vm",
     guests,
     driver: vmLife(driver, o.taps),
+    furnish: ({ spec }) =>
+      o.volumes.make(
+        spec.disks.map((disk) => disk.source),
+        "disk",
+      ),
     chronicle,
     log,
     planOf,

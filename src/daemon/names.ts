@@ -41,7 +41,7 @@ export class Names {
 
   guestChanged(guest: GuestRecord, live: boolean): void {
     for (const attachment of attachmentsOf(guest)) {
-      if (live) this.#dns.addGuest(attachment.network, { guest: guest.name, addresses: attachment.addresses });
+      if (live) this.#dns.addGuest(attachment.network, { guest: guest.name, addresses: attachment.addresses, aliases: aliasesOf(guest) });
       else this.#dns.removeGuest(attachment.network, guest.name);
     }
   }
@@ -66,4 +66,8 @@ export class Names {
     if (problem !== undefined) this.#listening.delete(network.name);
     this.#onProblem(network.name, problem);
   }
+}
+
+function aliasesOf(guest: GuestRecord): readonly Name[] {
+  return guest.kind === "netns" ? [] : guest.spec.aliases;
 }

@@ -47,6 +47,7 @@ export function networkView(network: NetworkRow, world: World, facts: NetworkFac
     leases: leasesOf(network, world),
     ...(facts.counters === undefined ? {} : { counters: facts.counters }),
     createdAt: new Date(network.createdAt).toISOString(),
+    labels: spec.labels,
   };
 }
 

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Machine } from "./kinds.ts";
+import type { Volumes } from "./volumes.ts";
 import { attachmentsOf, type World } from "./world.ts";
 import type { VmPlan } from "../guests/qemu-plan.ts";
 import { attachmentCidrs, attachmentGateways } from "../plan/attachment.ts";
@@ -7,11 +8,11 @@ import { nicMac } from "../plan/naming.ts";
 import { mtuOf } from "../plan/network.ts";
 import { isPrimary } from "../plan/plan.ts";
 
-export type VmFacts = { world: World; domain: string; guestsDirectory: string; uplinkMtuBytes: number; vhost: boolean };
+export type VmFacts = { world: World; domain: string; guestsDirectory: string; uplinkMtuBytes: number; vhost: boolean; volumes: Volumes };
 
 /** What the driver is given: the virtual machine's cards with the addresses it will have, its names, its places. Taps are named; who starts it hands over their queues. */
 export function vmPlanOf(guest: Machine, facts: VmFacts): VmPlan {
-  const { world, domain, vhost } = facts;
+  const { world, domain, vhost, volumes } = facts;
   const attachments = attachmentsOf(guest);
   const desired = { networks: [...world.networks.values()], attachments };
   const nics = attachments.flatMap((attachment) => {
@@ -32,7 +33,7 @@ export function vmPlanOf(guest: Machine, facts: VmFacts): VmPlan {
   return {
     id: guest.id,
     name: guest.name,
-    spec: guest.spec,
+    spec: { ...guest.spec, disks: guest.spec.disks.map((disk) => ({ ...disk, source: volumes.placeOf(disk.source, "disk") })) },
     directory: join(facts.guestsDirectory, guest.id),
     nics,
     userMac: nicMac(world.instance, { id: guest.id, index: 0 }),

@@ -16,6 +16,8 @@ export type GuestPlan = {
   hostname: string;
   nameservers: Ip[];
   searchDomains: string[];
+  /** What of the host it sees: a file or directory, and where. */
+  volumes: { source: string; target: string; readOnly: boolean }[];
   /** Lines for /etc/hosts: the guest's own addresses. */
   hosts: { address: Ip; names: string[] }[];
 };

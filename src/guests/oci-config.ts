@@ -34,7 +34,11 @@ export function writeOciConfig(input: OciInput): void {
     root: input.sharedRoot === undefined ? { path: layout.rootfs, readonly: false } : { path: input.sharedRoot, readonly: true },
     hostname: plan.hostname,
     process: { ...processOf(input), terminal: false },
-    mounts: [...kernelMounts(input.cgroupVersion), ...nameFiles.map((name) => boundFile(join(layout.etc, name), `/etc/${name}`))],
+    mounts: [
+      ...kernelMounts(input.cgroupVersion),
+      ...nameFiles.map((name) => boundFile(join(layout.etc, name), `/etc/${name}`)),
+      ...plan.volumes.map(volume),
+    ],
     annotations: { [guestAnnotation]: plan.id },
     linux: {
       namespaces: [
@@ -125,6 +129,11 @@ function mergeEnv(...lists: readonly (readonly string[])[]): string[] {
 
 function boundFile(source: string, destination: string) {
   return { destination, type: "bind", source, options: ["bind", "rw", "nosuid", "nodev", "noexec"] };
+}
+
+/** Mounts made on the host later do not appear in it, nor the guest's on the host. */
+function volume({ source, target, readOnly }: GuestPlan["volumes"][number]) {
+  return { destination: target, type: "bind", source, options: ["rbind", "rprivate", readOnly ? "ro" : "rw", "nosuid", "nodev"] };
 }
 
 /** At most what we have: raising a hard limit takes CAP_SYS_RESOURCE, which a daemon need not hold. */

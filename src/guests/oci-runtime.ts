@@ -181,6 +181,7 @@ function trialPlan(id: string, directory: string): GuestPlan {
     name,
     spec: { name, image: "mini", command: ["true"], env: {}, publish: [], restart: "no", volumes: [], aliases: [], labels: {} },
     netns: "",
+    volumes: [],
     directory,
     hostname: "trial",
     nameservers: [],

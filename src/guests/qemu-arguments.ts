@@ -28,6 +28,7 @@ export function qemuArguments(input: QemuInput): string[] {
   const { plan, layout, image, accel } = input;
   const { spec } = plan;
   const pci = spec.machine === "q35";
+  const hasKernel = image.kernel !== undefined || spec.kernel !== undefined;
   return [
     ["-name", `guest=${plan.name},debug-threads=on`],
     ["-pidfile", layout.pidFile],
@@ -54,9 +55,9 @@ export function qemuArguments(input: QemuInput): string[] {
       ? Array.from({ length: spareSlots }, (_, i) => ["-device", `pcie-root-port,id=slot${i},chassis=${i + 1},slot=${i + 1}`]).flat()
       : [],
     input.firmware === undefined ? [] : firmwareArguments(input.firmware),
-    image.kernel === undefined && spec.kernel === undefined ? [] : kernelArguments(plan, image),
+    hasKernel ? kernelArguments(plan, image) : [],
     Object.keys(spec.env).length === 0 ? [] : ["-fw_cfg", "name=opt/nexus/env,file=environment"],
-    diskArguments(plan, input.disks),
+    diskArguments(plan, input.disks, { boots: !hasKernel }),
     spec.shares.flatMap((share) => [
       "-fsdev",
       `local,id=share-${share.name},path=${comma(share.source)},security_model=mapped-xattr${share.readOnly ? ",readonly=on" : ""}`,

@@ -5,12 +5,13 @@ import type { VmPlan } from "./qemu-plan.ts";
 /** A disk as QEMU gets it. The guest knows it by `name`, its serial number. */
 export type QemuDisk = { name: string; path: string; format: DiskFormat; readOnly: boolean };
 
-export function diskArguments(plan: VmPlan, disks: readonly QemuDisk[]): string[] {
+/** `boots`: the first disk is what the firmware boots, no kernel being given beside it. */
+export function diskArguments(plan: VmPlan, disks: readonly QemuDisk[], { boots }: { boots: boolean }): string[] {
   return disks.flatMap((disk, i) => [
     "-blockdev",
     JSON.stringify(blockNode(disk)),
     "-device",
-    `${deviceOf(plan, "virtio-blk")},drive=disk-${disk.name},id=blk-${disk.name},serial=${comma(disk.name)}${i === 0 ? ",bootindex=0" : ""}`,
+    `${deviceOf(plan, "virtio-blk")},drive=disk-${disk.name},id=blk-${disk.name},serial=${comma(disk.name)}${boots && i === 0 ? ",bootindex=0" : ""}`,
   ]);
 }
 

@@ -63,6 +63,34 @@ export function parseEnv(text: string): [key: string, value: string] {
   return [key, text.slice(equals + 1)];
 }
 
+/** `KEY=VALUE`, or `KEY` alone for an empty value. */
+export function parseLabel(text: string): [key: string, value: string] {
+  const equals = text.indexOf("=");
+  return equals === -1 ? [text, ""] : [text.slice(0, equals), text.slice(equals + 1)];
+}
+
+/** `SOURCE:TARGET[:ro|rw]`: a volume's name or a path of the host, and the absolute path where a node sees it. */
+export function parseVolume(text: string): { source: string; target: string; readOnly: boolean } {
+  const wrong = (problem: string): NexusError => usage("--volume", text, problem, "VOLUME:TARGET or PATH:TARGET, with :ro to only read it");
+  const [source = "", target, mode = "rw", ...more] = text.split(":");
+  if (target === undefined || source === "") throw wrong("the place inside the node is missing");
+  if (!target.startsWith("/")) throw wrong(`"${target}" is not an absolute path`);
+  if (more.length > 0 || (mode !== "ro" && mode !== "rw")) throw wrong("after the target only ro or rw may follow");
+  return { source, target, readOnly: mode === "ro" };
+}
+
+/** `VOLUME[:SIZE]` or `FILE[:SIZE]`: the disk is named after the volume, or the file without its ending. */
+export function parseDisk(text: string): { name: string; source: string; size?: string } {
+  const wrong = (problem: string): NexusError =>
+    usage("--volume", text, problem, "VOLUME:SIZE or FILE, for example data:10G or ./data.qcow2");
+  const [source = "", size, ...more] = text.split(":");
+  if (source === "") throw wrong("the volume or file is missing");
+  if (more.length > 0) throw wrong("it has too many parts");
+  if (size !== undefined && !/^[1-9]\d{0,11}[KMGT]?$/.test(size)) throw wrong(`"${size}" is no size`);
+  const name = (source.split("/").at(-1) ?? source).replace(/\.[a-z0-9]+$/i, "").toLowerCase();
+  return { name, source, ...(size === undefined ? {} : { size }) };
+}
+
 const mebibytes: Readonly<Record<string, number>> = { "": 1, m: 1, g: 1024, t: 1024 * 1024 };
 
 /** MiB: a plain number, or one with M, G or T (powers of 1,024): `256`, `256M`, `1.5G`. */

@@ -1,3 +1,4 @@
+import type { LabelSet } from "./labels.ts";
 import type { NetworkSpec } from "./network.ts";
 import type { NodeSpec, PublishSpec } from "./node.ts";
 import type { VmSpec } from "./vm.ts";
@@ -28,6 +29,7 @@ export type NetworkView = {
   leases: LeaseView[];
   counters?: { packets: number; bytes: number };
   createdAt: string;
+  labels: LabelSet;
 };
 
 export type LeaseView = { address: Ip; guest: Name; nic: string; mac: Mac; since: string };
@@ -72,6 +74,9 @@ export type GuestView = {
   /** What was asked, as nodeSpec or vmSpec wrote it out. */
   spec?: NodeSpec | VmSpec;
 };
+
+/** Data that outlives guests. `sizeBytes`: what a disk takes on the host. */
+export type VolumeView = { name: Name; kind: "directory" | "disk"; path: string; usedBy: Name[]; changedAt: string; sizeBytes?: number };
 
 /** One thing that happened, in the order it happened. */
 export type EventView = { id: number; at: string; kind: string; subject: string; message: string; details?: Record<string, unknown> };

@@ -131,6 +131,8 @@ export const migrations: readonly string[] = [
   DROP TABLE guests;
   ALTER TABLE guests_next RENAME TO guests;
   CREATE UNIQUE INDEX guests_name ON guests (name) WHERE desired <> 'absent';
-  UPDATE networks SET spec = json_set(spec, '$.dhcp', json('true'));
+  -- What specifications have gained since, as its default.
+  UPDATE networks SET spec = json_set(spec, '$.dhcp', json('true'), '$.labels', json('{}'));
+  UPDATE guests SET spec = json_set(spec, '$.volumes', json('[]'), '$.aliases', json('[]'), '$.labels', json('{}')) WHERE kind = 'container';
   `,
 ];

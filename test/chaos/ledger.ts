@@ -172,8 +172,9 @@ function guestFaults(name: string, wish: GuestWish | undefined, view: GuestView 
   differ("published ports", view.publish.map(publishText), wish.publish.map(publishText));
   if (wish.addresses !== undefined) differ("addresses", addressesOf(view), wish.addresses);
   if (wish.pid !== undefined) differ("pid", view.pid, wish.pid);
-  if (wish.wanted === "stopped" && (view.pid !== undefined || view.state === "starting"))
-    faults.push(`guest ${name} is ${view.state} and was to stop`);
+  // One that has ended and is about to be started again has not been stopped either.
+  const restarts = view.state === "starting" || (view.state === "exited" && (wish.restart ?? "no") !== "no");
+  if (wish.wanted === "stopped" && (view.pid !== undefined || restarts)) faults.push(`guest ${name} is ${view.state} and was to stop`);
   const ended = view.state !== "running";
   if (wish.wanted === "running" && ended && (wish.kind === "netns" || (wish.restart ?? "no") !== "no"))
     faults.push(`guest ${name} is ${view.state} and should run`);

@@ -39,7 +39,7 @@ describe("the command line", { timeout: 30_000 }, () => {
       },
     });
     const line =
-      "node create web --mem 1G --cpu 512 --cpus 0.5 --pids 10 --image mini --network lan:10.0.0.5 --publish 127.0.0.1:8080:80 --env A=b --restart always --no-run -- httpd -f";
+      "node create web --mem 1G --cpu 512 --cpus 0.5 --pids 10 --image mini --network lan:10.0.0.5 --publish 127.0.0.1:8080:80 --env A=b --restart always --volume data:/srv:ro --alias www --label team=blue --no-run -- httpd -f";
     const ran = await nexus(daemon.socketPath, line.split(" "));
     assert.deepEqual(ran, { code: 0, stdout: "web  running  10.0.0.5  8080->80/tcp\n", stderr: "preparing the root file system\n" });
     assert.deepEqual(asked, {
@@ -57,6 +57,9 @@ describe("the command line", { timeout: 30_000 }, () => {
         networks: [{ network: "lan", address: "10.0.0.5" }],
         publish: [{ protocol: "tcp", hostAddress: "127.0.0.1", hostPort: 8080, guestPort: 80 }],
         restart: "always",
+        volumes: [{ source: "data", target: "/srv", readOnly: true }],
+        aliases: ["www"],
+        labels: { team: "blue" },
       },
     });
     const json = await nexus(daemon.socketPath, ["node", "create", "--name", "web", "--json"]);

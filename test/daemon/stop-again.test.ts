@@ -20,6 +20,7 @@ function nodeWhoseStopFailsOnce() {
   const status = () => (stops < 2 ? { kind: "running", pid: 42, startedAt: new Date(0).toISOString(), limits: {} } : { kind: "absent" });
   const options = {
     noun: "node",
+    furnish: () => {},
     isOurs: () => true,
     guests: {
       all: () => [record],

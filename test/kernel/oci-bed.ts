@@ -52,6 +52,7 @@ export class OciBed implements AsyncDisposable {
       hostname: name,
       nameservers: ["10.0.0.1" as Ip],
       searchDomains: ["nexus"],
+      volumes: [],
       hosts: [{ address: "10.0.0.2" as Ip, names: [name] }],
     };
     this.#plans.push(plan);

@@ -47,6 +47,8 @@ async function askNames(source: Exclude<NameSource, readonly string[]>, client: 
       return (await client.call("attachment.list", {}, limit)).map((n) => n.name);
     case "guest":
       return (await client.call("guest.list", {}, limit)).map((n) => n.name);
+    case "volume":
+      return (await client.call("volume.list", {}, limit)).map((v) => v.name);
     case "image":
       return (await client.call("image.list", {}, limit)).map((i) => i.reference);
     case "setting":

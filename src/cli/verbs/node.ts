@@ -4,7 +4,7 @@ import { table } from "../tables.ts";
 import type { NodeSpecInput, RestartPolicy } from "../../spec/node.ts";
 
 export async function create(c: VerbContext): Promise<void> {
-  const { envOf, imageOf, memOf, networksOf, publishOf } = await import("../guest-flags.ts");
+  const { envOf, imageOf, marksOf, memOf, networksOf, publishOf, volumesOf } = await import("../guest-flags.ts");
   const networks = networksOf(c);
   const optional = {
     image: imageOf(c),
@@ -18,7 +18,15 @@ export async function create(c: VerbContext): Promise<void> {
     dns: c.flags.many("dns").length === 0 ? undefined : c.flags.many("dns"),
   };
   const given = Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined));
-  const body: NodeSpecInput = { name: c.arg("NAME"), command: c.rest, env: envOf(c), publish: publishOf(c), ...given };
+  const body: NodeSpecInput = {
+    name: c.arg("NAME"),
+    command: c.rest,
+    env: envOf(c),
+    publish: publishOf(c),
+    volumes: volumesOf(c),
+    ...marksOf(c),
+    ...given,
+  };
   const client = await c.client();
   using progress = c.progress();
   const guest = await client.follow("node.create", { body, query: { start: !c.flags.on("no-run") } }, progress.show);

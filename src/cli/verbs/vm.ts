@@ -5,7 +5,7 @@ import type { RestartPolicy } from "../../spec/node.ts";
 import type { VmSpecInput } from "../../spec/vm.ts";
 
 export async function create(c: VerbContext): Promise<void> {
-  const { envOf, memOf, networksOf, publishOf } = await import("../guest-flags.ts");
+  const { disksOf, envOf, marksOf, memOf, networksOf, publishOf } = await import("../guest-flags.ts");
   const { vmImageFor } = await import("../image-flag.ts");
   const { flags } = c;
   const image = flags.text("image");
@@ -24,7 +24,15 @@ export async function create(c: VerbContext): Promise<void> {
     dns: flags.many("dns").length === 0 ? undefined : flags.many("dns"),
   };
   const given = Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined));
-  const body: VmSpecInput = { name: c.arg("NAME"), env: envOf(c), networks: networksOf(c), publish: publishOf(c), ...given };
+  const body: VmSpecInput = {
+    name: c.arg("NAME"),
+    env: envOf(c),
+    networks: networksOf(c),
+    publish: publishOf(c),
+    disks: disksOf(c),
+    ...marksOf(c),
+    ...given,
+  };
   const client = await c.client();
   using progress = c.progress();
   const guest = await client.follow("vm.create", { body, query: { start: !flags.on("no-run") } }, progress.show);
