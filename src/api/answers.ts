@@ -107,6 +107,7 @@ export const guest = answerOf<GuestView>()(
     netns: text.optional(),
     limits: limitsSchema.optional(),
     runtime: text.optional(),
+    health: z.strictObject({ state: z.enum(["starting", "healthy", "unhealthy"]), failures: count, said: text.optional() }).optional(),
     acceleration: z.strictObject({ kind: z.enum(["kvm", "tcg"]), why: text }).optional(),
     sshPort: count.optional(),
     /** What was asked, as nodeSpec or vmSpec wrote it out. */

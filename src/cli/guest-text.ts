@@ -21,7 +21,8 @@ export function publishText(publish: readonly PublishSpec[]): string {
 
 /** `running 5m`, `exited (137, out of memory) 2s ago`. */
 export function stateText(guest: GuestView): string {
-  if (guest.state === "running" && guest.startedAt !== undefined) return `running ${since(guest.startedAt)}`;
+  if (guest.state === "running" && guest.startedAt !== undefined)
+    return `running ${since(guest.startedAt)}${guest.health === undefined ? "" : ` (${guest.health.state})`}`;
   if (guest.exit === undefined || (guest.state !== "exited" && guest.state !== "failed")) return guest.state;
   const how = guest.exit.oomKilled ? "out of memory" : (guest.exit.signal ?? String(guest.exit.code));
   return `${guest.state} (${how}) ${since(guest.exit.at)} ago`;
@@ -33,6 +34,7 @@ export function guestFacts(g: GuestView): string {
     ["name", g.name],
     ["state", stateText(g)],
     ["problem", g.problem],
+    ["health", g.health === undefined ? undefined : [g.health.state, g.health.said].filter((part) => part !== undefined).join(": ")],
     ["image", g.image],
     ["command", g.spec !== undefined && "command" in g.spec ? g.spec.command.join(" ") : undefined],
     ["pid", g.pid?.toString()],

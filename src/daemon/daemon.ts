@@ -7,7 +7,7 @@ import { systemClock } from "../base/clock.ts";
 import { NexusError } from "../base/errors.ts";
 import type { Name } from "../base/names.ts";
 import type { Log } from "../base/log.ts";
-import type { GuestPlan } from "../guests/driver.ts";
+import type { ExecRequest, GuestPlan } from "../guests/driver.ts";
 import { createOciDriver } from "../guests/oci.ts";
 import { isVmDirectory } from "../guests/qemu-layout.ts";
 import { runDoctor } from "../host/doctor/run.ts";
@@ -21,6 +21,7 @@ import { DhcpServer } from "../services/dhcp/server.ts";
 import { DnsServer } from "../services/dns/server.ts";
 import { RaServer } from "../services/ra/server.ts";
 import { type Config, placesOf, type Surroundings } from "../spec/config.ts";
+import type { GuestRecord } from "../state/rows.ts";
 import { State } from "../state/state.ts";
 import { Addressing } from "./addressing.ts";
 import { Chronicle } from "./chronicle.ts";
@@ -29,6 +30,7 @@ import { Guests } from "./guests.ts";
 import { planOf } from "./guest-plan.ts";
 import { runtimeProbes } from "./examine.ts";
 import { keepLimits } from "./keep-limits.ts";
+import { Health } from "./health.ts";
 import { makeHandlers } from "./handlers.ts";
 import { Names } from "./names.ts";
 import { NetworkProblems } from "./network-problems.ts";
@@ -99,6 +101,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     uplinkMtuBytes: () => wiring.uplinkMtuBytes,
     onProblem: (network, problem) => addressProblems.tell(network, problem),
   });
+  const health = stack.use(new Health({ chronicle, exec: (guest, request) => execIn(guest, request) }));
   const networks = new Networks({
     world,
     state,
@@ -119,6 +122,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     onChange: (guest, live) => {
       names.guestChanged(guest, live);
       addressing.guestChanged(guest, live);
+      health.guestChanged(guest, live);
       if (guest.publishes.some((p) => p.hostAddress === "::1")) void loopback6.set(world.desired().publishes);
     },
     place: (newcomer) => withDefaultNetwork(newcomer, networks, settings.config),
@@ -162,6 +166,10 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     planOf: (guest) => vmPlanOf(guest, { world, domain, guestsDirectory, uplinkMtuBytes: wiring.uplinkMtuBytes, vhost, volumes }),
   });
   const vms = stack.use(machines.lives);
+  const execIn = async (guest: GuestRecord, request: ExecRequest) =>
+    guest.kind === "vm"
+      ? await machines.driver.exec(vms.runningPlan(guest.name), request)
+      : await driver.exec(nodes.runningPlan(guest.name), request);
   const removerOf = ({ directory }: { directory: string }) => (isVmDirectory(directory) ? machines.driver : driver);
   const alongside = async () => {
     names.retry();
@@ -225,6 +233,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     settings,
     images,
     volumes,
+    health,
     driver,
     vmDriver: machines.driver,
     info,

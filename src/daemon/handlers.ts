@@ -11,6 +11,7 @@ import type { GuestView, NetworkView } from "../spec/views.ts";
 import type { GuestRecord, NetworkRow } from "../state/rows.ts";
 import type { Chronicle } from "./chronicle.ts";
 import type { Guests } from "./guests.ts";
+import type { Health } from "./health.ts";
 import type { Nodes, Vms } from "./kinds.ts";
 import type { Networks } from "./networks.ts";
 import { preview } from "./preview.ts";
@@ -36,6 +37,7 @@ export type Rooms = {
   settings: Settings;
   images: ImageStore;
   volumes: Volumes;
+  health: Health;
   driver: GuestDriver;
   vmDriver: VmDriver;
   info: () => Answer<"info">;
@@ -63,6 +65,7 @@ function operationsOn(r: Rooms): Handlers {
     guestView(guest, r.world, {
       uplinkMtuBytes: r.wiring.uplinkMtuBytes,
       running: r.nodes.running(guest.name) ?? r.vms.running(guest.name),
+      health: r.health.of(guest.name),
       netnsDirectory,
     });
   const node = lifeOperations(r.nodes, viewGuest);

@@ -6,7 +6,7 @@ import { mtuOf } from "../plan/network.ts";
 import { isPrimary } from "../plan/plan.ts";
 import { peersOf } from "../plan/firewall/elements.ts";
 import { namespacesOf } from "../plan/records.ts";
-import type { AttachmentView, GuestView, LeaseView, NetworkView } from "../spec/views.ts";
+import type { AttachmentView, GuestView, HealthView, LeaseView, NetworkView } from "../spec/views.ts";
 import type { GuestRecord, NetworkRow } from "../state/rows.ts";
 import type { RunningNode, RunningVm } from "./kinds.ts";
 import { attachmentsOf, type World } from "./world.ts";
@@ -51,7 +51,12 @@ export function networkView(network: NetworkRow, world: World, facts: NetworkFac
   };
 }
 
-export type GuestFacts = { uplinkMtuBytes: number; running: RunningNode | RunningVm | undefined; netnsDirectory: string };
+export type GuestFacts = {
+  uplinkMtuBytes: number;
+  running: RunningNode | RunningVm | undefined;
+  health: HealthView | undefined;
+  netnsDirectory: string;
+};
 
 export function guestView(guest: GuestRecord, world: World, facts: GuestFacts): GuestView {
   const live = world.live.has(guest.name);
@@ -67,6 +72,7 @@ export function guestView(guest: GuestRecord, world: World, facts: GuestFacts): 
     attachments: attachments.map((a) => attachmentView(guest, a.nic, world, facts)),
     publish: guest.publishes,
     ...asked,
+    ...(facts.health === undefined ? {} : { health: facts.health }),
     ...(guest.runtime === undefined ? {} : { runtime: guest.runtime }),
     ...(guest.startedAt === undefined ? {} : { startedAt: new Date(guest.startedAt).toISOString() }),
     ...(guest.exit === undefined ? {} : { exit: guest.exit }),

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { healthSpec } from "./health.ts";
 import { labelSet } from "./labels.ts";
 import { absolutePath, volumeSource } from "./paths.ts";
 import { ipText, ipv4Text, ipv6Text, nameText, portNumber } from "./text.ts";
@@ -72,6 +73,7 @@ export const nodeSpec = z.strictObject({
   volumes: z.array(nodeVolume).max(256).default([]),
   /** Further names it has in DNS on each of its networks. */
   aliases: z.array(nameText).max(32).default([]),
+  health: healthSpec.optional(),
   labels: labelSet.default({}),
 });
 

@@ -67,6 +67,7 @@ export type GuestView = {
   netns?: string;
   limits?: LimitsView;
   runtime?: string;
+  health?: HealthView;
   /** Of a virtual machine that runs: hardware or emulation, and why. */
   acceleration?: { kind: "kvm" | "tcg"; why: string };
   /** Port of 127.0.0.1 that leads to its SSH, in user mode. */
@@ -74,6 +75,9 @@ export type GuestView = {
   /** What was asked, as nodeSpec or vmSpec wrote it out. */
   spec?: NodeSpec | VmSpec;
 };
+
+/** What the last probes found; `said` is why the last one failed. */
+export type HealthView = { state: "starting" | "healthy" | "unhealthy"; failures: number; said?: string };
 
 /** Data that outlives guests. `sizeBytes`: what a disk takes on the host. */
 export type VolumeView = { name: Name; kind: "directory" | "disk"; path: string; usedBy: Name[]; changedAt: string; sizeBytes?: number };

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { healthSpec } from "./health.ts";
 import { labelSet } from "./labels.ts";
 import { networkRef, publishSpec, restartPolicy } from "./node.ts";
 import { absolutePath, volumeSource } from "./paths.ts";
@@ -81,6 +82,7 @@ export const vmSpec = z
     dns: z.array(ipText).max(3).optional(),
     /** Further names it has in DNS on each of its networks. */
     aliases: z.array(nameText).max(32).default([]),
+    health: healthSpec.optional(),
     labels: labelSet.default({}),
   })
   .superRefine((vm, context) => {
