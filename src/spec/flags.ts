@@ -8,13 +8,18 @@ import type { NetworkRef, PublishSpec } from "./node.ts";
 
 /** `[ADDRESS:]HOST:GUEST[/udp]`, ports or ranges of one width: `8080:80`, `127.0.0.1:53:53/udp`, `[::1]:80:80`, `10000-10010:20000-20010`. */
 export function parsePublish(text: string): PublishSpec {
-  const wrong = (problem: string): NexusError =>
+  return readPublish(text, (problem) =>
     usage(
       "--publish",
       text,
       problem,
       "[ADDRESS:]HOST:GUEST[/udp], for example 8080:80, 127.0.0.1:53:53/udp, [::1]:80:80 or 10000-10010:20000-20010",
-    );
+    ),
+  );
+}
+
+/** The same for other doors: `wrong` makes the error that is thrown. */
+export function readPublish(text: string, wrong: Wrong): PublishSpec {
   const [, body = "", protocol = "tcp"] = /^(.*?)(?:\/([^/]*))?$/s.exec(text) ?? [];
   if (protocol !== "tcp" && protocol !== "udp") throw wrong(`the protocol is tcp or udp, not "${protocol}"`);
   const { address, ports } = splitAddress(body, wrong);
@@ -95,7 +100,10 @@ const mebibytes: Readonly<Record<string, number>> = { "": 1, m: 1, g: 1024, t: 1
 
 /** MiB: a plain number, or one with M, G or T (powers of 1,024): `256`, `256M`, `1.5G`. */
 export function parseMemory(text: string): number {
-  const wrong = (problem: string): NexusError => usage("--mem", text, problem, "MiB, or a number with M, G or T: 256, 256M, 1G");
+  return readMemory(text, (problem) => usage("--mem", text, problem, "MiB, or a number with M, G or T: 256, 256M, 1G"));
+}
+
+export function readMemory(text: string, wrong: Wrong): number {
   const match = /^(\d{1,9}(?:\.\d{1,3})?)\s?([mgt]?)(?:i?b)?$/i.exec(text);
   const unit = mebibytes[match?.[2]?.toLowerCase() ?? "?"];
   if (match === null || unit === undefined || /^[\d.]+\s?i?b$/i.test(text)) throw wrong("it is no amount of memory");
@@ -109,8 +117,10 @@ const milliseconds: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_0
 
 /** Milliseconds: `90` and `90s` are seconds; also `500ms`, `5m`, `1h30m`, `2d`. */
 export function parseDuration(text: string): number {
-  const wrong = (problem: string): NexusError =>
-    usage("", text, problem, "seconds, or numbers with ms, s, m, h or d: 10, 500ms, 5m, 1h30m");
+  return readDuration(text, (problem) => usage("", text, problem, "seconds, or numbers with ms, s, m, h or d: 10, 500ms, 5m, 1h30m"));
+}
+
+export function readDuration(text: string, wrong: Wrong): number {
   if (/^\d{1,9}$/.test(text)) return Number(text) * 1000;
   if (!/^(\d{1,9}(ms|s|m|h|d))+$/.test(text)) throw wrong("it is no duration");
   let total = 0;
@@ -118,7 +128,7 @@ export function parseDuration(text: string): number {
   return total;
 }
 
-type Wrong = (problem: string) => NexusError;
+type Wrong = (problem: string) => Error;
 
 function splitAddress(body: string, wrong: Wrong): { address: Ip | undefined; ports: string } {
   const bracketed = /^\[([^\]]*)\]:(.*)$/s.exec(body);

@@ -1,4 +1,4 @@
-import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument, type YAMLError } from "yaml";
+import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument, visit, type YAMLError } from "yaml";
 import type { z } from "zod";
 import { NexusError, SpecError, type SpecProblem } from "../base/errors.ts";
 import { check } from "./problems.ts";
@@ -11,16 +11,14 @@ const maxBytes = 1024 * 1024;
  * @throws SpecError with every problem at once, each with `file:line:col`; NexusError too-large above 1 MiB
  */
 export function parseYaml<T extends z.ZodType>(schema: T, text: string, file: string): z.output<T> {
-  if (Buffer.byteLength(text) > maxBytes) throw new NexusError("too-large", `${file} is larger than 1 MiB`, { details: { file } });
   const lines = new LineCounter();
   const placeOf = (offset: number): string => {
     const { line, col } = lines.linePos(offset);
     return `${file}:${Math.max(line, 1)}:${Math.max(col, 1)}`;
   };
-  const document = read(text, lines, file);
-  const faults = [...document.errors, ...document.warnings].map((fault) => ({ offset: fault.pos[0], ...syntaxProblem(fault) }));
+  const { document, faults } = readDocument(text, lines, file);
   // After a real syntax error the rest may be misread; a doubled key or unknown tag leaves it whole.
-  if (document.errors.some((fault) => fault.code !== "DUPLICATE_KEY")) throw placed(faults.slice(0, 20), placeOf);
+  if (document.errors.length > 0) throw placed(faults.slice(0, 20), placeOf);
   const result = check(schema, plainValue(document, file) ?? {});
   if ("value" in result && faults.length === 0) return result.value;
   const wrong = "problems" in result ? result.problems : [];
@@ -36,12 +34,34 @@ function placed(problems: readonly OffsetProblem[], placeOf: (offset: number) =>
   );
 }
 
-function read(text: string, lines: LineCounter, file: string): Document.Parsed {
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, stringKeys: true, logLevel: "error" });
+/**
+ * The document as the parser sees it, with what it complains of.
+ * @throws SpecError when it is nested without end; NexusError too-large above 1 MiB
+ */
+export function readDocument(text: string, lines: LineCounter, file: string): { document: Document.Parsed; faults: OffsetProblem[] } {
+  if (Buffer.byteLength(text) > maxBytes) throw new NexusError("too-large", `${file} is larger than 1 MiB`, { details: { file } });
+  // The parser compares each key with all before it; doubled keys are found below in one pass.
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false, stringKeys: true, logLevel: "error" });
   // The parser tells an exhausted stack as one error for each level.
   if (document.errors.some((fault) => fault.code === "RESOURCE_EXHAUSTION" || fault.message.startsWith("Maximum call stack")))
     throw tooDeep(file);
-  return document;
+  const faults = [...document.errors, ...document.warnings].map((fault) => ({ offset: fault.pos[0], ...syntaxProblem(fault) }));
+  return { document, faults: [...faults, ...doubledKeys(document)] };
+}
+
+function doubledKeys(document: Document.Parsed): OffsetProblem[] {
+  const found: OffsetProblem[] = [];
+  visit(document, {
+    Map(_, map) {
+      const seen = new Set<unknown>();
+      for (const { key } of map.items) {
+        if (!isScalar(key)) continue;
+        if (seen.has(key.value)) found.push({ offset: key.range?.[0] ?? 0, path: "", problem: "this key stands here a second time" });
+        seen.add(key.value);
+      }
+    },
+  });
+  return found;
 }
 
 /** `maxAliasCount` bounds what aliases of aliases can multiply to. */
@@ -54,14 +74,12 @@ function plainValue(document: Document.Parsed, file: string): unknown {
   }
 }
 
-function tooDeep(file: string): SpecError {
+export function tooDeep(file: string): SpecError {
   return new SpecError([{ path: "", problem: "is nested too deeply", place: `${file}:1:1` }]);
 }
 
 function syntaxProblem(fault: YAMLError): SpecProblem {
   switch (fault.code) {
-    case "DUPLICATE_KEY":
-      return { path: "", problem: "this key stands here a second time" };
     case "NON_STRING_KEY":
       return { path: "", problem: "a key must be plain text" };
     case "TAB_AS_INDENT":

@@ -1,0 +1,132 @@
+import { isFault, type Name, parseName } from "../../base/names.ts";
+import { nearest } from "../nearest.ts";
+import type { NetworkPart } from "./build-networks.ts";
+import { refuseOwnLabels } from "./build-networks.ts";
+import { type Context, hostPath, type Part, partFault, partPlace, present, shownPath } from "./context.ts";
+import { readDotenv } from "./dotenv.ts";
+import type { AttachmentWish, NodeEntry, VmEntry } from "./guest-schema.ts";
+import type { VolumePart } from "./build-volumes.ts";
+import { canonical, digest, madeName } from "./names.ts";
+import type { Dependency, ProjectGuest } from "./project.ts";
+import type { FoundProblem } from "../problems.ts";
+
+/** A guest of the file while it is built. */
+export type GuestPart = Part & { service: string };
+
+export type Surroundings = {
+  networks: ReadonlyMap<string, NetworkPart>;
+  /** Every network the file names, those with faults too. */
+  networkKeys: readonly string[];
+  volumes: ReadonlyMap<string, VolumePart>;
+  volumeKeys: readonly string[];
+  /** The profiles that are on; "*" is all of them. */
+  profiles: ReadonlySet<string>;
+};
+
+/** The daemon's name of a guest and its own. For one that is no name, which is told, they stand in. */
+export function guestName(context: Context, part: GuestPart): { name: Name; service: Name } {
+  const service = parseName(part.service);
+  const name = parseName(`${context.project}-${part.service}`);
+  if (!isFault(service) && !isFault(name)) return { name, service };
+  const fit = madeName(part.service);
+  if (isFault(service)) partFault(context, part, { at: [], problem: service.fault, hint: fit === undefined ? undefined : `write ${fit}` });
+  else {
+    const over = `${context.project}-${part.service}`.length - 63;
+    const hint = `shorten one of the two by ${over}`;
+    partFault(context, part, { at: [], problem: `with the project's name before it: ${isFault(name) ? name.fault : name}`, hint });
+  }
+  const standIn = fit ?? ("guest" as Name);
+  return { name: standIn, service: isFault(service) ? standIn : service };
+}
+
+type Entry = VmEntry | NodeEntry;
+
+/** What every guest has, from its entry: the part of the spec that kinds share, and compose's own. */
+export function sharedParts(context: Context, part: GuestPart, entry: Entry, around: Surroundings) {
+  refuseOwnLabels(context, part, entry.labels);
+  const profiles = [...new Set(entry.profiles)];
+  return {
+    env: environmentOf(context, part, entry),
+    active: profiles.length === 0 || around.profiles.has("*") || profiles.some((profile) => around.profiles.has(profile)),
+    profiles,
+    dependsOn: new Map<Name, Dependency>(Object.entries(entry.depends_on).map(([name, dependency]) => [name as Name, dependency])),
+    ...present({ healthcheck: entry.healthcheck, stopGraceMs: entry.stop_grace_period }),
+  };
+}
+
+/** The networks by the daemon's names. Unknown ones are told and left out. */
+export function attachmentsOf(
+  context: Context,
+  part: GuestPart,
+  { wishes, around }: { wishes: Readonly<Record<string, AttachmentWish>>; around: Surroundings },
+): { network: Name; key: string; wish: AttachmentWish }[] {
+  return Object.entries(wishes).flatMap(([key, wish]) => {
+    const network = around.networks.get(key);
+    if (network !== undefined) return [{ network: network.network.name, key, wish }];
+    if (!around.networkKeys.includes(key)) {
+      const meant = nearest(key, around.networkKeys);
+      const hint = meant === undefined ? "define it under networks" : `did you mean ${meant}?`;
+      partFault(context, part, { at: ["networks", key], onKey: true, problem: `there is no network "${key}" in this file`, hint });
+    }
+    return [];
+  });
+}
+
+/** Its name in the file is a name in DNS too, and so are its aliases. */
+export function aliasesOf(service: Name, entry: Entry): Name[] {
+  const further = Object.values(entry.networks ?? {}).flatMap((wish) => wish.aliases);
+  return [...new Set([service, ...entry.aliases, ...further])];
+}
+
+/** The labels compose finds its guests by. The hash says whether anything changed that a running guest cannot follow. */
+export function guestLabels(
+  context: Context,
+  guest: { service: Name; own: Readonly<Record<string, string>>; content: unknown },
+): Record<string, string> {
+  return {
+    ...guest.own,
+    "nexus.project": context.project,
+    "nexus.directory": context.directory,
+    "nexus.service": guest.service,
+    "nexus.config": digest(canonical({ content: guest.content, own: guest.own })),
+  };
+}
+
+/** Faults the daemon's own schema finds in the finished spec, told where the file says it. */
+export function tellSpecFaults(
+  context: Context,
+  part: GuestPart,
+  options: { problems: readonly FoundProblem[]; writtenAs: Readonly<Record<string, readonly string[]>> },
+): void {
+  for (const { at, problem, hint } of options.problems) {
+    const [first, ...rest] = at;
+    const here = first === undefined ? [] : (options.writtenAs[String(first)] ?? [String(first), ...rest]);
+    partFault(context, part, { at: here, problem, hint });
+  }
+}
+
+/** env_file first, in its order; environment has the last word. */
+function environmentOf(context: Context, part: GuestPart, entry: Entry): Record<string, string> {
+  const env = new Map<string, string>();
+  for (const [i, { path, required }] of entry.env_file.entries()) {
+    const place = partPlace(part, ["env_file", i]);
+    const absolute = hostPath(context, path, place.source);
+    const text = context.read(absolute);
+    const file = shownPath(context, absolute);
+    if (text === undefined) {
+      const hint = "write {path: …, required: false} when it may be absent";
+      if (required) partFault(context, part, { at: ["env_file", i], problem: `there is no file ${file}`, hint });
+      continue;
+    }
+    const source = { file, directory: place.source.directory, order: place.source.order + 0.5 };
+    for (const [name, value] of readDotenv(text, { source, variables: context.variables, faults: context.faults }))
+      env.set(name, value.text);
+  }
+  for (const [name, value] of Object.entries(entry.environment)) env.set(name, value);
+  return Object.fromEntries(env);
+}
+
+/** For messages and checks: `vms.web`. */
+export function guestWord(guest: ProjectGuest): string {
+  return `${guest.kind === "vm" ? "vms" : "nodes"}.${guest.service}`;
+}

@@ -1,0 +1,125 @@
+import { check } from "../problems.ts";
+import { vmSpec } from "../vm.ts";
+import {
+  aliasesOf,
+  attachmentsOf,
+  guestLabels,
+  guestName,
+  type GuestPart,
+  sharedParts,
+  type Surroundings,
+  tellSpecFaults,
+} from "./build-guest.ts";
+import { type Context, hostPath, partFault, partPlace, present, textOf } from "./context.ts";
+import { type ProvisionWish, type VmEntry, vmEntry } from "./guest-schema.ts";
+import type { ProjectVm, ProvisionStep } from "./project.ts";
+import { vmVolumes } from "./vm-volumes.ts";
+
+const writtenAs = {
+  env: ["environment"],
+  mem: ["memory"],
+  publish: ["ports"],
+  disks: ["volumes"],
+  shares: ["volumes"],
+  sshPort: ["ssh", "port"],
+};
+
+/** A virtual machine of the project, or undefined with its faults told. */
+export function buildVm(context: Context, part: GuestPart, around: Surroundings): ProjectVm | undefined {
+  const names = guestName(context, part);
+  const checked = context.faults.check(vmEntry, part.tree, part.path);
+  if (checked === undefined) return undefined;
+  const { value: entry, whole } = checked;
+  const { env, ...rest } = sharedParts(context, part, entry, around);
+  const networks = attachmentsOf(context, part, { wishes: entry.networks ?? {}, around }).map(({ network, wish }) => ({
+    network,
+    ...present({ address: wish.address, address6: wish.address6, mac: wish.mac }),
+  }));
+  const { disks, shares, mounts } = vmVolumes(context, part, { wishes: entry.volumes, around });
+  const file = (at: "image" | "kernel" | "initrd", path: string | undefined) =>
+    path === undefined ? undefined : hostPath(context, path, partPlace(part, [at]).source);
+  const { machine, uefi, accel, cmdline, dns } = entry;
+  const spec = {
+    name: names.name,
+    image: /^(\.\.?|~)?\//.test(entry.image) ? file("image", entry.image) : entry.image,
+    disks,
+    shares,
+    networks,
+    publish: entry.ports,
+    queues: queuesOf(context, part, entry),
+    machine,
+    uefi,
+    accel,
+    env,
+    restart: entry.restart ?? "no",
+    hostname: entry.hostname ?? names.service,
+    aliases: aliasesOf(names.service, entry),
+    ...present({
+      cpus: entry.cpus,
+      mem: entry.memory,
+      disk: typeof entry.disk === "object" ? entry.disk.size : entry.disk,
+      sshPort: entry.ssh?.port,
+      kernel: file("kernel", entry.kernel),
+      initrd: file("initrd", entry.initrd),
+      cmdline,
+      dns,
+    }),
+  };
+  const own = {
+    mounts,
+    provision: provisionOf(context, part, entry),
+    cloudInit: cloudInitOf(context, part, entry),
+    ...present({ sshUser: entry.ssh?.user }),
+  };
+  const labels = guestLabels(context, { service: names.service, own: entry.labels, content: { spec, ...own } });
+  const result = check(vmSpec, { ...spec, labels });
+  if ("value" in result) return { kind: "vm", service: names.service, spec: result.value, ...rest, ...own };
+  if (whole) tellSpecFaults(context, part, { problems: result.problems, writtenAs });
+  return undefined;
+}
+
+/** All cards of a machine have the same number of queues. */
+function queuesOf(context: Context, part: GuestPart, entry: VmEntry): number {
+  const asked = Object.entries(entry.networks ?? {}).flatMap(([key, { queues }]) => (queues === undefined ? [] : [{ key, queues }]));
+  const queues = entry.queues ?? asked[0]?.queues ?? 1;
+  for (const one of asked)
+    if (one.queues !== queues)
+      partFault(context, part, {
+        at: ["networks", one.key, "queues"],
+        problem: `all network cards of a machine have the same number of queues, here ${queues}`,
+      });
+  return queues;
+}
+
+function provisionOf(context: Context, part: GuestPart, entry: VmEntry): ProvisionStep[] {
+  return entry.provision.flatMap((wish, i): ProvisionStep[] => {
+    const text = textOfStep(context, part, { wish, i });
+    if (text === undefined) return [];
+    return [
+      wish.kind === "shell" ? { kind: "shell", script: text } : { kind: "file", target: wish.target, content: text, mode: wish.mode },
+    ];
+  });
+}
+
+function textOfStep(context: Context, part: GuestPart, { wish, i }: { wish: ProvisionWish; i: number }): string | undefined {
+  if ("script" in wish) return wish.script;
+  if ("content" in wish) return wish.content;
+  const key = ["script", "source", "path"].find((name) => {
+    const step = part.tree.entries.get("provision")?.value;
+    const item = step?.kind === "list" ? step.items[i] : undefined;
+    return item?.kind === "mapping" && item.entries.has(name);
+  });
+  return textOf(context, part, { at: ["provision", i, key ?? "path"], path: wish.from });
+}
+
+/** User data on the spot has a line break or begins with `#`; anything else names a file. */
+function cloudInitOf(context: Context, part: GuestPart, entry: VmEntry): ProjectVm["cloudInit"] {
+  const { user_data: inner, packages = [], ssh_keys: sshKeys = [] } = entry.cloud_init ?? {};
+  if (inner !== undefined && entry.user_data !== undefined)
+    partFault(context, part, { at: ["user_data"], onKey: true, problem: "says the same as cloud_init.user_data, which is given too" });
+  const given = inner ?? entry.user_data;
+  if (given === undefined) return { packages, sshKeys };
+  const at = inner === undefined ? ["user_data"] : ["cloud_init", "user_data"];
+  const userData = /^#|\n/.test(given) ? given : textOf(context, part, { at, path: given });
+  return { ...present({ userData }), packages, sshKeys };
+}

@@ -1,0 +1,80 @@
+import type { Name } from "../../base/names.ts";
+import type { GuestPart, Surroundings } from "./build-guest.ts";
+import { buildNetworks } from "./build-networks.ts";
+import { buildNode, defaultNetwork } from "./build-node.ts";
+import { buildVm } from "./build-vm.ts";
+import { buildVolumes } from "./build-volumes.ts";
+import { checkAddresses } from "./check-addresses.ts";
+import { checkDependencies } from "./check-dependencies.ts";
+import { checkShared } from "./check-shared.ts";
+import type { Context, Part } from "./context.ts";
+import { frame } from "./file-schema.ts";
+import type { Project, ProjectNode, ProjectVm } from "./project.ts";
+import { type Mapping, mapping, under } from "./tree.ts";
+
+/** The project of a whole tree. Its faults are told; only without any is it whole. */
+export function buildProject(context: Context, tree: Mapping, profiles: ReadonlySet<string>): Project {
+  const { faults } = context;
+  faults.check(frame, tree, []);
+  const parts = (key: string): Map<string, Part> => partsOf(context, tree, key);
+  const [vmParts, nodeParts, networkParts, volumeParts] = [parts("vms"), parts("nodes"), parts("networks"), parts("volumes")];
+  if (!networkParts.has(defaultNetwork) && [...nodeParts.values()].some(({ tree: node }) => !node.entries.has("networks")))
+    networkParts.set(defaultNetwork, { tree: mapping(tree.at), path: ["networks", defaultNetwork] });
+  const networks = buildNetworks(context, networkParts);
+  const volumes = buildVolumes(context, volumeParts);
+  const around: Surroundings = { networks, networkKeys: [...networkParts.keys()], volumes, volumeKeys: [...volumeParts.keys()], profiles };
+  const guestParts = new Map<string, GuestPart>();
+  const vms = new Map<Name, ProjectVm>();
+  const nodes = new Map<Name, ProjectNode>();
+  for (const [service, part] of vmParts) {
+    const vm = buildVm(context, { ...part, service }, around);
+    guestParts.set(service, { ...part, service });
+    if (vm === undefined || vms.has(vm.service)) continue;
+    vms.set(vm.service, vm);
+    guestParts.set(vm.service, { ...part, service });
+  }
+  for (const [service, part] of nodeParts) {
+    const node = buildNode(context, { ...part, service }, around);
+    if (vmParts.has(service)) {
+      faults.add(keyPlace(tree, service), { path: part.path, problem: "a virtual machine of this file has the same name" });
+      continue;
+    }
+    guestParts.set(service, { ...part, service });
+    if (node === undefined || nodes.has(node.service)) continue;
+    nodes.set(node.service, node);
+    guestParts.set(node.service, { ...part, service });
+  }
+  const project: Project = {
+    name: context.project,
+    directory: context.directory,
+    networks: new Map([...networks].map(([key, { network }]) => [key as Name, network])),
+    vms,
+    nodes,
+    volumes: new Map([...volumes].map(([key, { volume }]) => [key, volume])),
+  };
+  checkDependencies(context, project, guestParts);
+  checkAddresses(context, project, { parts: guestParts, networks });
+  checkShared(context, project, guestParts);
+  return project;
+}
+
+function partsOf(context: Context, tree: Mapping, key: string): Map<string, Part> {
+  const parts = new Map<string, Part>();
+  const group = under(tree, key);
+  if (group?.kind !== "mapping") return parts;
+  for (const [name, { value }] of group.entries) {
+    if (value.kind === "mapping") parts.set(name, { tree: value, path: [key, name] });
+    else
+      context.faults.add(value.at, {
+        path: [key, name],
+        problem: "must be a mapping",
+        hint: `write the keys of ${name} below its name, further in`,
+      });
+  }
+  return parts;
+}
+
+function keyPlace(tree: Mapping, service: string) {
+  const nodes = under(tree, "nodes");
+  return nodes?.kind === "mapping" ? (nodes.entries.get(service)?.keyAt ?? nodes.at) : tree.at;
+}

@@ -1,0 +1,78 @@
+import type { Faults } from "./faults.ts";
+import type { GuestKind } from "./guest-tree.ts";
+import { merged } from "./merge.ts";
+import { type Mapping, type Place, type Tree, under, withKey } from "./tree.ts";
+import { nearest } from "../nearest.ts";
+
+/** The guests of one file, by kind, as guestTree leaves them. */
+export type FileGuests = { file: string; guests: Readonly<Record<GuestKind, ReadonlyMap<string, Mapping>>> };
+
+/** A file a guest extends one from, as `file:` names it at a place; undefined when it is not there or cannot be read, which is told. */
+export type OpenFile = (name: string, at: Place) => FileGuests | undefined;
+
+const maxChain = 32;
+
+type Link = { file: FileGuests; kind: GuestKind; name: string };
+
+/** A guest with what it extends put below it; the faults of the way there are told, a circle written out. */
+export function extended(link: Link, options: { open: OpenFile; faults: Faults; above?: readonly Link[] }): Mapping | undefined {
+  const { open, faults, above = [] } = options;
+  const own = link.file.guests[link.kind].get(link.name);
+  const wish = under(own, "extends");
+  if (own === undefined || wish === undefined) return own;
+  const rest = withKey(own, "extends", undefined);
+  const at = wish.at;
+  const path = [link.kind === "vm" ? "vms" : "nodes", link.name, "extends"];
+  const { name, file: fileName } = wanted(wish);
+  if (name === undefined) {
+    faults.add(at, { path, problem: "must be a guest's name, or a mapping with service and file" });
+    return rest;
+  }
+  for (const key of wish.kind === "mapping" ? wish.entries.keys() : [])
+    if (key !== "service" && key !== "file")
+      faults.add(wish.kind === "mapping" ? (wish.entries.get(key)?.keyAt ?? at) : at, {
+        path: [...path, key],
+        problem: "unknown key",
+        hint: "known here: service, file",
+      });
+  const file = fileName === undefined ? link.file : open(fileName, under(wish, "file")?.at ?? at);
+  if (file === undefined) return rest;
+  const next: Link = { file, kind: link.kind, name };
+  const chain = [...above, link];
+  const round = chain.findIndex((one) => one.file.file === file.file && one.name === name);
+  if (round !== -1 || chain.length > maxChain) {
+    const steps = [...chain.slice(Math.max(round, 0)), next].map((one) =>
+      one.file.file === link.file.file ? one.name : `${one.name} of ${one.file.file}`,
+    );
+    faults.add(at, { path, problem: round === -1 ? "extends guests without end" : `extends in a circle: ${steps.join(" -> ")}` });
+    return rest;
+  }
+  if (!file.guests[link.kind].has(name)) {
+    faults.add(at, {
+      path,
+      problem: `there is no ${link.kind === "vm" ? "virtual machine" : "node"} "${name}"${fileName === undefined ? "" : ` in ${file.file}`}`,
+      hint: meant(file, link.kind, name),
+    });
+    return rest;
+  }
+  const base = extended(next, { open, faults, above: chain });
+  const result = base === undefined ? rest : merged(base, rest);
+  return result.kind === "mapping" ? result : rest;
+}
+
+function wanted(tree: Tree): { name?: string; file?: string } {
+  const text = (one: Tree | undefined): string | undefined =>
+    one?.kind === "scalar" && typeof one.value === "string" ? one.value : undefined;
+  if (tree.kind !== "mapping") return { ...(text(tree) === undefined ? {} : { name: text(tree) ?? "" }) };
+  const [name, file] = [text(under(tree, "service")), text(under(tree, "file"))];
+  return { ...(name === undefined ? {} : { name }), ...(file === undefined ? {} : { file }) };
+}
+
+function meant(file: FileGuests, kind: GuestKind, name: string): string | undefined {
+  const near = nearest(name, [...file.guests[kind].keys()]);
+  if (near !== undefined) return `did you mean ${near}?`;
+  const other: GuestKind = kind === "vm" ? "node" : "vm";
+  return file.guests[other].has(name)
+    ? `there is one under ${other === "vm" ? "vms" : "nodes"}; a guest extends one of its own kind`
+    : undefined;
+}

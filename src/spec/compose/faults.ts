@@ -1,0 +1,104 @@
+import { SpecError, type SpecProblem } from "../../base/errors.ts";
+import { check, pathText } from "../problems.ts";
+import { mapEntries, type Mapping, type Place, placeOf, placeText, plain } from "./tree.ts";
+import type { z } from "zod";
+
+/** More than anybody reads; the rest comes after these are mended. */
+const maxTold = 200;
+
+type Found = { at: Place; problem: SpecProblem };
+
+/** All faults of a project, gathered while it is read and told together. */
+export class Faults {
+  readonly #faults: Found[] = [];
+  readonly #warnings: Found[] = [];
+
+  add(at: Place, problem: { path?: readonly PropertyKey[] | string; problem: string; hint?: string | undefined }): void {
+    this.#faults.push(found(at, problem));
+  }
+
+  /** Something that is carried out, though not as somebody might expect. */
+  warn(at: Place, problem: { path?: readonly PropertyKey[] | string; problem: string; hint?: string | undefined }): void {
+    this.#warnings.push(found(at, problem));
+  }
+
+  /**
+   * The value of a mapping as its schema gives it, and whether that is all of it: a key with faults is left out once they are kept, so that
+   * the rest can be looked into further. `path` is where the mapping stands.
+   */
+  check<T extends z.ZodType>(schema: T, tree: Mapping, path: readonly PropertyKey[]): { value: z.output<T>; whole: boolean } | undefined {
+    const result = check(schema, plain(tree));
+    if ("value" in result) return { value: result.value, whole: true };
+    for (const { at, onKey, problem, hint } of result.problems)
+      this.add(placeOf(tree, at, onKey), { path: [...path, ...at], problem, hint: foreignHint(at, problem) ?? hint });
+    const faulty = new Set(result.problems.map(({ at }) => String(at[0])));
+    const rest = check(schema, plain(mapEntries(tree, (value, key) => (faulty.has(key) ? undefined : value))));
+    return "value" in rest ? { value: rest.value, whole: false } : undefined;
+  }
+
+  get any(): boolean {
+    return this.#faults.length > 0;
+  }
+
+  warnings(): SpecProblem[] {
+    return told(this.#warnings);
+  }
+
+  /** @throws SpecError with every fault in the order of the files, each with `file:line:col` */
+  throwIfAny(): void {
+    if (this.any) throw new SpecError(told(this.#faults));
+  }
+}
+
+function found(
+  at: Place,
+  { path = "", problem, hint }: { path?: readonly PropertyKey[] | string; problem: string; hint?: string | undefined },
+): Found {
+  return { at, problem: { path: typeof path === "string" ? path : pathText(path), problem, ...(hint === undefined ? {} : { hint }) } };
+}
+
+/** In the order of the files, none twice: what two guests extend is read twice. */
+function told(all: readonly Found[]): SpecProblem[] {
+  const seen = new Set<string>();
+  return all
+    .toSorted((a, b) => a.at.source.order - b.at.source.order || a.at.line - b.at.line || a.at.col - b.at.col)
+    .map(({ at, problem }) => ({ ...problem, place: placeText(at) }))
+    .filter((problem) => {
+      const text = JSON.stringify(problem);
+      return !seen.has(text) && seen.add(text);
+    })
+    .slice(0, maxTold);
+}
+
+/** Keys other compose tools have, and what says the same here. */
+const foreignKeys: Readonly<Record<string, string>> = {
+  services: "containers stand under nodes, virtual machines under vms",
+  containers: "containers stand under nodes",
+  machines: "virtual machines stand under vms",
+  version: "a file has no version; leave it out",
+  secrets: "give a file of the host by volumes",
+  configs: "give a file of the host by volumes",
+  include: "name further files with -f, or use extends",
+  container_name: "a guest is called PROJECT-NAME",
+  build: "build the image beforehand and name it by image",
+  entrypoint: "write the whole command line as command",
+  deploy: "use cpus and memory",
+  mem_limit: "write memory",
+  cpu_shares: "write cpu",
+  pids_limit: "write pids",
+  links: "guests of one network reach each other by name",
+  expose: "guests of one network reach all ports of each other; ports publishes on the host",
+  network_mode: "name networks; a guest without any is on the project's default network",
+  extra_hosts: "give the other guest an alias",
+  domainname: "guests are named GUEST.NETWORK.nexus",
+  ipam: "write subnet and gateway",
+  enable_ipv6: "write ipv6: true",
+  driver_opts: "write mtu, nat or bridge",
+  attachable: "leave it out: any guest can be attached",
+  tmpfs: "a volume is of type bind or volume",
+};
+
+function foreignHint(at: readonly PropertyKey[], problem: string): string | undefined {
+  const key = String(at.at(-1));
+  return problem === "unknown key" && Object.hasOwn(foreignKeys, key) ? foreignKeys[key] : undefined;
+}

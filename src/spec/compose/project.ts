@@ -1,0 +1,89 @@
+import type { Name } from "../../base/names.ts";
+import type { NetworkSpec } from "../network.ts";
+import type { NodeSpec } from "../node.ts";
+import type { VmSpec } from "../vm.ts";
+import type { Condition } from "./guest-schema.ts";
+import type { Healthcheck } from "./health-schema.ts";
+
+/** A compose file with nothing left to look up: every guest and network is a spec the daemon takes. Maps are in the order of the file. */
+export type Project = {
+  name: Name;
+  /** Of the compose file; absolute. */
+  directory: string;
+  networks: ReadonlyMap<Name, ProjectNetwork>;
+  vms: ReadonlyMap<Name, ProjectVm>;
+  nodes: ReadonlyMap<Name, ProjectNode>;
+  volumes: ReadonlyMap<string, ProjectVolume>;
+};
+
+export type ProjectNetwork = {
+  /** As the daemon calls it. */
+  name: Name;
+  /** Undefined for an external one: it is there, or `up` fails. */
+  spec: NetworkSpec | undefined;
+};
+
+/** A volume; its data stay until somebody removes it by name. */
+export type ProjectVolume = {
+  /** As the daemon calls it. */
+  name: Name;
+  external: boolean;
+  /** Of the disk made for a virtual machine. */
+  sizeBytes: number;
+};
+
+export type Dependency = {
+  condition: Condition;
+  /** False: a guest that cannot start or is not there holds nobody up. */
+  required: boolean;
+};
+
+/** What compose knows of any guest beside its spec. */
+type Guest = {
+  /** Its name in the file; the daemon's is PROJECT-SERVICE. */
+  service: Name;
+  /** False when all its profiles are off. */
+  active: boolean;
+  profiles: string[];
+  dependsOn: ReadonlyMap<Name, Dependency>;
+  healthcheck?: Healthcheck;
+  /** How long it may take to stop before it is killed. */
+  stopGraceMs?: number;
+};
+
+export type ProjectNode = Guest & { kind: "container"; spec: NodeSpec };
+
+export type ProjectVm = Guest & {
+  kind: "vm";
+  spec: VmSpec;
+  /** What is mounted where in the guest; a disk of these that has no file system gets one first. */
+  mounts: VmMount[];
+  /** Done once at the first boot, in this order. */
+  provision: ProvisionStep[];
+  cloudInit: { userData?: string; packages: string[]; sshKeys: string[] };
+  /** Who `ssh` logs in as. */
+  sshUser?: string;
+};
+
+export type ProjectGuest = ProjectVm | ProjectNode;
+
+/** `from` is a disk's or a share's name in the spec. */
+export type VmMount = { from: { disk: string } | { share: string }; target: string; readOnly: boolean; options?: string };
+
+export type ProvisionStep = { kind: "shell"; script: string } | { kind: "file"; target: string; content: string; mode: string };
+
+/** Every guest, virtual machines first. */
+export function guestsOf(project: Project): ProjectGuest[] {
+  return [...project.vms.values(), ...project.nodes.values()];
+}
+
+/** The guests whose profiles are on; a guest without any always is. */
+export function activeGuests(project: Project): ProjectGuest[] {
+  return guestsOf(project).filter((guest) => guest.active);
+}
+
+/** The networks an active guest is on. Others are not made. */
+export function neededNetworks(project: Project): ProjectNetwork[] {
+  const used = new Set(activeGuests(project).flatMap((guest) => (guest.spec.networks ?? []).map((one) => one.network)));
+  return [...project.networks.values()].filter((network) => used.has(network.name));
+}

@@ -1,0 +1,64 @@
+import { basename } from "node:path/posix";
+import type { VmDisk, VmShare } from "../vm.ts";
+import type { GuestPart, Surroundings } from "./build-guest.ts";
+import { wantedVolume } from "./build-volumes.ts";
+import { type Context, hostPath, partFault, partPlace, present } from "./context.ts";
+import { uniqueName } from "./names.ts";
+import type { VmMount } from "./project.ts";
+import type { VolumeWish } from "./volume-schema.ts";
+
+type Given = { disks: VmDisk[]; shares: VmShare[]; mounts: VmMount[] };
+
+/** A virtual machine's volumes: named ones and devices as disks, directories as shares, and where the guest mounts them. */
+export function vmVolumes(
+  context: Context,
+  part: GuestPart,
+  { wishes, around }: { wishes: readonly VolumeWish[]; around: Surroundings },
+): Given {
+  const given: Given = { disks: [], shares: [], mounts: [] };
+  // The machine's own disk is called root.
+  const disks = new Set(["root"]);
+  const shares = new Set<string>();
+  const targets = new Set<string>();
+  for (const [i, wish] of wishes.entries()) {
+    const { target, readOnly } = wish;
+    if (target !== undefined && targets.has(target))
+      partFault(context, part, { at: ["volumes", i], problem: `another volume is at ${target} already` });
+    targets.add(target ?? "");
+    const path = hostPath(context, wish.source, partPlace(part, ["volumes", i]).source);
+    const mount = (from: VmMount["from"]): void => {
+      if (target !== undefined && wish.automount) given.mounts.push({ from, target, readOnly, ...present({ options: wish.mountOptions }) });
+    };
+    switch (wish.type) {
+      case "volume": {
+        const volume = wantedVolume(context, part, { wish, i, around })?.volume;
+        if (volume === undefined) break;
+        const name = uniqueName(wish.source, { length: 20, taken: disks });
+        disks.add(name);
+        given.disks.push({
+          name: name as VmDisk["name"],
+          source: volume.name,
+          format: "qcow2",
+          readOnly,
+          ...(volume.external ? {} : { size: volume.sizeBytes }),
+        });
+        mount({ disk: name });
+        break;
+      }
+      case "disk": {
+        const name = uniqueName(basename(path), { length: 20, taken: disks });
+        disks.add(name);
+        given.disks.push({ name: name as VmDisk["name"], source: path, format: wish.format, readOnly });
+        mount({ disk: name });
+        break;
+      }
+      case "bind": {
+        const name = uniqueName(target ?? "", { length: 31, taken: shares });
+        shares.add(name);
+        given.shares.push({ name: name as VmShare["name"], source: path, readOnly });
+        mount({ share: name });
+      }
+    }
+  }
+  return given;
+}
