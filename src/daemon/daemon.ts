@@ -170,7 +170,8 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     guest.kind === "vm"
       ? await machines.driver.exec(vms.runningPlan(guest.name), request)
       : await driver.exec(nodes.runningPlan(guest.name), request);
-  const removerOf = ({ directory }: { directory: string }) => (isVmDirectory(directory) ? machines.driver : driver);
+  const removerOf = ({ id, directory }: { id: string; directory: string }) =>
+    world.leaving.get(id)?.kind === "vm" || isVmDirectory(directory) ? machines.driver : driver;
   const alongside = async () => {
     names.retry();
     addressing.retry();

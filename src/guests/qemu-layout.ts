@@ -38,7 +38,7 @@ export function qemuLayout(directory: string): QemuLayout {
     log: at("log"),
     said: at("qemu.log"),
     started: at("started.json"),
-    image: at("image.json"),
+    image: at("vm-image.json"),
     ended: at("ended.json"),
     killed: at("killed"),
     disk: at("disk.qcow2"),

@@ -137,7 +137,7 @@ describe("a mini virtual machine in user mode", () => {
       process.kill(process.pid, "SIGKILL");
     `;
     const other = bed.plan("orphan");
-    const image = JSON.parse(readFileSync(join(plan.directory, "image.json"), "utf8")) as unknown;
+    const image = JSON.parse(readFileSync(join(plan.directory, "vm-image.json"), "utf8")) as unknown;
     const { directory } = bed.options();
     const starter = spawn(
       process.execPath,
