@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { AttachmentView, EventView, GuestView, LeaseView, NetworkView, WhyView } from "../spec/views.ts";
+import type { AttachmentView, EventView, FileView, GuestView, LeaseView, NetworkView, WhyView } from "../spec/views.ts";
 
 /** A named answer of the API: its schema goes into OpenAPI and into tests, its type to handlers and the client. */
 export type AnswerShape<View> = { name: string; schema: z.ZodType; readonly view?: View };
@@ -107,6 +107,25 @@ export const guest = answerOf<GuestView>()(
     runtime: text.optional(),
     /** What was asked, as nodeSpec wrote it out. */
     spec: z.record(text, z.unknown()).optional(),
+  }),
+);
+
+const fileSchema = z.strictObject({
+  name: text,
+  nameBytes: text.optional(),
+  kind: z.enum(["file", "directory", "link", "pipe", "socket", "device"]),
+  sizeBytes: count,
+  mode: count,
+  modifiedAt: text,
+});
+export const file = answerOf<FileView>()("File", fileSchema);
+
+export const directory = answerOf<{ entries: FileView[]; more: boolean }>()(
+  "Directory",
+  z.strictObject({
+    entries: z.array(fileSchema),
+    /** True when it has more entries than were asked for. */
+    more: z.boolean(),
   }),
 );
 

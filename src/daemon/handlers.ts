@@ -3,11 +3,13 @@ import { type OperationId, operations } from "../api/operations.ts";
 import { NexusError } from "../base/errors.ts";
 import type { Name } from "../base/names.ts";
 import type { GuestDriver } from "../guests/driver.ts";
+import type { GuestFiles } from "../guests/guest-files.ts";
 import { netnsDirectory } from "../kernel/namespaces.ts";
 import type { ImageStore, ImageView } from "../images/store.ts";
 import type { GuestView, NetworkView } from "../spec/views.ts";
 import type { GuestRecord, NetworkRow } from "../state/rows.ts";
 import type { Chronicle } from "./chronicle.ts";
+import { fileOperations } from "./guest-files.ts";
 import type { Guests } from "./guests.ts";
 import type { Networks } from "./networks.ts";
 import type { Nodes } from "./nodes.ts";
@@ -81,6 +83,10 @@ function operationsOn(r: Rooms): Handlers {
     why: async ({ query }) => answerWhy(query, r.world, r.wiring),
 
     "guest.list": async () => r.guests.all().map(viewGuest),
+    "guest.start": async ({ params }, { progress }) => viewGuest(await r.nodes.start(runnable(r, params.name), progress)),
+    "guest.stop": async ({ params, query }) => viewGuest(await r.nodes.stop(runnable(r, params.name), query.grace * 1000)),
+    "guest.exec": async ({ params, body }) => r.driver.exec(r.nodes.runningPlan(runnable(r, params.name)), execRequest(body)),
+    ...fileOperations((name) => filesOf(r, name)),
     "node.list": async () => ofKind("container").map(viewGuest),
     "node.create": async ({ body, query }, { progress }) => viewGuest(await r.nodes.create(body, { start: query.start, progress })),
     "node.get": async ({ params }) => viewNode(params.name),
@@ -193,6 +199,18 @@ async function reset(r: Rooms, force: boolean): Promise<string[]> {
 async function removeGuest(r: Rooms, guest: GuestRecord): Promise<void> {
   if (guest.kind === "netns") r.guests.removeAttachment(guest.name);
   else await r.nodes.remove(guest.name, { force: true });
+}
+
+/** @throws NexusError not-found; unsupported for an attachment, whose processes are another's */
+function runnable(r: Rooms, name: Name): Name {
+  const guest = r.guests.find(name);
+  if (guest === undefined) throw new NexusError("not-found", `there is no guest ${name}`, { hint: "nexus node ls lists the nodes" });
+  if (guest.kind === "netns") throw new NexusError("unsupported", `${name} is an attachment: Nexus runs nothing in it`);
+  return name;
+}
+
+function filesOf(r: Rooms, name: Name): GuestFiles {
+  return r.driver.files(r.nodes.runningPlan(runnable(r, name)));
 }
 
 function attachment(r: Rooms, name: Name): GuestRecord {
