@@ -1,4 +1,5 @@
 import type { Command, Flag, Positional } from "./command.ts";
+import { fileCommands } from "./commands-files.ts";
 
 const node: Positional = { name: "NAME", complete: "node" };
 const network: Positional = { name: "NAME", complete: "network" };
@@ -206,6 +207,7 @@ export const commands: readonly Command[] = [
     ],
     run: async (c) => (await import("./verbs/node.ts")).logs(c),
   },
+  ...fileCommands,
   {
     path: "attachment create",
     summary: "make a network namespace attached to networks",
