@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { AttachmentView, EventView, GuestView, LeaseView, NetworkView, VolumeView, WhyView } from "../spec/views.ts";
+import type { AttachmentView, EventView, FileView, GuestView, LeaseView, NetworkView, VolumeView, WhyView } from "../spec/views.ts";
 
 /** A named answer of the API: its schema goes into OpenAPI and into tests, its type to handlers and the client. */
 export type AnswerShape<View> = { name: string; schema: z.ZodType; readonly view?: View };
@@ -124,6 +124,25 @@ export const volume = answerOf<VolumeView>()(
     usedBy: z.array(text),
     changedAt: text,
     sizeBytes: count.optional(),
+  }),
+);
+
+const fileSchema = z.strictObject({
+  name: text,
+  nameBytes: text.optional(),
+  kind: z.enum(["file", "directory", "link", "pipe", "socket", "device"]),
+  sizeBytes: count,
+  mode: count,
+  modifiedAt: text,
+});
+export const file = answerOf<FileView>()("File", fileSchema);
+
+export const directory = answerOf<{ entries: FileView[]; more: boolean }>()(
+  "Directory",
+  z.strictObject({
+    entries: z.array(fileSchema),
+    /** True when it has more entries than were asked for. */
+    more: z.boolean(),
   }),
 );
 

@@ -20,11 +20,14 @@ export type Client = {
   follow<Id extends IdsAnswering<"progress">>(id: Id, asked: Asked<Id>, onProgress: (line: string) => void): Promise<Answer<Id>>;
   /** Resolves when the daemon has begun to answer. */
   events<Id extends IdsAnswering<"events">>(id: Id, ...given: Given<Id>): Promise<AsyncIterable<Answer<Id>>>;
-  bytes<Id extends IdsAnswering<"bytes">>(id: Id, ...given: Given<Id>): Promise<AsyncIterable<Uint8Array>>;
+  bytes<Id extends IdsAnswering<"bytes">>(id: Id, ...given: Given<Id>): Promise<ByteAnswer>;
   /** Leaves HTTP: runs a command in a guest, or joins its console. */
   exec(id: IdsAnswering<"upgrade">, name: string, request: ExecRequestInput | Record<string, never>): Promise<ExecCall>;
   close(): void;
 };
+
+/** Bytes as they come, and what was said of them before. A daemon that fails meanwhile makes the iteration throw. */
+export type ByteAnswer = AsyncIterable<Uint8Array> & Pick<IncomingMessage, "headers">;
 
 type AnyAsked = { params?: Record<string, unknown>; query?: Record<string, unknown>; body?: unknown } | undefined;
 
@@ -92,7 +95,7 @@ export function openClient(socketPath: string): Client {
       return eventsOf(await open(id, asked as AnyAsked, { signal: options?.signal })) as never;
     },
     async bytes(id, ...[asked, options]) {
-      return (await open(id, asked as AnyAsked, { signal: options?.signal })) as AsyncIterable<Uint8Array>;
+      return (await open(id, asked as AnyAsked, { signal: options?.signal })) as ByteAnswer;
     },
     exec: (id, name, request) => execOver({ http, socketPath, path: pathOf(id, { params: { name } }) }, request),
     close: () => agent.destroy(),

@@ -58,11 +58,14 @@ export type ExecSession = {
   exitCode: Promise<number>;
 };
 
+/** Bytes as they come; `headers` are sent before the first. */
+export type ByteStream = AsyncIterable<Uint8Array> & { readonly headers?: Record<string, string> };
+
 type Result<Id extends OperationId> = {
   json: Answer<Id>;
   progress: Answer<Id>;
   events: AsyncIterable<Answer<Id>>;
-  bytes: AsyncIterable<Uint8Array>;
+  bytes: ByteStream;
   upgrade: ExecSession;
 }[(typeof operations)[Id]["answers"]];
 

@@ -32,17 +32,17 @@ export function makeReader(id: OperationId): RequestReader {
 }
 
 /** The JSON of a request's body, or undefined when it has none. @throws NexusError too-large, usage; SpecError when it is not JSON */
-export async function readBody(request: IncomingMessage): Promise<unknown> {
+export async function readBody(request: IncomingMessage, limit = bodyLimit): Promise<unknown> {
   const declared = request.headers["content-length"];
   if (declared === undefined && request.headers["transfer-encoding"] === undefined) return undefined;
-  if (declared !== undefined && Number(declared) > bodyLimit) throw tooLarge();
+  if (declared !== undefined && Number(declared) > limit) throw tooLarge(limit);
   const chunks: Buffer[] = [];
   let size = 0;
   // Destroying the request would cut the connection before the refusal is read; Node discards what is left of it instead.
   const arriving: AsyncIterable<Buffer> = request.iterator({ destroyOnReturn: false });
   for await (const chunk of arriving) {
     size += chunk.length;
-    if (size > bodyLimit) throw tooLarge();
+    if (size > limit) throw tooLarge(limit);
     chunks.push(chunk);
   }
   if (size === 0) return undefined;
@@ -63,8 +63,8 @@ function parseJson(bytes: Buffer): unknown {
   }
 }
 
-function tooLarge(): NexusError {
-  return new NexusError("too-large", `the body has more than ${bodyLimit} bytes`);
+function tooLarge(limit: number): NexusError {
+  return new NexusError("too-large", `the body has more than ${limit} bytes`);
 }
 
 type QueryKind = "boolean" | "number" | "string";

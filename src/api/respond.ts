@@ -2,6 +2,7 @@ import type { ServerResponse } from "node:http";
 import { once } from "node:events";
 import { type ErrorBody, errorCatalogue, NexusError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import type { ByteStream } from "./contract.ts";
 import { systemRefusal } from "../base/system-error.ts";
 
 export const ndjson = "application/x-ndjson";
@@ -57,8 +58,8 @@ function stackOf(error: unknown): string {
 }
 
 /** Sends what comes as it comes, no faster than the caller reads. An error after the first byte cuts the connection. */
-export async function sendBytes(response: ServerResponse, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
-  response.writeHead(200, { "content-type": "application/octet-stream" });
+export async function sendBytes(response: ServerResponse, chunks: ByteStream, signal: AbortSignal): Promise<void> {
+  response.writeHead(200, { "content-type": "application/octet-stream", ...chunks.headers });
   response.flushHeaders();
   for await (const chunk of untilAborted(chunks, signal)) {
     await writeWithin(response, chunk, signal);

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import * as answers from "./answers.ts";
 import type { AnswerShape } from "./answers.ts";
+import * as files from "./file-requests.ts";
 import { imageReference } from "./image-reference.ts";
 import { target } from "./why-target.ts";
 import type { OperationId } from "./operations.ts";
@@ -17,6 +18,8 @@ export type Route = {
   answer: AnswerShape<unknown>;
   /** 200 unless said. */
   status?: 201;
+  /** The most bytes its body may have, when that is more than others may. */
+  bodyLimit?: number;
 };
 
 const named = z.strictObject({ name: nameText });
@@ -53,6 +56,21 @@ export const routes = {
   },
 
   "guest.list": { answer: answers.listOf(answers.guest) },
+  "guest.start": { params: named, answer: answers.guest },
+  "guest.stop": { params: named, query: z.strictObject({ grace }), answer: answers.guest },
+  "guest.get": { params: named, answer: answers.guest },
+  "guest.restart": { params: named, query: z.strictObject({ grace }), answer: answers.guest },
+  "guest.remove": { params: named, answer: answers.removed },
+  "guest.logs": { params: named, query: logQuery, answer: answers.nothing },
+  "guest.exec": { params: named, body: execRequest, answer: answers.nothing },
+
+  "file.stat": { params: named, query: files.statQuery, answer: answers.file },
+  "file.read": { params: named, query: files.readQuery, answer: answers.nothing },
+  "file.write": { params: named, body: files.writeBody, bodyLimit: files.writeBodyLimit, answer: answers.file },
+  "file.remove": { params: named, query: files.removeQuery, answer: answers.removed },
+  "file.rename": { params: named, body: files.renameBody, answer: answers.removed },
+  "file.list": { params: named, query: files.listQuery, answer: answers.directory },
+  "file.mkdir": { params: named, body: files.mkdirBody, answer: answers.file, status: 201 },
 
   "node.list": { answer: answers.listOf(answers.guest) },
   "node.create": { query: z.strictObject({ start: z.boolean().default(true) }), body: nodeSpec, answer: answers.guest, status: 201 },

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { once } from "node:events";
-import type { Context, ExecSession, Handlers, Peer } from "./contract.ts";
+import type { ByteStream, Context, ExecSession, Handlers, Peer } from "./contract.ts";
 import { serveExec } from "./exec-server.ts";
 import { execProtocol } from "./exec-stream.ts";
 import { listenUnix } from "./listen.ts";
@@ -82,7 +82,7 @@ async function answer(door: Door, match: (method: string, path: string) => Match
     const operation = operationOf(found.id);
     if (operation.answers === "upgrade") throw new NexusError("usage", `${found.id} needs the header Upgrade: ${execProtocol}`);
     const peer = permittedPeer(door, request.socket, found.id);
-    const body = await readBody(request);
+    const body = await readBody(request, routeOf(found.id).bodyLimit);
     const input = readerOf(door, found.id)({ params: found.params, search, body });
     const context: Context = { peer, signal: signalOf(door, response), progress() {}, log };
     const handler = handlerOf(door, found.id);
@@ -90,7 +90,7 @@ async function answer(door: Door, match: (method: string, path: string) => Match
       case "events":
         return await sendLines(response, (await handler(input, context)) as AsyncIterable<unknown>, context);
       case "bytes":
-        return await sendBytes(response, (await handler(input, context)) as AsyncIterable<Uint8Array>, context.signal);
+        return await sendBytes(response, (await handler(input, context)) as ByteStream, context.signal);
       case "progress":
         if (request.headers.accept?.includes(ndjson) === true)
           return await sendLines(response, withProgress(handler, input, context), context);

@@ -1,5 +1,6 @@
 import type { Command, Flag, Positional } from "./command.ts";
 import { force, guestNetworks, lifeCommands, marks, vmConsole, vmCreate } from "./guest-commands.ts";
+import { fileCommands } from "./commands-files.ts";
 
 const network: Positional = { name: "NAME", complete: "network" };
 const fix: Flag = { name: "fix", summary: "mend what can be mended" };
@@ -135,6 +136,7 @@ export const commands: readonly Command[] = [
   { path: "vm ls", summary: "list virtual machines", example: "nexus vm ls", run: async (c) => (await import("./verbs/vm.ts")).list(c) },
   ...lifeCommands({ noun: "vm", called: "a virtual machine", example: "web" }),
   vmConsole,
+  ...fileCommands,
   {
     path: "attachment create",
     summary: "make a network namespace attached to networks",

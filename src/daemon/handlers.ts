@@ -1,15 +1,17 @@
 import type { Answer, Handlers, Input } from "../api/contract.ts";
 import { type OperationId, operations } from "../api/operations.ts";
 import { NexusError } from "../base/errors.ts";
-import { unreachable } from "../base/exhaustive.ts";
 import type { Name } from "../base/names.ts";
-import type { ExecSession, GuestDriver } from "../guests/driver.ts";
+import type { ExecSession } from "../guests/driver.ts";
+import type { OciDriver } from "../guests/oci.ts";
 import type { ConsoleSession, VmDriver } from "../guests/qemu-plan.ts";
 import { netnsDirectory } from "../kernel/namespaces.ts";
 import type { ImageStore, ImageView } from "../images/store.ts";
 import type { GuestView, NetworkView } from "../spec/views.ts";
 import type { GuestRecord, NetworkRow } from "../state/rows.ts";
 import type { Chronicle } from "./chronicle.ts";
+import { anyGuest, removeGuest } from "./any-guest.ts";
+import { fileOperations } from "./guest-files.ts";
 import type { Guests } from "./guests.ts";
 import type { Health } from "./health.ts";
 import type { Nodes, Vms } from "./kinds.ts";
@@ -38,7 +40,7 @@ export type Rooms = {
   images: ImageStore;
   volumes: Volumes;
   health: Health;
-  driver: GuestDriver;
+  driver: OciDriver;
   vmDriver: VmDriver;
   info: () => Answer<"info">;
   version: string;
@@ -95,6 +97,18 @@ function operationsOn(r: Rooms): Handlers {
     why: async ({ query }) => answerWhy(query, r.world, r.wiring),
 
     "guest.list": async () => r.guests.all().map(viewGuest),
+    "guest.get": async ({ params }) => viewGuest(guestNamed(r, params.name)),
+    "guest.start": async ({ params }, { progress }) => viewGuest(await anyGuest(r, params.name).lives.start(params.name, progress)),
+    "guest.stop": async ({ params, query }) => viewGuest(await anyGuest(r, params.name).lives.stop(params.name, query.grace * 1000)),
+    "guest.restart": async ({ params, query }, { progress }) =>
+      viewGuest(await anyGuest(r, params.name).lives.restart(params.name, { graceMs: query.grace * 1000, progress })),
+    "guest.remove": async ({ params }) => {
+      await removeGuest(r, guestNamed(r, params.name).name);
+      return { removed: [params.name] };
+    },
+    "guest.exec": async ({ params, body }) => anyGuest(r, params.name).exec(execRequest(body)),
+    "guest.logs": async ({ params, query }, { signal }) => anyGuest(r, params.name).logs({ ...logWish(query), signal }),
+    ...fileOperations((name) => anyGuest(r, name).files()),
     "node.list": async () => ofKind("container").map(viewGuest),
     "node.create": async ({ body, query }, { progress }) =>
       viewGuest(await r.nodes.create({ kind: "container", spec: body }, { start: query.start, progress })),
@@ -103,13 +117,8 @@ function operationsOn(r: Rooms): Handlers {
     "node.stop": node.stop,
     "node.restart": node.restart,
     "node.remove": node.remove,
-    "node.exec": async ({ params, body }) => r.driver.exec(r.nodes.runningPlan(params.name), execRequest(body)),
-    "node.logs": async ({ params, query }, { signal }) =>
-      r.driver.logs(r.nodes.plan(params.name), {
-        follow: query.follow,
-        signal,
-        ...(query.tail === undefined ? {} : { tailLines: query.tail }),
-      }),
+    "node.exec": async ({ params, body }) => anyGuest(r, r.nodes.get(params.name).name).exec(execRequest(body)),
+    "node.logs": async ({ params, query }, { signal }) => anyGuest(r, r.nodes.get(params.name).name).logs({ ...logWish(query), signal }),
 
     "vm.list": async () => ofKind("vm").map(viewGuest),
     "vm.create": async ({ body, query }, { progress }) =>
@@ -119,14 +128,9 @@ function operationsOn(r: Rooms): Handlers {
     "vm.stop": vm.stop,
     "vm.restart": vm.restart,
     "vm.remove": vm.remove,
-    "vm.exec": async ({ params, body }) => r.vmDriver.exec(r.vms.runningPlan(params.name), execRequest(body)),
+    "vm.exec": async ({ params, body }) => anyGuest(r, r.vms.get(params.name).name).exec(execRequest(body)),
     "vm.console": async ({ params }) => consoleSession(await r.vmDriver.console(r.vms.runningPlan(params.name))),
-    "vm.logs": async ({ params, query }, { signal }) =>
-      r.vmDriver.logs(r.vms.plan(params.name), {
-        follow: query.follow,
-        signal,
-        ...(query.tail === undefined ? {} : { tailLines: query.tail }),
-      }),
+    "vm.logs": async ({ params, query }, { signal }) => anyGuest(r, r.vms.get(params.name).name).logs({ ...logWish(query), signal }),
 
     "attachment.list": async () => ofKind("netns").map(viewGuest),
     "attachment.create": async ({ body }) => viewGuest(r.guests.createAttachment({ kind: "netns", spec: body })),
@@ -227,7 +231,7 @@ async function removeNetwork(r: Rooms, name: Name, force: boolean): Promise<stri
   if (force) {
     for (const guest of r.guests.all()) {
       if (!guest.attachments.some((a) => a.network === name)) continue;
-      await removeGuest(r, guest);
+      await removeGuest(r, guest.name);
       removed.push(guest.name);
     }
   }
@@ -244,7 +248,7 @@ async function reset(r: Rooms, force: boolean): Promise<string[]> {
   }
   const removed: string[] = [];
   for (const guest of r.guests.all()) {
-    await removeGuest(r, guest);
+    await removeGuest(r, guest.name);
     removed.push(guest.name);
   }
   for (const network of r.networks.all()) {
@@ -255,23 +259,20 @@ async function reset(r: Rooms, force: boolean): Promise<string[]> {
   return removed;
 }
 
-async function removeGuest(r: Rooms, guest: GuestRecord): Promise<void> {
-  switch (guest.kind) {
-    case "netns":
-      return r.guests.removeAttachment(guest.name);
-    case "container":
-      return await r.nodes.remove(guest.name, { force: true });
-    case "vm":
-      return await r.vms.remove(guest.name, { force: true });
-    default:
-      return unreachable(guest);
-  }
+function guestNamed(r: Rooms, name: Name): GuestRecord {
+  const guest = r.guests.find(name);
+  if (guest !== undefined) return guest;
+  throw new NexusError("not-found", `there is no guest ${name}`, { hint: "`nexus node ls` and `nexus vm ls` list them" });
 }
 
 function attachment(r: Rooms, name: Name): GuestRecord {
   const guest = r.guests.find(name);
   if (guest?.kind === "netns") return guest;
   throw new NexusError("not-found", `there is no attachment ${name}`, { hint: "nexus attachment ls lists them" });
+}
+
+function logWish({ tail, follow }: { tail?: number | undefined; follow: boolean }) {
+  return { follow, ...(tail === undefined ? {} : { tailLines: tail }) };
 }
 
 function execRequest(body: Input<"node.exec">["body"]) {

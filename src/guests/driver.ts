@@ -2,6 +2,7 @@ import type { GuestExit, LimitsView } from "../spec/views.ts";
 import type { NodeSpec } from "../spec/node.ts";
 import type { Ip } from "../base/ip.ts";
 import type { Name } from "../base/names.ts";
+import type { GuestFiles } from "./guest-files.ts";
 
 /** What a driver is given to run: everything decided, nothing to look up. */
 export type GuestPlan = {
@@ -59,6 +60,8 @@ export type GuestDriver = {
   /** Needs no more than where the guest was: what a crash left is removed the same way. */
   remove(guest: Pick<GuestPlan, "id" | "directory">): Promise<void>;
   exec(plan: GuestPlan, request: ExecRequest): Promise<ExecSession>;
+  /** Files inside, while it runs. */
+  files(plan: GuestPlan): GuestFiles;
   logs(plan: GuestPlan, options: { follow: boolean; tailLines?: number; signal: AbortSignal }): AsyncIterable<Uint8Array>;
   /** Ids this driver finds on the host that carry our mark, whether or not state knows them: for finding leftovers. */
   list(): Promise<string[]>;

@@ -15,6 +15,7 @@ import { execIn } from "./oci-exec.ts";
 import { exitOf } from "./oci-exit.ts";
 import { endRun, type Launch, launch, openInit } from "./oci-launch.ts";
 import { layoutOf, type OciLayout } from "./oci-layout.ts";
+import { containerFiles } from "./oci-files.ts";
 import { containerCgroup, limitDrift, restoreLimits } from "./oci-limits.ts";
 import { findInit, recordInit } from "./oci-process.ts";
 import {
@@ -181,6 +182,8 @@ export function createOciDriver(options: OciOptions): OciDriver {
       if (findInit(run.layout, run.cgroup) === undefined) throw new NexusError("wrong-state", `guest ${plan.name} is not running`);
       return execIn(inputOf(plan, preparedImage(run.layout, plan)), startedWith(run.layout) ?? (await runtime()), request);
     },
+
+    files: (plan) => containerFiles(plan.name, () => openInit(place(plan))),
 
     logs(plan, request) {
       const run = place(plan);

@@ -92,3 +92,17 @@ export type WhyView = {
   rule: string;
   path: { step: string; result: string }[];
 };
+
+export type FileKind = "file" | "directory" | "link" | "pipe" | "socket" | "device";
+
+/** A file inside a guest, as the guest has it. */
+export type FileView = {
+  /** Its own name, without directories. Bytes that are no UTF-8 show as U+FFFD; then `nameBytes` has them in base64. */
+  name: string;
+  nameBytes?: string;
+  kind: FileKind;
+  sizeBytes: number;
+  /** Permission bits, with set-user-id, set-group-id and sticky (inode(7)). */
+  mode: number;
+  modifiedAt: string;
+};

@@ -31,7 +31,11 @@ type Calls = {
   mount(source: Memory, target: Memory, type: Memory, flags: number, data: Memory): number;
   umount2(target: Memory, flags: number): number;
   prctl(option: number, a: number, b: number, c: number, d: number): number;
-  syscall(number: number, a: number, b: number, c: Memory, d: number): number | bigint;
+  syscall(number: number, a: number, b: number | bigint, c: Memory, d: number): number | bigint;
+  mkdirat(directory: number, name: Memory, mode: number): number;
+  unlinkat(directory: number, name: Memory, flags: number): number;
+  readlinkat(directory: number, name: Memory, text: Memory, size: number): number | bigint;
+  renameat2(from: number, oldName: Memory, to: number, newName: Memory, flags: number): number;
 };
 
 export type Libc = { readonly [Name in keyof Calls]: KoffiFunc<Calls[Name]> };
@@ -62,6 +66,10 @@ const prototypes: Readonly<Record<keyof Calls, string>> = {
   umount2: "int umount2(const char *, int)",
   prctl: "int prctl(int, ulong, ulong, ulong, ulong)",
   syscall: "long syscall(long, long, long, void *, long)",
+  mkdirat: "int mkdirat(int, void *, uint)",
+  unlinkat: "int unlinkat(int, void *, int)",
+  readlinkat: "long readlinkat(int, void *, void *, size_t)",
+  renameat2: "int renameat2(int, void *, int, void *, uint)",
 };
 
 /** The C library, loaded on first use and checked once. @throws NexusError `unsupported` when it cannot be called */

@@ -1,0 +1,61 @@
+import { once } from "node:events";
+import type { VerbContext } from "../context.ts";
+import { type Copied, copy, counted, type OnProgress } from "../copy/copy.ts";
+import { guestPlace } from "../copy/guest-place.ts";
+import { localPlace } from "../copy/local-place.ts";
+import { type Place, plainName } from "../copy/place.ts";
+import { bytesText } from "../figures.ts";
+import { NexusError } from "../../base/errors.ts";
+
+type End = { kind: "stream" } | { kind: "local"; path: string } | { kind: "guest"; guest: string; path: string };
+
+/** Copies between guests and this machine, or between a guest and a pipe. */
+export async function cp(c: VerbContext): Promise<void> {
+  const [from, to] = [readEnd(c.arg("SRC")), readEnd(c.arg("DST"))];
+  if (from.kind !== "guest" && to.kind !== "guest")
+    throw new NexusError("usage", "nexus cp: neither side is in a guest", { hint: "for example: nexus cp web:/etc/hosts ." });
+  const client = await c.client();
+  const placeOf = (end: Exclude<End, { kind: "stream" }>): { place: Place; path: string } =>
+    end.kind === "local" ? { place: localPlace, path: end.path } : { place: guestPlace(client, end.guest), path: end.path };
+  using progress = c.progress();
+  if (to.kind === "stream") {
+    if (from.kind === "stream") return;
+    const { place, path } = placeOf(from);
+    for await (const chunk of await place.read(path)) if (!c.io.stdout.write(chunk)) await once(c.io.stdout, "drain");
+    return;
+  }
+  const destination = placeOf(to);
+  const everyMs = c.io.stderr.isTTY === true ? 100 : 5000;
+  let shownAt = performance.now();
+  const show = (what: string, bytes: number) => {
+    if (performance.now() - shownAt < everyMs) return;
+    shownAt = performance.now();
+    progress.show(`${plainName(what)}  ${bytesText(bytes)}`);
+  };
+  const done = from.kind === "stream" ? await fromInput(c, destination, show) : await copy(placeOf(from), destination, show);
+  progress[Symbol.dispose]();
+  for (const left of done.leftOut) c.out.note(`nexus: left out: ${left}`);
+  c.out.result(done, () => "");
+}
+
+async function fromInput(c: VerbContext, { place, path }: { place: Place; path: string }, show: OnProgress): Promise<Copied> {
+  const there = await place.stat(path);
+  if (there?.kind === "directory") throw new NexusError("wrong-state", `${place.shown(path)} is a directory`);
+  const done: Copied = { files: 1, bytes: 0, leftOut: [] };
+  const tell = (size: number) => show("standard input", (done.bytes += size));
+  await place.write(path, counted(c.io.stdin as AsyncIterable<Uint8Array>, tell), there?.mode ?? 0o644);
+  return done;
+}
+
+/** `NAME:/PATH`, `-`, or a path here; one here that looks like the first is written ./NAME:/PATH. */
+function readEnd(word: string): End {
+  if (word === "-") return { kind: "stream" };
+  const match = /^([a-z0-9][a-z0-9-]*):(.*)$/s.exec(word);
+  if (match === null) return { kind: "local", path: word };
+  const [, guest = "", path = ""] = match;
+  if (!path.startsWith("/"))
+    throw new NexusError("usage", `nexus cp: a path inside a guest begins with /: ${guest}:/${path}`, {
+      hint: `a file here is written ./${word}`,
+    });
+  return { kind: "guest", guest, path };
+}
