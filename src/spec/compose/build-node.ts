@@ -1,5 +1,4 @@
 import { nodeSpec } from "../node.ts";
-import { check } from "../problems.ts";
 import {
   aliasesOf,
   attachmentsOf,
@@ -8,7 +7,7 @@ import {
   type GuestPart,
   sharedParts,
   type Surroundings,
-  tellSpecFaults,
+  finishedSpec,
 } from "./build-guest.ts";
 import { wantedVolume } from "./build-volumes.ts";
 import { type Context, hostPath, partFault, partPlace, present } from "./context.ts";
@@ -26,7 +25,7 @@ export function buildNode(context: Context, part: GuestPart, around: Surrounding
   const names = guestName(context, part);
   const checked = context.faults.check(nodeEntry, part.tree, part.path);
   if (checked === undefined) return undefined;
-  const { value: entry, whole } = checked;
+  const entry = checked.value;
   const { env, ...rest } = sharedParts(context, part, entry, around);
   const wishes = entry.networks ?? { [defaultNetwork]: { aliases: [], address: undefined, address6: undefined, mac: undefined } };
   const networks = attachmentsOf(context, part, { wishes, around }).map(({ network, key, wish }) => {
@@ -49,10 +48,8 @@ export function buildNode(context: Context, part: GuestPart, around: Surrounding
     ...present({ mem: entry.memory, cpu: entry.cpu, cpus: entry.cpus, pids: entry.pids, dns: entry.dns }),
   };
   const labels = guestLabels(context, { service: names.service, own: entry.labels, content: spec });
-  const result = check(nodeSpec, { ...spec, labels });
-  if ("value" in result) return { kind: "container", service: names.service, spec: result.value, ...rest };
-  if (whole) tellSpecFaults(context, part, { problems: result.problems, writtenAs });
-  return undefined;
+  const finished = finishedSpec(context, part, { schema: nodeSpec, spec: { ...spec, labels }, writtenAs });
+  return finished === undefined ? undefined : { kind: "container", service: names.service, spec: finished, ...rest };
 }
 
 function imageOf(context: Context, part: GuestPart, entry: NodeEntry): string {

@@ -1,4 +1,3 @@
-import { check } from "../problems.ts";
 import { vmSpec } from "../vm.ts";
 import {
   aliasesOf,
@@ -8,10 +7,11 @@ import {
   type GuestPart,
   sharedParts,
   type Surroundings,
-  tellSpecFaults,
+  finishedSpec,
 } from "./build-guest.ts";
 import { type Context, hostPath, partFault, partPlace, present, textOf } from "./context.ts";
 import { type ProvisionWish, type VmEntry, vmEntry } from "./guest-schema.ts";
+import { canonical, digest } from "./names.ts";
 import type { ProjectVm, ProvisionStep } from "./project.ts";
 import { vmVolumes } from "./vm-volumes.ts";
 
@@ -29,7 +29,7 @@ export function buildVm(context: Context, part: GuestPart, around: Surroundings)
   const names = guestName(context, part);
   const checked = context.faults.check(vmEntry, part.tree, part.path);
   if (checked === undefined) return undefined;
-  const { value: entry, whole } = checked;
+  const entry = checked.value;
   const { env, ...rest } = sharedParts(context, part, entry, around);
   const networks = attachmentsOf(context, part, { wishes: entry.networks ?? {}, around }).map(({ network, wish }) => ({
     network,
@@ -71,11 +71,12 @@ export function buildVm(context: Context, part: GuestPart, around: Surroundings)
     cloudInit: cloudInitOf(context, part, entry),
     ...present({ sshUser: entry.ssh?.user }),
   };
-  const labels = guestLabels(context, { service: names.service, own: entry.labels, content: { spec, ...own } });
-  const result = check(vmSpec, { ...spec, labels });
-  if ("value" in result) return { kind: "vm", service: names.service, spec: result.value, ...rest, ...own };
-  if (whole) tellSpecFaults(context, part, { problems: result.problems, writtenAs });
-  return undefined;
+  const labels = {
+    ...guestLabels(context, { service: names.service, own: entry.labels, content: { spec, ...own } }),
+    "nexus.setup": digest(canonical(own)),
+  };
+  const finished = finishedSpec(context, part, { schema: vmSpec, spec: { ...spec, labels }, writtenAs });
+  return finished === undefined ? undefined : { kind: "vm", service: names.service, spec: finished, ...rest, ...own };
 }
 
 /** All cards of a machine have the same number of queues. */
@@ -120,6 +121,7 @@ function cloudInitOf(context: Context, part: GuestPart, entry: VmEntry): Project
   const given = inner ?? entry.user_data;
   if (given === undefined) return { packages, sshKeys };
   const at = inner === undefined ? ["user_data"] : ["cloud_init", "user_data"];
-  const userData = /^#|\n/.test(given) ? given : textOf(context, part, { at, path: given });
+  const read = /^#|\n/.test(given) ? given : textOf(context, part, { at, path: given });
+  const userData = read === undefined || /^#|\n/.test(read) ? read : `${read}\n`;
   return { ...present({ userData }), packages, sshKeys };
 }
