@@ -14,6 +14,9 @@ import type { z } from "zod";
 /** A guest of the file while it is built. */
 export type GuestPart = Part & { service: string };
 
+/** A guest with the part it was built from: without what had faults. */
+export type Built<T extends ProjectGuest> = { guest: T; part: GuestPart };
+
 export type Surroundings = {
   networks: ReadonlyMap<string, NetworkPart>;
   /** Every network the file names, those with faults too. */

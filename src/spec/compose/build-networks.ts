@@ -5,7 +5,7 @@ import { networkSpec, type NetworkSpec } from "../network.ts";
 import { check } from "../problems.ts";
 import { type Context, type Part, partFault, present } from "./context.ts";
 import { type NetworkEntry, networkEntry } from "./network-schema.ts";
-import { canonical, digest } from "./names.ts";
+import { canonical, digest, madeName } from "./names.ts";
 import type { ProjectNetwork } from "./project.ts";
 
 /** A network of the file with its place, for what is checked across guests. */
@@ -19,7 +19,7 @@ export function buildNetworks(context: Context, parts: ReadonlyMap<string, Part>
   const entries = new Map<string, { part: Part; entry: NetworkEntry; whole: boolean }>();
   for (const [key, part] of parts) {
     const checked = context.faults.check(networkEntry, part.tree, part.path);
-    if (checked !== undefined) entries.set(key, { part, entry: checked.value, whole: checked.whole });
+    if (checked !== undefined) entries.set(key, { part: { ...part, tree: checked.tree }, entry: checked.value, whole: checked.whole });
   }
   const peers = peersOf(context, entries);
   const built = new Map<string, NetworkPart>();
@@ -47,7 +47,7 @@ function nameOf(context: Context, part: Part, { key, entry }: Named): Name | und
   partFault(context, part, {
     at: [],
     problem: plain ? (parseName(key) as { fault: string }).fault : `with the project's name before it: ${name.fault}`,
-    hint: plain ? undefined : "give it a shorter one by name",
+    hint: plain ? (madeName(key) === undefined ? undefined : `write ${madeName(key)}`) : "give it a shorter one by name",
   });
   return undefined;
 }

@@ -1,5 +1,6 @@
 import { nodeSpec } from "../node.ts";
 import {
+  type Built,
   aliasesOf,
   attachmentsOf,
   guestLabels,
@@ -13,6 +14,7 @@ import { wantedVolume } from "./build-volumes.ts";
 import { type Context, hostPath, partFault, partPlace, present } from "./context.ts";
 import { type NodeEntry, nodeEntry } from "./guest-schema.ts";
 import type { ProjectNode } from "./project.ts";
+import { under } from "./tree.ts";
 import { splitWords } from "./words.ts";
 
 /** The network of nodes that name none. */
@@ -21,16 +23,17 @@ export const defaultNetwork = "default";
 const writtenAs = { env: ["environment"], mem: ["memory"], publish: ["ports"] };
 
 /** A node of the project, or undefined with its faults told. */
-export function buildNode(context: Context, part: GuestPart, around: Surroundings): ProjectNode | undefined {
-  const names = guestName(context, part);
-  const checked = context.faults.check(nodeEntry, part.tree, part.path);
+export function buildNode(context: Context, given: GuestPart, around: Surroundings): Built<ProjectNode> | undefined {
+  const names = guestName(context, given);
+  const checked = context.faults.check(nodeEntry, given.tree, given.path);
   if (checked === undefined) return undefined;
   const entry = checked.value;
+  const part = { ...given, tree: checked.tree };
   const { env, ...rest } = sharedParts(context, part, entry, around);
   const wishes = entry.networks ?? { [defaultNetwork]: { aliases: [], address: undefined, address6: undefined, mac: undefined } };
   const networks = attachmentsOf(context, part, { wishes, around }).map(({ network, key, wish }) => {
     for (const own of ["mac", "mac_address", "queues"])
-      if (part.tree.entries.has("networks") && wish[own === "queues" ? "queues" : "mac"] !== undefined)
+      if (under(under(under(part.tree, "networks"), key), own) !== undefined)
         partFault(context, part, { at: ["networks", key, own], onKey: true, problem: "only a virtual machine's network card has this" });
     return { network, ...present({ address: wish.address, address6: wish.address6 }) };
   });
@@ -49,7 +52,8 @@ export function buildNode(context: Context, part: GuestPart, around: Surrounding
   };
   const labels = guestLabels(context, { service: names.service, own: entry.labels, content: spec });
   const finished = finishedSpec(context, part, { schema: nodeSpec, spec: { ...spec, labels }, writtenAs });
-  return finished === undefined ? undefined : { kind: "container", service: names.service, spec: finished, ...rest };
+  if (finished === undefined) return undefined;
+  return { part, guest: { kind: "container", service: names.service, spec: finished, ...rest } };
 }
 
 function imageOf(context: Context, part: GuestPart, entry: NodeEntry): string {

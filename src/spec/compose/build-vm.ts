@@ -1,5 +1,6 @@
 import { vmSpec } from "../vm.ts";
 import {
+  type Built,
   aliasesOf,
   attachmentsOf,
   guestLabels,
@@ -25,11 +26,12 @@ const writtenAs = {
 };
 
 /** A virtual machine of the project, or undefined with its faults told. */
-export function buildVm(context: Context, part: GuestPart, around: Surroundings): ProjectVm | undefined {
-  const names = guestName(context, part);
-  const checked = context.faults.check(vmEntry, part.tree, part.path);
+export function buildVm(context: Context, given: GuestPart, around: Surroundings): Built<ProjectVm> | undefined {
+  const names = guestName(context, given);
+  const checked = context.faults.check(vmEntry, given.tree, given.path);
   if (checked === undefined) return undefined;
   const entry = checked.value;
+  const part = { ...given, tree: checked.tree };
   const { env, ...rest } = sharedParts(context, part, entry, around);
   const networks = attachmentsOf(context, part, { wishes: entry.networks ?? {}, around }).map(({ network, wish }) => ({
     network,
@@ -76,7 +78,8 @@ export function buildVm(context: Context, part: GuestPart, around: Surroundings)
     "nexus.setup": digest(canonical(own)),
   };
   const finished = finishedSpec(context, part, { schema: vmSpec, spec: { ...spec, labels }, writtenAs });
-  return finished === undefined ? undefined : { kind: "vm", service: names.service, spec: finished, ...rest, ...own };
+  if (finished === undefined) return undefined;
+  return { part, guest: { kind: "vm", service: names.service, spec: finished, ...rest, ...own } };
 }
 
 /** All cards of a machine have the same number of queues. */

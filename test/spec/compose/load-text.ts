@@ -21,7 +21,10 @@ export function faults(text: string, given: Given = {}): string[] {
     load(text, given);
   } catch (error) {
     assert.ok(error instanceof SpecError, String(error));
-    assert.ok(error.problems.every((problem) => /^\S+:\d+:\d+$/.test(problem.place ?? "")), error.message);
+    assert.ok(
+      error.problems.every((problem) => /^\S+:\d+:\d+$/.test(problem.place ?? "")),
+      error.message,
+    );
     return error.message.split("\n");
   }
   return [];

@@ -45,7 +45,11 @@ nodes:
     healthcheck: {test: nc -z localhost 5432, interval: 5s, retries: "4"}
     environment: [MODE=prod, HOME, ABSENT]
 `.replace("volumes:\n  db_data: {size: 2G}", "volumes:\n  db_data: {size: 2G}\n  db_data2:\n  cache:");
-const files = { "/p/demo/setup.sh": "#!/bin/sh\necho hi\n", "/p/demo/motd": "Hello $USER\n", "/p/demo/data.yaml": "#cloud-config\npackages: [nginx]\n" };
+const files = {
+  "/p/demo/setup.sh": "#!/bin/sh\necho hi\n",
+  "/p/demo/motd": "Hello $USER\n",
+  "/p/demo/data.yaml": "#cloud-config\npackages: [nginx]\n",
+};
 
 describe("loadProject", () => {
   const project = load(mixed, { files });
@@ -169,7 +173,10 @@ describe("loadProject", () => {
 
   it("has only the guests active whose profiles are on, or that have none", () => {
     const text = "nodes: {a: {profiles: [debug]}, b: {}, c: {profiles: [x, y]}}";
-    const active = (profiles: string[]) => guestsOf(load(text, { profiles })).filter((one) => one.active).map((one) => one.service);
+    const active = (profiles: string[]) =>
+      guestsOf(load(text, { profiles }))
+        .filter((one) => one.active)
+        .map((one) => one.service);
     assert.deepEqual([active([]), active(["y"]), active(["*"])], [["b"], ["b", "c"], ["a", "b", "c"]]);
   });
 
