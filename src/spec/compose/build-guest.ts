@@ -8,10 +8,14 @@ import type { AttachmentWish, NodeEntry, VmEntry } from "./guest-schema.ts";
 import type { VolumePart } from "./build-volumes.ts";
 import { canonical, digest, madeName } from "./names.ts";
 import type { Dependency, ProjectGuest } from "./project.ts";
-import type { FoundProblem } from "../problems.ts";
+import { check } from "../problems.ts";
+import type { z } from "zod";
 
 /** A guest of the file while it is built. */
 export type GuestPart = Part & { service: string };
+
+/** A guest with the part it was built from: without what had faults. */
+export type Built<T extends ProjectGuest> = { guest: T; part: GuestPart };
 
 export type Surroundings = {
   networks: ReadonlyMap<string, NetworkPart>;
@@ -92,17 +96,28 @@ export function guestLabels(
   };
 }
 
-/** Faults the daemon's own schema finds in the finished spec, told where the file says it. */
-export function tellSpecFaults(
+/**
+ * The spec as the daemon's own schema gives it. Faults it finds are told where the file says it; what is left serves for further checks.
+ */
+export function finishedSpec<T extends z.ZodType>(
   context: Context,
   part: GuestPart,
-  options: { problems: readonly FoundProblem[]; writtenAs: Readonly<Record<string, readonly string[]>> },
-): void {
-  for (const { at, problem, hint } of options.problems) {
-    const [first, ...rest] = at;
-    const here = first === undefined ? [] : (options.writtenAs[String(first)] ?? [String(first), ...rest]);
-    partFault(context, part, { at: here, problem, hint });
+  {
+    schema,
+    spec,
+    writtenAs,
+  }: { schema: T; spec: Readonly<Record<string, unknown>>; writtenAs: Readonly<Record<string, readonly string[]>> },
+): z.output<T> | undefined {
+  const result = check(schema, spec);
+  if ("value" in result) return result.value;
+  const faulty = new Set<string>();
+  for (const { at, problem, hint } of result.problems) {
+    const [first = "", ...rest] = at.map((step) => (typeof step === "number" ? step : String(step)));
+    faulty.add(String(first));
+    partFault(context, part, { at: writtenAs[first] ?? (first === "" ? [] : [first, ...rest]), problem, hint });
   }
+  const left = check(schema, Object.fromEntries(Object.entries(spec).filter(([key]) => !faulty.has(key))));
+  return "value" in left ? left.value : undefined;
 }
 
 /** env_file first, in its order; environment has the last word. */

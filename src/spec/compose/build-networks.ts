@@ -5,7 +5,7 @@ import { networkSpec, type NetworkSpec } from "../network.ts";
 import { check } from "../problems.ts";
 import { type Context, type Part, partFault, present } from "./context.ts";
 import { type NetworkEntry, networkEntry } from "./network-schema.ts";
-import { canonical, digest } from "./names.ts";
+import { canonical, digest, madeName } from "./names.ts";
 import type { ProjectNetwork } from "./project.ts";
 
 /** A network of the file with its place, for what is checked across guests. */
@@ -19,16 +19,16 @@ export function buildNetworks(context: Context, parts: ReadonlyMap<string, Part>
   const entries = new Map<string, { part: Part; entry: NetworkEntry; whole: boolean }>();
   for (const [key, part] of parts) {
     const checked = context.faults.check(networkEntry, part.tree, part.path);
-    if (checked !== undefined) entries.set(key, { part, entry: checked.value, whole: checked.whole });
+    if (checked !== undefined) entries.set(key, { part: { ...part, tree: checked.tree }, entry: checked.value, whole: checked.whole });
   }
+  const peers = peersOf(context, entries);
   const built = new Map<string, NetworkPart>();
   for (const [key, { part, entry, whole }] of entries) {
     const name = nameOf(context, part, { key, entry });
     if (name === undefined) continue;
     const twin = [...built.values()].find((one) => one.network.name === name);
     if (twin !== undefined) partFault(context, part, { at: ["name"], problem: `another network of this file is called "${name}" too` });
-    const peers = peersOf(context, part, { entry, entries });
-    const spec = entry.external || !whole ? undefined : specOf(context, part, { key, entry, name, peers });
+    const spec = entry.external || !whole ? undefined : specOf(context, part, { key, entry, name, peers: peers.get(key) ?? [] });
     if (entry.external) refuseOwn(context, part);
     // Of one with faults nothing is known that addresses could be judged by.
     if (!whole) built.set(key, { ...part, network: { name, spec: undefined } });
@@ -47,29 +47,41 @@ function nameOf(context: Context, part: Part, { key, entry }: Named): Name | und
   partFault(context, part, {
     at: [],
     problem: plain ? (parseName(key) as { fault: string }).fault : `with the project's name before it: ${name.fault}`,
-    hint: plain ? undefined : "give it a shorter one by name",
+    hint: plain ? (madeName(key) === undefined ? undefined : `write ${madeName(key)}`) : "give it a shorter one by name",
   });
   return undefined;
 }
 
-function peersOf(
-  context: Context,
-  part: Part,
-  { entry, entries }: { entry: NetworkEntry; entries: ReadonlyMap<string, { entry: NetworkEntry }> },
-): string[] {
-  return entry.peers.flatMap((peer, i) => {
-    const other = entries.get(peer)?.entry;
-    if (other === undefined) {
-      const meant = nearest(peer, [...entries.keys()]);
-      partFault(context, part, {
-        at: ["peers", i],
-        problem: `there is no network "${peer}" in this file`,
-        hint: meant === undefined ? undefined : `did you mean ${meant}?`,
-      });
-      return [];
+/**
+ * Who talks to whom, by the daemon's names. A pair stands at the later of its two networks, whoever asked: that one can be made when the
+ * other is there.
+ */
+function peersOf(context: Context, entries: ReadonlyMap<string, { part: Part; entry: NetworkEntry }>): Map<string, string[]> {
+  const order = [...entries.keys()];
+  const pairs = new Map<string, Set<string>>();
+  for (const [key, { part, entry }] of entries) {
+    for (const [i, peer] of entry.peers.entries()) {
+      const other = entries.get(peer)?.entry;
+      if (other === undefined || peer === key) {
+        const meant = nearest(peer, order);
+        const problem = peer === key ? "a network is no peer of its own" : `there is no network "${peer}" in this file`;
+        partFault(context, part, {
+          at: ["peers", i],
+          problem,
+          hint: meant === undefined || peer === key ? undefined : `did you mean ${meant}?`,
+        });
+        continue;
+      }
+      const later = other.external || (!entry.external && order.indexOf(peer) < order.indexOf(key)) ? key : peer;
+      const earlier = later === key ? peer : key;
+      pairs.set(later, (pairs.get(later) ?? new Set()).add(earlier));
     }
-    return [other.name ?? (other.external ? peer : `${context.project}-${peer}`)];
-  });
+  }
+  const nameOfPeer = (key: string): string => {
+    const entry = entries.get(key)?.entry;
+    return entry?.name ?? (entry?.external === true ? key : `${context.project}-${key}`);
+  };
+  return new Map([...pairs].map(([key, others]) => [key, order.filter((one) => others.has(one)).map(nameOfPeer)]));
 }
 
 /** An external network is as it is. */

@@ -1,6 +1,6 @@
 import { nodeSpec } from "../node.ts";
-import { check } from "../problems.ts";
 import {
+  type Built,
   aliasesOf,
   attachmentsOf,
   guestLabels,
@@ -8,12 +8,13 @@ import {
   type GuestPart,
   sharedParts,
   type Surroundings,
-  tellSpecFaults,
+  finishedSpec,
 } from "./build-guest.ts";
 import { wantedVolume } from "./build-volumes.ts";
 import { type Context, hostPath, partFault, partPlace, present } from "./context.ts";
 import { type NodeEntry, nodeEntry } from "./guest-schema.ts";
 import type { ProjectNode } from "./project.ts";
+import { under } from "./tree.ts";
 import { splitWords } from "./words.ts";
 
 /** The network of nodes that name none. */
@@ -22,16 +23,17 @@ export const defaultNetwork = "default";
 const writtenAs = { env: ["environment"], mem: ["memory"], publish: ["ports"] };
 
 /** A node of the project, or undefined with its faults told. */
-export function buildNode(context: Context, part: GuestPart, around: Surroundings): ProjectNode | undefined {
-  const names = guestName(context, part);
-  const checked = context.faults.check(nodeEntry, part.tree, part.path);
+export function buildNode(context: Context, given: GuestPart, around: Surroundings): Built<ProjectNode> | undefined {
+  const names = guestName(context, given);
+  const checked = context.faults.check(nodeEntry, given.tree, given.path);
   if (checked === undefined) return undefined;
-  const { value: entry, whole } = checked;
+  const entry = checked.value;
+  const part = { ...given, tree: checked.tree };
   const { env, ...rest } = sharedParts(context, part, entry, around);
   const wishes = entry.networks ?? { [defaultNetwork]: { aliases: [], address: undefined, address6: undefined, mac: undefined } };
   const networks = attachmentsOf(context, part, { wishes, around }).map(({ network, key, wish }) => {
     for (const own of ["mac", "mac_address", "queues"])
-      if (part.tree.entries.has("networks") && wish[own === "queues" ? "queues" : "mac"] !== undefined)
+      if (under(under(under(part.tree, "networks"), key), own) !== undefined)
         partFault(context, part, { at: ["networks", key, own], onKey: true, problem: "only a virtual machine's network card has this" });
     return { network, ...present({ address: wish.address, address6: wish.address6 }) };
   });
@@ -49,10 +51,9 @@ export function buildNode(context: Context, part: GuestPart, around: Surrounding
     ...present({ mem: entry.memory, cpu: entry.cpu, cpus: entry.cpus, pids: entry.pids, dns: entry.dns }),
   };
   const labels = guestLabels(context, { service: names.service, own: entry.labels, content: spec });
-  const result = check(nodeSpec, { ...spec, labels });
-  if ("value" in result) return { kind: "container", service: names.service, spec: result.value, ...rest };
-  if (whole) tellSpecFaults(context, part, { problems: result.problems, writtenAs });
-  return undefined;
+  const finished = finishedSpec(context, part, { schema: nodeSpec, spec: { ...spec, labels }, writtenAs });
+  if (finished === undefined) return undefined;
+  return { part, guest: { kind: "container", service: names.service, spec: finished, ...rest } };
 }
 
 function imageOf(context: Context, part: GuestPart, entry: NodeEntry): string {

@@ -1,6 +1,6 @@
-import { check } from "../problems.ts";
 import { vmSpec } from "../vm.ts";
 import {
+  type Built,
   aliasesOf,
   attachmentsOf,
   guestLabels,
@@ -8,10 +8,11 @@ import {
   type GuestPart,
   sharedParts,
   type Surroundings,
-  tellSpecFaults,
+  finishedSpec,
 } from "./build-guest.ts";
 import { type Context, hostPath, partFault, partPlace, present, textOf } from "./context.ts";
 import { type ProvisionWish, type VmEntry, vmEntry } from "./guest-schema.ts";
+import { canonical, digest } from "./names.ts";
 import type { ProjectVm, ProvisionStep } from "./project.ts";
 import { vmVolumes } from "./vm-volumes.ts";
 
@@ -25,11 +26,12 @@ const writtenAs = {
 };
 
 /** A virtual machine of the project, or undefined with its faults told. */
-export function buildVm(context: Context, part: GuestPart, around: Surroundings): ProjectVm | undefined {
-  const names = guestName(context, part);
-  const checked = context.faults.check(vmEntry, part.tree, part.path);
+export function buildVm(context: Context, given: GuestPart, around: Surroundings): Built<ProjectVm> | undefined {
+  const names = guestName(context, given);
+  const checked = context.faults.check(vmEntry, given.tree, given.path);
   if (checked === undefined) return undefined;
-  const { value: entry, whole } = checked;
+  const entry = checked.value;
+  const part = { ...given, tree: checked.tree };
   const { env, ...rest } = sharedParts(context, part, entry, around);
   const networks = attachmentsOf(context, part, { wishes: entry.networks ?? {}, around }).map(({ network, wish }) => ({
     network,
@@ -71,11 +73,13 @@ export function buildVm(context: Context, part: GuestPart, around: Surroundings)
     cloudInit: cloudInitOf(context, part, entry),
     ...present({ sshUser: entry.ssh?.user }),
   };
-  const labels = guestLabels(context, { service: names.service, own: entry.labels, content: { spec, ...own } });
-  const result = check(vmSpec, { ...spec, labels });
-  if ("value" in result) return { kind: "vm", service: names.service, spec: result.value, ...rest, ...own };
-  if (whole) tellSpecFaults(context, part, { problems: result.problems, writtenAs });
-  return undefined;
+  const labels = {
+    ...guestLabels(context, { service: names.service, own: entry.labels, content: { spec, ...own } }),
+    "nexus.setup": digest(canonical(own)),
+  };
+  const finished = finishedSpec(context, part, { schema: vmSpec, spec: { ...spec, labels }, writtenAs });
+  if (finished === undefined) return undefined;
+  return { part, guest: { kind: "vm", service: names.service, spec: finished, ...rest, ...own } };
 }
 
 /** All cards of a machine have the same number of queues. */
@@ -120,6 +124,7 @@ function cloudInitOf(context: Context, part: GuestPart, entry: VmEntry): Project
   const given = inner ?? entry.user_data;
   if (given === undefined) return { packages, sshKeys };
   const at = inner === undefined ? ["user_data"] : ["cloud_init", "user_data"];
-  const userData = /^#|\n/.test(given) ? given : textOf(context, part, { at, path: given });
+  const read = /^#|\n/.test(given) ? given : textOf(context, part, { at, path: given });
+  const userData = read === undefined || /^#|\n/.test(read) ? read : `${read}\n`;
   return { ...present({ userData }), packages, sshKeys };
 }

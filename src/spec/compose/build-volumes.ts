@@ -28,7 +28,9 @@ export function buildVolumes(context: Context, parts: ReadonlyMap<string, Part>)
         hint: "give one of them a name",
       });
     names.set(name, key);
-    built.set(key, { ...part, volume: { name, external: entry.external, sizeBytes: entry.size ?? defaultSize } });
+    const labels = { "nexus.project": context.project, "nexus.directory": context.directory, "nexus.volume": key };
+    const { external, size = defaultSize } = entry;
+    built.set(key, { ...part, volume: { name, external, sizeBytes: size, labels: external ? {} : labels } });
   }
   return built;
 }

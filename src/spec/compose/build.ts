@@ -27,22 +27,22 @@ export function buildProject(context: Context, tree: Mapping, profiles: Readonly
   const vms = new Map<Name, ProjectVm>();
   const nodes = new Map<Name, ProjectNode>();
   for (const [service, part] of vmParts) {
-    const vm = buildVm(context, { ...part, service }, around);
+    const built = buildVm(context, { ...part, service }, around);
     guestParts.set(service, { ...part, service });
-    if (vm === undefined || vms.has(vm.service)) continue;
-    vms.set(vm.service, vm);
-    guestParts.set(vm.service, { ...part, service });
+    if (built === undefined || vms.has(built.guest.service)) continue;
+    vms.set(built.guest.service, built.guest);
+    guestParts.set(service, built.part).set(built.guest.service, built.part);
   }
   for (const [service, part] of nodeParts) {
-    const node = buildNode(context, { ...part, service }, around);
+    const built = buildNode(context, { ...part, service }, around);
     if (vmParts.has(service)) {
       faults.add(keyPlace(tree, service), { path: part.path, problem: "a virtual machine of this file has the same name" });
       continue;
     }
     guestParts.set(service, { ...part, service });
-    if (node === undefined || nodes.has(node.service)) continue;
-    nodes.set(node.service, node);
-    guestParts.set(node.service, { ...part, service });
+    if (built === undefined || nodes.has(built.guest.service)) continue;
+    nodes.set(built.guest.service, built.guest);
+    guestParts.set(service, built.part).set(built.guest.service, built.part);
   }
   const project: Project = {
     name: context.project,

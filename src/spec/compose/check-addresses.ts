@@ -1,5 +1,7 @@
 import type { Ip } from "../../base/ip.ts";
+import type { Mac } from "../../base/mac.ts";
 import { addressAt, prefixContains, prefixFamily, prefixLength, prefixRange } from "../../base/prefix.ts";
+import type { VmNetwork } from "../vm.ts";
 import { reservedOf } from "../network.ts";
 import type { GuestPart } from "./build-guest.ts";
 import type { NetworkPart } from "./build-networks.ts";
@@ -16,22 +18,23 @@ export function checkAddresses(
   const holders = new Map<string, ProjectGuest>();
   for (const guest of guestsOf(project)) {
     const part = around.parts.get(guest.service);
-    for (const wish of guest.spec.networks ?? []) {
+    const wishes: readonly VmNetwork[] = guest.spec.networks ?? [];
+    for (const wish of wishes) {
       const network = networks.get(wish.network);
       if (part === undefined || network === undefined) continue;
-      const mac = "mac" in wish ? wish.mac : undefined;
-      for (const [names, value] of [
+      const values: [names: string[], value: Ip | Mac | undefined][] = [
         [["address", "ipv4_address"], wish.address],
         [["address6", "ipv6_address"], wish.address6],
-        [["mac", "mac_address"], mac],
-      ] as const) {
+        [["mac", "mac_address"], wish.mac],
+      ];
+      for (const [names, value] of values) {
         if (value === undefined) continue;
         const at = pathOf(part, network.key, names);
         const tell = (problem: string, hint?: string): void => partFault(context, part, { at, problem, hint });
         const holder = holders.get(`${wish.network} ${value}`);
         if (holder !== undefined) tell(`${value} is the address of ${holder.service} already`);
         else holders.set(`${wish.network} ${value}`, guest);
-        if (value !== mac) judge(value as Ip, network, tell);
+        if (value !== wish.mac) judge(value as Ip, network, tell);
       }
     }
   }

@@ -1,7 +1,7 @@
 import type { Name } from "../../base/names.ts";
 import { nearest } from "../nearest.ts";
 import type { GuestPart } from "./build-guest.ts";
-import { type Context, partFault } from "./context.ts";
+import { type Context, partFault, partPlace } from "./context.ts";
 import { circleIn, wavesOf } from "./order.ts";
 import { guestsOf, type Project } from "./project.ts";
 
@@ -18,7 +18,9 @@ export function checkDependencies(context: Context, project: Project, parts: Rea
       if (needed === undefined) {
         if (parts.has(name)) continue;
         const meant = nearest(name, [...parts.keys()]);
-        tell(name, `there is no guest "${name}" in this file`, meant === undefined ? undefined : `did you mean ${meant}?`);
+        const problem = `there is no guest "${name}" in this file`;
+        if (required) tell(name, problem, meant === undefined ? undefined : `did you mean ${meant}?`);
+        else context.faults.warn(partPlace(part, ["depends_on", name], true), { path: [...part.path, "depends_on", name], problem });
         continue;
       }
       if (condition === "healthy" && needed.healthcheck === undefined && parts.get(name)?.tree.entries.has("healthcheck") !== true)

@@ -2,7 +2,7 @@ import { dirname, join, resolve } from "node:path/posix";
 import type { Name } from "../../base/names.ts";
 import type { Faults } from "./faults.ts";
 import type { Variables } from "./interpolate.ts";
-import { type Mapping, type Place, placeOf, type Source } from "./tree.ts";
+import { type Mapping, type Place, placeOf, type Source, writtenPath } from "./tree.ts";
 
 /** What building a project needs of its surroundings. */
 export type Context = {
@@ -29,7 +29,7 @@ export function partFault(
   fault: { at: readonly PropertyKey[]; onKey?: boolean; problem: string; hint?: string | undefined },
 ): void {
   const { at, onKey, problem, hint } = fault;
-  context.faults.add(partPlace(part, at, onKey), { path: [...part.path, ...at], problem, hint });
+  context.faults.add(partPlace(part, at, onKey), { path: [...part.path, ...writtenPath(part.tree, at)], problem, hint });
 }
 
 /** A path of the host as an absolute one: relative to where the text stands, `~` being the home directory. */

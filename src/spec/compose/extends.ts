@@ -1,3 +1,4 @@
+import { present } from "./context.ts";
 import type { Faults } from "./faults.ts";
 import type { GuestKind } from "./guest-tree.ts";
 import { merged } from "./merge.ts";
@@ -63,9 +64,9 @@ export function extended(link: Link, options: { open: OpenFile; faults: Faults; 
 function wanted(tree: Tree): { name?: string; file?: string } {
   const text = (one: Tree | undefined): string | undefined =>
     one?.kind === "scalar" && typeof one.value === "string" ? one.value : undefined;
-  if (tree.kind !== "mapping") return { ...(text(tree) === undefined ? {} : { name: text(tree) ?? "" }) };
-  const [name, file] = [text(under(tree, "service")), text(under(tree, "file"))];
-  return { ...(name === undefined ? {} : { name }), ...(file === undefined ? {} : { file }) };
+  return tree.kind === "mapping"
+    ? present({ name: text(under(tree, "service")), file: text(under(tree, "file")) })
+    : present({ name: text(tree) });
 }
 
 function meant(file: FileGuests, kind: GuestKind, name: string): string | undefined {

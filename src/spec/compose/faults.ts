@@ -1,6 +1,6 @@
 import { SpecError, type SpecProblem } from "../../base/errors.ts";
-import { check, pathText } from "../problems.ts";
-import { mapEntries, type Mapping, type Place, placeOf, placeText, plain } from "./tree.ts";
+import { check, type FoundProblem, pathText } from "../problems.ts";
+import { type Mapping, type Place, placeOf, placeText, plain, without } from "./tree.ts";
 import type { z } from "zod";
 
 /** More than anybody reads; the rest comes after these are mended. */
@@ -23,17 +23,25 @@ export class Faults {
   }
 
   /**
-   * The value of a mapping as its schema gives it, and whether that is all of it: a key with faults is left out once they are kept, so that
-   * the rest can be looked into further. `path` is where the mapping stands.
+   * The value of a mapping as its schema gives it, and the mapping it is of: without what has faults, once they are kept, so that the rest
+   * can be looked into further. `path` is where the mapping stands.
    */
-  check<T extends z.ZodType>(schema: T, tree: Mapping, path: readonly PropertyKey[]): { value: z.output<T>; whole: boolean } | undefined {
+  check<T extends z.ZodType>(
+    schema: T,
+    tree: Mapping,
+    path: readonly PropertyKey[],
+  ): { value: z.output<T>; tree: Mapping; whole: boolean } | undefined {
     const result = check(schema, plain(tree));
-    if ("value" in result) return { value: result.value, whole: true };
-    for (const { at, onKey, problem, hint } of result.problems)
+    if ("value" in result) return { value: result.value, tree, whole: true };
+    for (const { at, onKey, problem, hint } of withoutEchoes(result.problems))
       this.add(placeOf(tree, at, onKey), { path: [...path, ...at], problem, hint: foreignHint(at, problem) ?? hint });
-    const faulty = new Set(result.problems.map(({ at }) => String(at[0])));
-    const rest = check(schema, plain(mapEntries(tree, (value, key) => (faulty.has(key) ? undefined : value))));
-    return "value" in rest ? { value: rest.value, whole: false } : undefined;
+    const paths = result.problems.map(({ at }) => at);
+    for (const depth of [2, 1] as const) {
+      const left = without(tree, paths, depth);
+      const again = check(schema, plain(left));
+      if ("value" in again) return { value: again.value, tree: left, whole: false };
+    }
+    return undefined;
   }
 
   get any(): boolean {
@@ -48,6 +56,12 @@ export class Faults {
   throwIfAny(): void {
     if (this.any) throw new SpecError(told(this.#faults));
   }
+}
+
+/** What is missing because of a misspelt key is told once, at the key. */
+function withoutEchoes(problems: readonly FoundProblem[]): FoundProblem[] {
+  const misspelt = new Set(problems.filter((one) => one.problem === "unknown key").map(({ at }) => pathText(at.slice(0, -1))));
+  return problems.filter((one) => one.problem === "unknown key" || !misspelt.has(pathText(one.at)) || one.at.length === 0);
 }
 
 function found(

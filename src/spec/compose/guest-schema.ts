@@ -182,9 +182,10 @@ export type NodeEntry = z.output<typeof nodeEntry>;
 /** For the schema that editors use: the lists and single values guestTree makes mappings and lists of. */
 export function writtenOtherwise(): ReadonlyMap<z.core.$ZodType, Record<string, unknown>> {
   const names = { type: "array", items: { type: "string" } };
+  const texts = { anyOf: [names, { type: "object", additionalProperties: { type: ["string", "number", "boolean", "null"] } }] };
   return new Map<z.core.$ZodType, Record<string, unknown>>([
-    [shared.environment, names],
-    [shared.labels, names],
+    [shared.environment, texts],
+    [shared.labels, texts],
     [shared.depends_on, names],
     [shared.networks, { type: "array", items: { type: ["string", "object"] } }],
     [shared.dns, { type: "string" }],

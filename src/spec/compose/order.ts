@@ -3,7 +3,12 @@ import { activeGuests, type Project, type ProjectGuest } from "./project.ts";
 
 /** The active guests in waves: whoever is in one needs only guests of those before it. */
 export function startOrder(project: Project): ProjectGuest[][] {
-  const guests = new Map(activeGuests(project).map((guest) => [guest.service, guest]));
+  return inOrder(activeGuests(project));
+}
+
+/** Any of a project's guests in such waves. */
+export function inOrder(some: readonly ProjectGuest[]): ProjectGuest[][] {
+  const guests = new Map(some.map((guest) => [guest.service, guest]));
   return wavesOf(new Map([...guests].map(([name, guest]) => [name, [...guest.dependsOn.keys()]]))).waves.map((wave) =>
     wave.flatMap((name) => guests.get(name) ?? []),
   );

@@ -1,4 +1,5 @@
 import type { Name } from "../../base/names.ts";
+import type { LabelSet } from "../labels.ts";
 import type { NetworkSpec } from "../network.ts";
 import type { NodeSpec } from "../node.ts";
 import type { VmSpec } from "../vm.ts";
@@ -30,6 +31,8 @@ export type ProjectVolume = {
   external: boolean;
   /** Of the disk made for a virtual machine. */
   sizeBytes: number;
+  /** Of one this project makes: whose it is. */
+  labels: LabelSet;
 };
 
 export type Dependency = {
@@ -80,10 +83,4 @@ export function guestsOf(project: Project): ProjectGuest[] {
 /** The guests whose profiles are on; a guest without any always is. */
 export function activeGuests(project: Project): ProjectGuest[] {
   return guestsOf(project).filter((guest) => guest.active);
-}
-
-/** The networks an active guest is on. Others are not made. */
-export function neededNetworks(project: Project): ProjectNetwork[] {
-  const used = new Set(activeGuests(project).flatMap((guest) => (guest.spec.networks ?? []).map((one) => one.network)));
-  return [...project.networks.values()].filter((network) => used.has(network.name));
 }

@@ -19,7 +19,13 @@ export type Scalar = {
   text: string;
 };
 export type Mapping = { kind: "mapping"; at: Place; entries: ReadonlyMap<string, Entry> };
-export type List = { kind: "list"; at: Place; items: readonly Tree[] };
+export type List = {
+  kind: "list";
+  at: Place;
+  items: readonly Tree[];
+  /** When some items were left out: where each stood. */
+  numbers?: readonly number[];
+};
 export type Tree = Scalar | Mapping | List;
 export type Entry = { keyAt: Place; value: Tree };
 
@@ -87,4 +93,33 @@ export function placeOf(tree: Tree, path: readonly PropertyKey[], onKey = false)
     here = next;
   }
   return at;
+}
+
+/** The mapping without what stands at these paths: members of its values, or with `depth` 1 the values themselves. */
+export function without(tree: Mapping, paths: readonly (readonly PropertyKey[])[], depth: 1 | 2): Mapping {
+  const faulty = new Map<string, Set<string> | "all">();
+  for (const [key, member] of paths) {
+    const name = String(key);
+    const before = faulty.get(name);
+    if (depth === 1 || member === undefined || before === "all") faulty.set(name, "all");
+    else faulty.set(name, (before ?? new Set()).add(String(member)));
+  }
+  return mapEntries(tree, (value, key) => {
+    const out = faulty.get(key);
+    if (out === undefined) return value;
+    if (out === "all" || value.kind === "scalar") return undefined;
+    if (value.kind === "mapping") return mapEntries(value, (member, name) => (out.has(name) ? undefined : member));
+    const left = value.items.flatMap((item, i) => (out.has(String(i)) ? [] : [{ item, i }]));
+    return { ...value, items: left.map(({ item }) => item), numbers: left.map(({ i }) => i) };
+  });
+}
+
+/** A path as it is in the file, where items before it were left out. */
+export function writtenPath(tree: Tree, path: readonly PropertyKey[]): PropertyKey[] {
+  let here: Tree | undefined = tree;
+  return path.map((step) => {
+    const list: Tree | undefined = here;
+    here = list?.kind === "list" ? list.items[Number(step)] : under(list, String(step));
+    return list?.kind === "list" ? (list.numbers?.[Number(step)] ?? step) : step;
+  });
 }
