@@ -53,6 +53,7 @@ const networkSchema = z.strictObject({
   counters: z.strictObject({ packets: count, bytes: count }).optional(),
   createdAt: text,
   labels: z.record(text, text),
+  spec: z.record(text, z.unknown()),
 });
 export const network = answerOf<NetworkView>()("Network", networkSchema);
 

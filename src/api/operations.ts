@@ -75,6 +75,13 @@ export const operations = {
 
   "guest.list": { method: "GET", path: "/v1/guests", summary: "Lists guests of every kind", when: always, answers: "json" },
   "guest.get": { method: "GET", path: "/v1/guests/{name}", summary: "Describes a guest of any kind", when: known, answers: "json" },
+  "guest.change": {
+    method: "PATCH",
+    path: "/v1/guests/{name}",
+    summary: "Changes ports, limits, names and policies of a guest while it runs",
+    when: "its kind can follow",
+    answers: "json",
+  },
   "guest.start": {
     method: "POST",
     path: "/v1/guests/{name}/start",

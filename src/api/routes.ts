@@ -5,6 +5,7 @@ import * as files from "./file-requests.ts";
 import { imageReference } from "./image-reference.ts";
 import { target } from "./why-target.ts";
 import type { OperationId } from "./operations.ts";
+import { guestChange } from "../spec/change.ts";
 import { networkChange, networkSpec } from "../spec/network.ts";
 import { attachmentSpec, nodeSpec } from "../spec/node.ts";
 import { nameText } from "../spec/text.ts";
@@ -59,6 +60,7 @@ export const routes = {
   "guest.start": { params: named, answer: answers.guest },
   "guest.stop": { params: named, query: z.strictObject({ grace }), answer: answers.guest },
   "guest.get": { params: named, answer: answers.guest },
+  "guest.change": { params: named, body: guestChange, answer: answers.guest },
   "guest.restart": { params: named, query: z.strictObject({ grace }), answer: answers.guest },
   "guest.remove": { params: named, answer: answers.removed },
   "guest.logs": { params: named, query: logQuery, answer: answers.nothing },

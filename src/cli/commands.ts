@@ -1,5 +1,6 @@
 import type { Command, Flag, Positional } from "./command.ts";
 import { force, guestNetworks, lifeCommands, marks, vmConsole, vmCreate } from "./guest-commands.ts";
+import { composeCommands } from "./compose-commands.ts";
 import { fileCommands } from "./commands-files.ts";
 
 const network: Positional = { name: "NAME", complete: "network" };
@@ -28,6 +29,7 @@ export const commands: readonly Command[] = [
     ],
     run: async (c) => (await import("./verbs/quickstart.ts")).run(c),
   },
+  ...composeCommands,
   {
     path: "network create",
     summary: "create a network",

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../base/clock.ts";
 import { NexusError, SpecError, type SpecProblem } from "../base/errors.ts";
 import { type Ip, ipFamily, type IpFamily } from "../base/ip.ts";
@@ -52,11 +53,7 @@ export function admit(newcomer: Newcomer, at: Admission): { guest: GuestRecord; 
     const hostInterface = hostInterfaceName(nicId, 1, (taken) => at.world.isInterfaceTaken(taken));
     attachments.push({ nic, network: network.name, hostInterface, mac: macOf(ref) ?? nicMac(at.world.instance, nicId), epoch: 1 });
   }
-  if (newcomer.kind === "vm" && refs.length === 0) refuseUserPublishes(newcomer.spec.publish);
-  else refuseDeadEnds(newcomer.spec.publish, { refs, leases, world: at.world });
-  const claims = claimPorts(at.world.ports, `guest ${name}`, newcomer.spec.publish);
-  undo.defer(() => claims.forEach((claim) => at.world.ports.delete(claim)));
-  for (const publish of newcomer.spec.publish) refuseListener(publish, at);
+  const claims = claimPublishes({ ...newcomer, leases }, at);
   undo.move();
   return {
     guest: { id, name, createdAt: at.clock.now(), ...newcomer, ...newLifecycle(), attachments, leases, publishes: newcomer.spec.publish },
@@ -67,6 +64,24 @@ export function admit(newcomer: Newcomer, at: Admission): { guest: GuestRecord; 
 /** One that was asked for, as only a virtual machine can. */
 function macOf(ref: NetworkRef & { mac?: Mac | undefined }): Mac | undefined {
   return ref.mac;
+}
+
+/** Takes the host ports a guest asks for, all or none; whoever listens on one of `had` is the guest's own carrier. @throws NexusError port-taken; SpecError for ports that lead nowhere */
+export function claimPublishes(
+  guest: Newcomer & { leases: readonly LeaseRow[] },
+  at: Admission,
+  had: readonly PublishSpec[] = [],
+): PortClaim[] {
+  const { name, publish: publishes } = guest.spec;
+  const refs = guest.spec.networks ?? [];
+  if (guest.kind === "vm" && refs.length === 0) refuseUserPublishes(publishes);
+  else refuseDeadEnds(publishes, { refs, leases: guest.leases, world: at.world });
+  const claims = claimPorts(at.world.ports, `guest ${name}`, publishes);
+  using undo = new DisposableStack();
+  undo.defer(() => claims.forEach((claim) => at.world.ports.delete(claim)));
+  for (const publish of publishes) if (!had.some((one) => isDeepStrictEqual(one, publish))) refuseListener(publish, at);
+  undo.move();
+  return claims;
 }
 
 /** New interface names for a guest that is about to be attached again; MACs and addresses stay. */

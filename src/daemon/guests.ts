@@ -133,6 +133,17 @@ export class Guests {
     return this.#remember(guest);
   }
 
+  /** Writes down what a guest is to be from now on; who follows guests is told. */
+  respecify(guest: GuestRecord): GuestRecord {
+    this.#o.state.transaction(() => {
+      this.#o.state.guests.setSpec(guest.id, guest.spec);
+      this.#o.state.guests.setPublishes(guest.id, guest.publishes);
+    });
+    this.#remember(guest);
+    if (this.world.live.has(guest.name)) this.#o.onChange(guest, true);
+    return guest;
+  }
+
   attach(guest: GuestRecord): void {
     try {
       this.#wire(guest);

@@ -11,6 +11,7 @@ import type { GuestView, NetworkView } from "../spec/views.ts";
 import type { GuestRecord, NetworkRow } from "../state/rows.ts";
 import type { Chronicle } from "./chronicle.ts";
 import { anyGuest, removeGuest } from "./any-guest.ts";
+import { changeGuest } from "./change-guest.ts";
 import { fileOperations } from "./guest-files.ts";
 import type { Guests } from "./guests.ts";
 import type { Health } from "./health.ts";
@@ -98,6 +99,7 @@ function operationsOn(r: Rooms): Handlers {
 
     "guest.list": async () => r.guests.all().map(viewGuest),
     "guest.get": async ({ params }) => viewGuest(guestNamed(r, params.name)),
+    "guest.change": async ({ params, body }) => viewGuest(await changeGuest(r, params.name, body)),
     "guest.start": async ({ params }, { progress }) => viewGuest(await anyGuest(r, params.name).lives.start(params.name, progress)),
     "guest.stop": async ({ params, query }) => viewGuest(await anyGuest(r, params.name).lives.stop(params.name, query.grace * 1000)),
     "guest.restart": async ({ params, query }, { progress }) =>

@@ -49,7 +49,8 @@ export class Health implements Disposable {
 
   async #follow(watch: Watch): Promise<void> {
     const { spec, view, signal } = watch;
-    const began = performance.now();
+    // Failures count once an interval, the first after one, however often the start is looked at.
+    let counts = performance.now() + Math.max(spec.startPeriodMs, spec.intervalMs);
     // Who waits for a start is told soon; once it is healthy the interval is enough.
     let pause = Math.min(firstPauseMs, spec.intervalMs);
     while (!signal.aborted) {
@@ -60,7 +61,10 @@ export class Health implements Disposable {
       if (fault === undefined) this.#judge(watch, "healthy");
       else {
         view.said = fault;
-        if (view.state !== "starting" || performance.now() - began >= spec.startPeriodMs) view.failures++;
+        if (performance.now() >= counts) {
+          view.failures++;
+          counts = performance.now() + spec.intervalMs * 0.9;
+        }
         if (view.failures >= spec.retries) this.#judge(watch, "unhealthy");
       }
       pause = view.state === "starting" ? Math.min(pause * 2, spec.intervalMs) : spec.intervalMs;

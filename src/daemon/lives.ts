@@ -1,41 +1,11 @@
 import { NexusError } from "../base/errors.ts";
-import type { Log } from "../base/log.ts";
 import type { Name } from "../base/names.ts";
 import type { GuestExit } from "../spec/views.ts";
-import type { GuestRecord } from "../state/rows.ts";
-import type { Container, Machine, Seen } from "./kinds.ts";
+import type { Container, LivesOptions, Machine, Seen } from "./kinds.ts";
 import { type Newcomer, renewInterfaces } from "./admit.ts";
-import type { Chronicle } from "./chronicle.ts";
-import type { Guests } from "./guests.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { exitAfter } from "./lost-exit.ts";
 import { Backoff, restarts } from "./restart.ts";
-
-/** What a life needs of a driver. */
-export type LifeDriver<Plan, Running extends Seen> = {
-  prepare(plan: Plan, progress: (line: string) => void): Promise<void>;
-  start(plan: Plan): Promise<Running | Ended>;
-  observe(plan: Plan): Promise<{ kind: "absent" } | Running | Ended>;
-  waitExit(plan: Plan, signal: AbortSignal): Promise<GuestExit>;
-  stop(plan: Plan, graceMs: number): Promise<unknown>;
-  remove(plan: Plan): Promise<void>;
-};
-export type Ended = { kind: "exited"; exit: GuestExit };
-
-export type LivesOptions<Guest, Plan, Running extends Seen> = {
-  /** What guests of this kind are called on the command line and in events. */
-  noun: "node" | "vm";
-  isOurs: (guest: GuestRecord) => guest is Guest & GuestRecord;
-  guests: Guests;
-  driver: LifeDriver<Plan, Running>;
-  /** What must be there before it is prepared: its volumes. */
-  furnish: (guest: Guest) => void;
-  chronicle: Chronicle;
-  log: Log;
-  planOf: (guest: Guest) => Plan;
-  /** The program that runs a started guest. */
-  runtimeOf: (plan: Plan) => string | undefined;
-};
 
 /** The life of guests of one kind: one thing at a time for each, and state that says what is. */
 export class Lives<Guest extends Container | Machine, Plan, Running extends Seen> implements AsyncDisposable {
@@ -126,6 +96,16 @@ export class Lives<Guest extends Container | Machine, Plan, Running extends Seen
 
   plan(name: Name): Plan {
     return this.#o.planOf(this.get(name));
+  }
+
+  /** Of a guest as it is to be. */
+  planFor(guest: Guest): Plan {
+    return this.#o.planOf(guest);
+  }
+
+  /** While nothing else is done with it. */
+  exclusively<T>(name: Name, work: () => Promise<T>): Promise<T> {
+    return this.#lock.run(name, work);
   }
 
   /** At the daemon's start, before anything on the wire is judged: looks after what runs. Its namespace lives in its process, pinned or not. */

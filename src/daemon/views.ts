@@ -48,6 +48,7 @@ export function networkView(network: NetworkRow, world: World, facts: NetworkFac
     ...(facts.counters === undefined ? {} : { counters: facts.counters }),
     createdAt: new Date(network.createdAt).toISOString(),
     labels: spec.labels,
+    spec,
   };
 }
 

@@ -1,6 +1,5 @@
 import { closeSync, openSync } from "node:fs";
-import type { RunningVm } from "./kinds.ts";
-import type { LifeDriver } from "./lives.ts";
+import type { LifeDriver, RunningVm } from "./kinds.ts";
 import { NexusError } from "../base/errors.ts";
 import type { VmPlan } from "../guests/qemu-plan.ts";
 import type { QemuDriver } from "../guests/qemu.ts";

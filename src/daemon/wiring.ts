@@ -166,6 +166,15 @@ export class Wiring {
     return [...steps, ...this.#forgetting(guest)];
   }
 
+  /** The ports of a live guest become other ones, at once. @throws KernelError; then they are as they were */
+  changePublishes(before: GuestRecord, after: GuestRecord): void {
+    const elements = (guest: GuestRecord) => publishesOf(guest, this.#o.world.networks).flatMap(publishElements);
+    const [changes, undo] = [elementDelta(elements(before), elements(after)), elementDelta(elements(after), elements(before))];
+    const step: Step = { kind: "firewall", op: `change ports of guest ${after.name}`, changes, undo };
+    if (changes.length > 0) executeAll([step], this.#perform);
+    this.#report(executeEach([...this.#forgetting(before), ...this.#forgetting(after)], this.#perform));
+  }
+
   /** The guest is no longer among the live ones. Goes as far as it can; the kernel takes the links away in its own time. */
   detach(guest: GuestRecord): void {
     const elements = elementsOf(guest, this.#o.world);

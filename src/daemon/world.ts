@@ -58,9 +58,22 @@ export class World {
     this.guests.delete(guest.name);
     this.live.delete(guest.name);
     for (const { network, address } of guest.leases) this.#poolOf(network, address)?.cool(address);
-    for (const claim of this.#claims.get(guest.name) ?? []) this.ports.delete(claim);
-    this.#claims.delete(guest.name);
+    this.takeClaims(guest.name);
     this.#countInterfaces(guest, -1);
+  }
+
+  /** The ports of a guest, free for others from now on. */
+  takeClaims(name: Name): PortClaim[] {
+    const claims = this.#claims.get(name) ?? [];
+    for (const claim of claims) this.ports.delete(claim);
+    this.#claims.delete(name);
+    return claims;
+  }
+
+  /** They are the guest's again; whoever took them from the table has put them there. */
+  giveClaims(name: Name, claims: PortClaim[]): void {
+    for (const claim of claims) this.ports.add(claim);
+    this.#claims.set(name, claims);
   }
 
   /** What a removed guest held may be anybody's from now on, unless it has a holder again. */

@@ -162,7 +162,7 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
     },
 
     async exec(plan, request) {
-      const lease = await agent(plan, { timeoutMs: 10_000 });
+      const lease = await agent(plan, { timeoutMs: agentPatienceMs });
       return execByAgent(lease.value, request, () => lease[Symbol.dispose]());
     },
 
@@ -256,6 +256,9 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
     await lease.value.execute("quit", {}, { timeoutMs: 2000 });
   }
 }
+
+/** A guest that was just started may still be booting, and slowly where it is emulated. */
+const agentPatienceMs = 30_000;
 
 type Started = { accel: Acceleration; sshPort?: number };
 

@@ -30,6 +30,8 @@ export type NetworkView = {
   counters?: { packets: number; bytes: number };
   createdAt: string;
   labels: LabelSet;
+  /** What was asked, as networkSpec wrote it out. */
+  spec: NetworkSpec;
 };
 
 export type LeaseView = { address: Ip; guest: Name; nic: string; mac: Mac; since: string };

@@ -21,6 +21,7 @@ export class GuestTable {
         UPDATE guests SET desired = :desired, state = :state, exit = :exit, problem = :problem, restarts = :restarts,
           epoch = :epoch, runtime = :runtime, started_at = :startedAt WHERE id = :id`),
       delete: db.prepare("DELETE FROM guests WHERE id = :id"),
+      respecify: db.prepare("UPDATE guests SET spec = :spec WHERE id = :id"),
       retire: db.prepare("UPDATE guests SET desired = 'absent' WHERE id = :id"),
       attachment: db.prepare(
         "INSERT INTO attachments (guest, nic, network, host_interface, mac, epoch) VALUES (:guest, :nic, :network, :hostInterface, :mac, :epoch)",
@@ -66,6 +67,10 @@ export class GuestTable {
       this.#sql.dropAttachments.run({ guest: id });
       this.#insertHeld(id, held);
     });
+  }
+
+  setSpec(id: string, spec: GuestRecord["spec"]): void {
+    this.#sql.respecify.run({ id, spec: JSON.stringify(spec) });
   }
 
   setPublishes(id: string, publishes: readonly PublishSpec[]): void {

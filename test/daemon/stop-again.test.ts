@@ -3,8 +3,8 @@ import { test } from "node:test";
 import { NexusError } from "../../src/base/errors.ts";
 import type { Name } from "../../src/base/names.ts";
 import type { GuestPlan } from "../../src/guests/driver.ts";
-import type { Container, RunningNode } from "../../src/daemon/kinds.ts";
-import { Lives, type LivesOptions } from "../../src/daemon/lives.ts";
+import type { Container, LivesOptions, RunningNode } from "../../src/daemon/kinds.ts";
+import { Lives } from "../../src/daemon/lives.ts";
 
 // As much of the daemon as stopping a node asks for.
 function nodeWhoseStopFailsOnce() {

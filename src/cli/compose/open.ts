@@ -42,11 +42,11 @@ export function findProjectFiles(c: VerbContext): ProjectFiles | undefined {
 }
 
 /** The project as its files describe it; what is understood but may not be meant is told on stderr. @throws SpecError with every fault */
-export function openProject(c: VerbContext): Project {
+export function openProject(c: VerbContext, options: { allProfiles?: boolean } = {}): Project {
   const { directory, files } = projectFiles(c);
   const [main, ...overrides] = files.map((file) => ({ file: shown(file), text: textOf(file) }));
   const projectName = c.flags.text("project-name");
-  const profiles = [...c.flags.many("profile"), ...(c.io.env["NEXUS_PROFILES"] ?? "").split(",").filter((name) => name !== "")];
+  const profiles = options.allProfiles === true ? ["*"] : [...c.flags.many("profile"), ...profilesOf(c.io.env["NEXUS_PROFILES"])];
   const { project, warnings } = loadProject({
     file: main?.file ?? "",
     text: main?.text ?? "",
@@ -57,8 +57,13 @@ export function openProject(c: VerbContext): Project {
     profiles,
     ...(projectName === undefined ? {} : { projectName }),
   });
-  for (const { place, problem, hint } of warnings) c.out.note(`${place === undefined ? "" : `${place}: `}warning: ${problem}${hint === undefined ? "" : ` (${hint})`}`);
+  for (const { place, problem, hint } of warnings)
+    c.out.note(`${place === undefined ? "" : `${place}: `}warning: ${problem}${hint === undefined ? "" : ` (${hint})`}`);
   return project;
+}
+
+function profilesOf(list = ""): string[] {
+  return list.split(",").filter((name) => name !== "");
 }
 
 /** As the user would name it. */

@@ -6,7 +6,9 @@ import { useRawTerminal } from "../raw-terminal.ts";
 export async function join(c: VerbContext): Promise<number> {
   const { io } = c;
   const client = await c.client();
-  const call = await client.exec("vm.console", c.arg("NAME"), {});
+  const word = c.arg("NAME");
+  const name = c.command.path === "console" ? (await (await import("../compose/targets.ts")).guestNamed(c, client, word)).name : word;
+  const call = await client.exec("vm.console", name, {});
   using cleanups = new DisposableStack();
   const isTerminal = io.stdin.isTTY === true;
   if (isTerminal) {

@@ -20,7 +20,7 @@ import { splitWords } from "./words.ts";
 /** The network of nodes that name none. */
 export const defaultNetwork = "default";
 
-const writtenAs = { env: ["environment"], mem: ["memory"], publish: ["ports"] };
+const writtenAs = { env: ["environment"], mem: ["memory"], health: ["healthcheck"], publish: ["ports"] };
 
 /** A node of the project, or undefined with its faults told. */
 export function buildNode(context: Context, given: GuestPart, around: Surroundings): Built<ProjectNode> | undefined {
@@ -48,7 +48,7 @@ export function buildNode(context: Context, given: GuestPart, around: Surroundin
     hostname: entry.hostname ?? names.service,
     volumes: volumesOf(context, part, { entry, around }),
     aliases: aliasesOf(names.service, entry),
-    ...present({ mem: entry.memory, cpu: entry.cpu, cpus: entry.cpus, pids: entry.pids, dns: entry.dns }),
+    ...present({ health: entry.healthcheck, mem: entry.memory, cpu: entry.cpu, cpus: entry.cpus, pids: entry.pids, dns: entry.dns }),
   };
   const labels = guestLabels(context, { service: names.service, own: entry.labels, content: spec });
   const finished = finishedSpec(context, part, { schema: nodeSpec, spec: { ...spec, labels }, writtenAs });

@@ -19,6 +19,7 @@ import { vmVolumes } from "./vm-volumes.ts";
 const writtenAs = {
   env: ["environment"],
   mem: ["memory"],
+  health: ["healthcheck"],
   publish: ["ports"],
   disks: ["volumes"],
   shares: ["volumes"],
@@ -57,6 +58,7 @@ export function buildVm(context: Context, given: GuestPart, around: Surroundings
     hostname: entry.hostname ?? names.service,
     aliases: aliasesOf(names.service, entry),
     ...present({
+      health: entry.healthcheck,
       cpus: entry.cpus,
       mem: entry.memory,
       disk: typeof entry.disk === "object" ? entry.disk.size : entry.disk,

@@ -9,8 +9,8 @@ export type Difference = { key: string; is: unknown; wanted: unknown };
 /** What the daemon can change on a guest that runs; the rest needs it made anew. */
 const inPlace: Readonly<Record<ProjectGuest["kind"], readonly string[]>> = {
   // cgroup files, firewall elements, the daemon's own resolver and supervisor.
-  container: ["publish", "restart", "aliases", "mem", "cpu", "cpus", "pids"],
-  vm: ["publish", "restart", "aliases", "mem"],
+  container: ["publish", "restart", "aliases", "labels", "health", "mem", "cpu", "cpus", "pids"],
+  vm: ["publish", "restart", "aliases", "labels", "health", "mem"],
 };
 
 /** In the words of a compose file. */
@@ -61,7 +61,7 @@ export function setupDiffers(guest: ProjectGuest, is: PresentGuest): boolean {
 }
 
 /** Keys of a network that follow at once; see networkChange. */
-export const networkInPlace: readonly (keyof NetworkSpec)[] = ["mtu", "dns", "nat", "isolation", "internal", "peers"];
+export const networkInPlace: readonly (keyof NetworkSpec)[] = ["mtu", "dns", "nat", "isolation", "internal", "dhcp", "peers"];
 
 /** `memory (64 -> 128), environment`: short values are shown, secrets never. */
 export function differenceText(differences: readonly Difference[]): string {

@@ -168,7 +168,7 @@ describe("loadProject", () => {
     assert.equal(hash("vms: {web: {cpus: 1, memory: 64}}"), hash("vms: {web: {mem: 64M, cpu: '1'}}"));
     assert.notEqual(hash("vms: {web: {cpus: 1}}"), hash("vms: {web: {cpus: 2}}"));
     assert.notEqual(hash("vms: {web: {}}"), hash("vms: {web: {provision: [{inline: x}]}}"));
-    assert.equal(hash("vms: {web: {}}"), hash("vms: {web: {healthcheck: {tcp: 22}}}"), "a health check is no part of the machine");
+    assert.notEqual(hash("vms: {web: {}}"), hash("vms: {web: {healthcheck: {tcp: 22}}}"));
   });
 
   it("has only the guests active whose profiles are on, or that have none", () => {

@@ -1,0 +1,51 @@
+import type { Client } from "../../api/client.ts";
+import { unreachable } from "../../base/exhaustive.ts";
+import type { NodeSpecInput } from "../../spec/node.ts";
+import type { VmSpecInput } from "../../spec/vm.ts";
+import type { Action } from "../../spec/compose/changes.ts";
+import type { ProjectGuest } from "../../spec/compose/project.ts";
+
+/** One action, done. `say` is told of progress within it. @throws NexusError as the daemon refuses */
+export async function carryOut(client: Client, action: Action, say: (line: string) => void): Promise<void> {
+  const { name } = action;
+  const params = { name };
+  switch (action.kind) {
+    case "create-network":
+      return void (await client.call("network.create", { body: action.spec }));
+    case "change-network":
+      return void (await client.call("network.change", { params, body: action.change }));
+    case "recreate-network":
+      await client.call("network.remove", { params, query: { force: false } });
+      return void (await client.call("network.create", { body: action.spec }));
+    case "remove-network":
+      return void (await client.call("network.remove", { params, query: { force: false } }));
+    case "create-volume":
+      // A volume is made with the first guest that names it.
+      return;
+    case "create-guest":
+      return await create(client, action.guest, say);
+    case "start-guest":
+      return void (await client.follow("guest.start", { params }, say));
+    case "change-guest":
+      return void (await client.call("guest.change", { params, body: action.change }));
+    case "recreate-guest":
+      await client.call("guest.stop", { params, query: graceOf(action.guest) });
+      await client.call("guest.remove", { params });
+      return await create(client, action.guest, say);
+    case "remove-guest":
+      await client.call("guest.stop", { params, query: {} });
+      return void (await client.call("guest.remove", { params }));
+    default:
+      return unreachable(action);
+  }
+}
+
+async function create(client: Client, guest: ProjectGuest, say: (line: string) => void): Promise<void> {
+  if (guest.kind === "vm") await client.follow("vm.create", { body: guest.spec as VmSpecInput, query: {} }, say);
+  else await client.follow("node.create", { body: guest.spec as NodeSpecInput, query: {} }, say);
+}
+
+/** Whole seconds, as the API takes them. */
+export function graceOf({ stopGraceMs }: Pick<ProjectGuest, "stopGraceMs">): { grace?: number } {
+  return stopGraceMs === undefined ? {} : { grace: Math.ceil(stopGraceMs / 1000) };
+}

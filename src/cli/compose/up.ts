@@ -1,0 +1,118 @@
+import type { VerbContext } from "../context.ts";
+import { guestLine } from "../guest-text.ts";
+import type { Client } from "../../api/client.ts";
+import { joinErrors, NexusError } from "../../base/errors.ts";
+import type { Name } from "../../base/names.ts";
+import { type Action, changes } from "../../spec/compose/changes.ts";
+import { startOrder } from "../../spec/compose/order.ts";
+import { activeGuests, type Project, type ProjectGuest } from "../../spec/compose/project.ts";
+import { carryOut } from "./carry-out.ts";
+import { untilCondition } from "./conditions.ts";
+import { lockProject } from "./lock.ts";
+import { openProject } from "./open.ts";
+import { presentOn } from "./present.ts";
+import { onlyServices } from "./services.ts";
+import { untilReady } from "./ready.ts";
+import { parseDuration } from "../../spec/flags.ts";
+import type { GuestView } from "../../spec/views.ts";
+
+/** Brings the project, or some of its guests, to what its file says; says what it did. */
+export async function up(c: VerbContext): Promise<void> {
+  const project = onlyServices(openProject(c), c.rest);
+  const client = await c.client();
+  const plan = async () => changes(project, await presentOn(client), { removeOrphans: c.flags.on("remove-orphans") });
+  if (c.flags.on("dry-run")) return report(c, project, { actions: await plan(), guests: [] });
+  const signal = c.interrupted();
+  try {
+    using _lock = await lockProject(c, project.directory, signal);
+    const actions = await plan();
+    await new Up(c, { client, project, signal }).perform(actions);
+    if (c.flags.on("wait")) await untilReady(client, activeGuests(project), { patienceMs: patienceOf(c), signal, say: c.out.note });
+    const all = await client.call("guest.list");
+    const own = new Set<string>(activeGuests(project).map((guest) => guest.spec.name));
+    report(c, project, { actions, guests: all.filter((guest) => own.has(guest.name)) });
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    throw new NexusError("timeout", "interrupted: what was begun is whole, the rest was not begun", {
+      hint: "nexus up goes on from here, nexus down takes it away",
+      cause: error,
+    });
+  }
+}
+
+type Running = { client: Client; project: Project; signal: AbortSignal };
+
+class Up {
+  readonly #c: VerbContext;
+  readonly #o: Running;
+
+  constructor(c: VerbContext, running: Running) {
+    this.#c = c;
+    this.#o = running;
+  }
+
+  /** In the plan's order up to the guests; those in waves, each wave at once. @throws the failures of the first wave that has any */
+  async perform(actions: readonly Action[]): Promise<void> {
+    const byGuest = new Map<Name, Action[]>();
+    for (const action of actions) {
+      if ("guest" in action) byGuest.set(action.name, [...(byGuest.get(action.name) ?? []), action]);
+      else if (action.kind !== "remove-network") await this.#do(action);
+    }
+    for (const wave of startOrder(this.#o.project)) {
+      const work = wave.filter((guest) => byGuest.has(guest.spec.name));
+      const failed = await atMost(4, work, (guest) => this.#bring(guest, byGuest.get(guest.spec.name) ?? []));
+      if (failed.length === 1) throw failed[0];
+      if (failed.length > 1)
+        throw joinErrors(failed, failed.map((error) => (error instanceof Error ? error.message : String(error))).join("\n"));
+    }
+    for (const action of actions) if (action.kind === "remove-network") await this.#do(action);
+  }
+
+  async #bring(guest: ProjectGuest, actions: readonly Action[]): Promise<void> {
+    const { client, project, signal } = this.#o;
+    for (const [service, { condition, required }] of guest.dependsOn) {
+      const needed = project.vms.get(service) ?? project.nodes.get(service);
+      if (needed === undefined || !needed.active) continue;
+      try {
+        await untilCondition(client, { name: needed.spec.name, condition, patienceMs: patienceOf(this.#c) }, signal);
+      } catch (error) {
+        if (required || signal.aborted) throw error;
+        this.#c.out.note(`${guest.service} goes on without ${service}: ${error instanceof Error ? error.message : String(error)}`);
+      }
+    }
+    for (const action of actions) await this.#do(action);
+  }
+
+  async #do(action: Action): Promise<void> {
+    const { client, signal } = this.#o;
+    signal.throwIfAborted();
+    const { text } = action;
+    await carryOut(client, action, (line) => this.#c.out.note(`${action.name}: ${line}`));
+    this.#c.out.note(`✓ ${text}`);
+  }
+}
+
+/** All of them, a few at a time; gives the failures. */
+async function atMost<Item>(count: number, items: readonly Item[], act: (item: Item) => Promise<void>): Promise<unknown[]> {
+  const queue = [...items];
+  const failed: unknown[] = [];
+  const lane = async () => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await act(item).catch((error: unknown) => failed.push(error));
+  };
+  await Promise.all(Array.from({ length: count }, lane));
+  return failed;
+}
+
+function patienceOf(c: VerbContext): number {
+  const text = c.flags.text("wait-timeout");
+  return text === undefined ? 300_000 : parseDuration(text);
+}
+
+function report(c: VerbContext, project: Project, { actions, guests }: { actions: readonly Action[]; guests: readonly GuestView[] }): void {
+  const done = actions.map(({ kind, name, text }) => ({ kind, name, text }));
+  c.out.result({ project: project.name, directory: project.directory, actions: done, guests }, () => {
+    if (c.flags.on("dry-run")) return actions.length === 0 ? "nothing to do\n" : actions.map(({ text }) => `${text}\n`).join("");
+    const head = actions.length === 0 ? `${project.name} is as its file says\n` : "";
+    return head + guests.map(guestLine).join("");
+  });
+}

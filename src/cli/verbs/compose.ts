@@ -1,0 +1,96 @@
+import type { VerbContext } from "../context.ts";
+import { addressesText, guestFacts, publishText, stateText } from "../guest-text.ts";
+import { table } from "../tables.ts";
+import { serviceOf } from "../compose/present.ts";
+import { guestNamed, projectGuests } from "../compose/targets.ts";
+
+export async function ps(c: VerbContext): Promise<void> {
+  const client = await c.client();
+  const guests = await projectGuests(c, client, c.rest);
+  c.out.result(guests, () =>
+    table(
+      ["SERVICE", "NAME", "KIND", "STATE", "ADDRESSES", "PUBLISHED"],
+      guests.map((g) => [
+        serviceOf(g),
+        g.name,
+        g.kind === "vm" ? "vm" : "node",
+        stateText(g),
+        g.sshPort === undefined ? addressesText(g) : `ssh 127.0.0.1:${g.sshPort}`,
+        publishText(g.publish),
+      ]),
+    ),
+  );
+}
+
+export async function start(c: VerbContext): Promise<void> {
+  await each(c, async (client, name, say) => void (await client.follow("guest.start", { params: { name } }, say)));
+}
+
+export async function stop(c: VerbContext): Promise<void> {
+  const { graceOf } = await import("../guest-flags.ts");
+  const query = graceOf(c);
+  await each(c, async (client, name) => void (await client.call("guest.stop", { params: { name }, query })));
+}
+
+export async function restart(c: VerbContext): Promise<void> {
+  const { graceOf } = await import("../guest-flags.ts");
+  const query = graceOf(c);
+  await each(c, async (client, name, say) => void (await client.follow("guest.restart", { params: { name }, query }, say)));
+}
+
+export async function logs(c: VerbContext): Promise<void> {
+  const { followLogs } = await import("../compose/follow-logs.ts");
+  const client = await c.client();
+  const { findProjectFiles } = await import("../compose/open.ts");
+  const outside = findProjectFiles(c) === undefined && c.rest.length > 0;
+  const guests = outside ? await Promise.all(c.rest.map((word) => guestNamed(c, client, word))) : await projectGuests(c, client, c.rest);
+  await followLogs(c, client, guests);
+}
+
+export async function inspect(c: VerbContext): Promise<void> {
+  const guest = await guestNamed(c, await c.client(), c.arg("NAME"));
+  c.out.result(guest, () => guestFacts(guest));
+}
+
+/** The file as it is understood: everything looked up, every default written out. */
+export async function config(c: VerbContext): Promise<void> {
+  const { openProject } = await import("../compose/open.ts");
+  const { resolvedText } = await import("../../spec/compose/resolved.ts");
+  const text = resolvedText(openProject(c));
+  const { parse } = await import("yaml");
+  c.out.result(c.out.json ? (parse(text) as unknown) : text, () => text);
+}
+
+/** Fetches what the project's guests are made from. */
+export async function pull(c: VerbContext): Promise<void> {
+  const { openProject } = await import("../compose/open.ts");
+  const { activeGuests } = await import("../../spec/compose/project.ts");
+  const { onlyServices } = await import("../compose/services.ts");
+  const project = onlyServices(openProject(c), c.rest);
+  const client = await c.client();
+  const wanted = new Set(activeGuests(project).flatMap((guest) => (isFetched(guest) ? [guest.spec.image] : [])));
+  using progress = c.progress();
+  const images: { reference: string }[] = [];
+  for (const reference of wanted) images.push(await client.follow("image.pull", { body: { reference } }, progress.show));
+  progress[Symbol.dispose]();
+  c.out.result(images, () => images.map((image) => `${image.reference}\n`).join(""));
+}
+
+/** What is built here, or lies on this host already, is not fetched. */
+function isFetched({ spec }: { spec: { image: string } }): boolean {
+  return spec.image !== "mini" && !spec.image.startsWith("/");
+}
+
+type Act = (client: Awaited<ReturnType<VerbContext["client"]>>, name: string, say: (line: string) => void) => Promise<void>;
+
+/** Does the same to the named guests of the project, or to all. */
+async function each(c: VerbContext, act: Act): Promise<void> {
+  const client = await c.client();
+  const guests = await projectGuests(c, client, c.rest);
+  using progress = c.progress();
+  for (const { name } of guests) await act(client, name, progress.show);
+  progress[Symbol.dispose]();
+  const after = await client.call("guest.list");
+  const views = guests.flatMap(({ name }) => after.find((guest) => guest.name === name) ?? []);
+  c.out.result(views, () => views.map((guest) => `${guest.name}  ${stateText(guest)}\n`).join(""));
+}
