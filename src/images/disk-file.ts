@@ -88,11 +88,12 @@ async function checkQcow2(path: string, start: Uint8Array, options: DiskFileOpti
   if (header.encrypted) throw refused(path, "is encrypted, and nobody could give the guest its key");
   const said = await qemuImg(["check", "--output=json", "-f", "qcow2", path], path, options);
   const check = JSON.parse(said) as Record<string, unknown>;
+  // What lies past the end is read as zeros; a whole image may lack the rest of its last cluster.
+  const end = Number(check["image-end-offset"] ?? 0);
+  if (end - options.bytes >= header.clusterBytes)
+    throw refused(path, `is cut short: it has ${options.bytes} of ${end} bytes`, "fetch or copy it again");
   if (Number(check["corruptions"] ?? 0) > 0 || Number(check["check-errors"] ?? 0) > 0)
     throw refused(path, "is damaged: qemu-img finds errors in it", "fetch or copy it again");
-  // qemu-img reads what lies past the end as zeros.
-  if (Number(check["image-end-offset"] ?? 0) > options.bytes)
-    throw refused(path, `is cut short: it has ${options.bytes} of ${String(check["image-end-offset"])} bytes`, "fetch or copy it again");
   return header.virtualBytes;
 }
 

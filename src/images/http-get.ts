@@ -33,7 +33,7 @@ export async function httpGet<T>(start: string, options: HttpOptions, use: (answ
     const location = redirectOf(response);
     try {
       if (location === undefined) return await use({ response, url, pieces: () => piecesOf(response, url, patience) });
-      url = follow(url, location);
+      url = redirectTarget(url, location);
     } finally {
       // What was not read would keep the connection.
       await response.body?.cancel().catch(() => undefined);
@@ -87,7 +87,8 @@ function redirectOf(response: Response): string | undefined {
   return [301, 302, 303, 307, 308].includes(response.status) ? (response.headers.get("location") ?? undefined) : undefined;
 }
 
-function follow(from: URL, location: string): URL {
+/** Where a redirect leads. @throws NexusError `image-missing` when it is not to be followed */
+export function redirectTarget(from: URL, location: string): URL {
   const to = URL.parse(location, from);
   if (to === null || !["http:", "https:"].includes(to.protocol))
     throw new NexusError("image-missing", `${from.host} redirects to ${location.slice(0, 200)}, which is no http or https address`);

@@ -4,6 +4,7 @@ import { WireError } from "../base/errors.ts";
 export type Qcow2Header = {
   version: number;
   virtualBytes: number;
+  clusterBytes: number;
   /** The file below it, which QEMU would open for the guest. */
   backing: string | undefined;
   /** The data lies in another file, which QEMU would open too. */
@@ -35,9 +36,12 @@ export function readQcow2Header(bytes: Uint8Array): Qcow2Header {
   const incompatible = version === 3 ? view.readBigUInt64BE(72) : 0n;
   const virtualBytes = view.readBigUInt64BE(24);
   if (virtualBytes > BigInt(Number.MAX_SAFE_INTEGER)) throw new WireError("qcow2", "its disk is impossibly large", 24);
+  const clusterBits = view.readUInt32BE(20);
+  if (clusterBits < 9 || clusterBits > 21) throw new WireError("qcow2", `clusters of 2^${clusterBits} bytes are not known`, 20);
   return {
     version,
     virtualBytes: Number(virtualBytes),
+    clusterBytes: 2 ** clusterBits,
     backing: backingOf(view),
     externalData: (incompatible & externalDataBit) !== 0n,
     encrypted: view.readUInt32BE(32) !== 0,

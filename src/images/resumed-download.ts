@@ -123,7 +123,7 @@ function originOf(response: Response, url: URL, total: number | undefined): Orig
 
 function lengthOf(response: Response): number | undefined {
   const text = response.headers.get("content-length");
-  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+  return text !== null && /^\d{1,20}$/.test(text) ? Number(text) : undefined;
 }
 
 function withRest(error: NexusError, size: number): NexusError {
