@@ -22,7 +22,7 @@ export class TransferProgress {
     if (this.#marks.length > marksKept) this.#marks.shift();
     if (now - this.#told < 500) return;
     this.#told = now;
-    this.#say(describe(bytes, total, this.#rate(now, bytes)));
+    this.#say(transferText(bytes, total, this.#rate(now, bytes)));
   }
 
   /** Bytes per second of late; undefined before there is enough to tell. */
@@ -37,7 +37,7 @@ const markEveryMs = 500;
 const marksKept = 20;
 
 /** `12.3 MB of 424.0 MB (2%), 35.1 MB/s, 12 s left` */
-export function describe(bytes: number, total: number | undefined, rate: number | undefined): string {
+export function transferText(bytes: number, total: number | undefined, rate: number | undefined): string {
   const share = total === undefined || total === 0 ? "" : ` of ${megabytes(total)} (${Math.floor((bytes * 100) / total)}%)`;
   const speed = rate === undefined ? "" : `, ${megabytes(rate)}/s`;
   const left = rate === undefined || rate <= 0 || total === undefined ? "" : `, ${duration((total - bytes) / rate)} left`;

@@ -6,7 +6,7 @@ import { examineDiskFile, fileKind } from "./disk-file.ts";
 import { NexusError } from "../base/errors.ts";
 import type { Sums } from "./partial-file.ts";
 import type { Trash } from "./trash.ts";
-import { describe } from "./transfer-progress.ts";
+import { transferText } from "./transfer-progress.ts";
 import { unpackFile } from "./unpack-file.ts";
 import { placeWhole, writeWhole } from "./write-file.ts";
 
@@ -78,7 +78,7 @@ export class VmDisks {
         // The file is gone when this is read; what matters is what was fetched.
         throw error instanceof NexusError && error.code === "image-missing"
           ? new NexusError("image-missing", error.message.replaceAll(disk, fetched.name), {
-              hint: error.hint?.replaceAll(disk, "it"),
+              hint: error.hint?.replaceAll(disk, fetched.name),
               cause: error,
             })
           : error;
@@ -105,7 +105,7 @@ export class VmDisks {
       const progress = (bytes: number): void => {
         if (performance.now() - told < 500) return;
         told = performance.now();
-        options.progress(`unpacked ${describe(bytes, undefined, undefined)}`);
+        options.progress(`unpacked ${transferText(bytes, undefined, undefined)}`);
       };
       await unpackFile(fetched.path, disk, { packing: kind, maxBytes: options.maxBytes, signal: options.signal, progress });
     } else if (kind === "xz" || kind === "bzip2" || kind === "zip") {

@@ -35,7 +35,7 @@ export type FetchCall = { signal: AbortSignal; progress: (line: string) => void 
 export async function publishedChecksum(url: string, list: string, call: FetchCall & { idleMs: number }): Promise<Checksum> {
   call.progress(`reading the checksums in ${list}`);
   const text = await httpGetText(list, { signal: call.signal, idleMs: call.idleMs }, 4 << 20);
-  const file = decodeURIComponent(new URL(url).pathname.split("/").at(-1) ?? "");
+  const file = fileNameOf(url);
   const checksum = findChecksum(parseChecksumList(text), file);
   if (checksum !== undefined) return checksum;
   throw new NexusError("image-missing", `${list} has no sha256 or sha512 sum for ${file}`, {
@@ -56,7 +56,7 @@ export async function fetchDisk(url: string, checksum: Checksum, at: FetchPlace 
   const here = at.disks.find(checksum);
   if (here !== undefined) return here;
   const directory = join(at.directory, "partial", id);
-  const name = decodeURIComponent(new URL(url).pathname.split("/").at(-1) ?? url);
+  const name = fileNameOf(url);
   const fetched = await fetchFile(url, directory, at);
   try {
     if (fetched.sums[checksum.algorithm] !== checksum.hex) {
@@ -113,6 +113,15 @@ function checkRoom(directory: string, bytes: number): void {
       details: { neededBytes: bytes, freeBytes: free },
     },
   );
+}
+
+function fileNameOf(url: string): string {
+  const last = new URL(url).pathname.split("/").at(-1) ?? "";
+  try {
+    return decodeURIComponent(last);
+  } catch {
+    return last;
+  }
 }
 
 function partialId(url: string, checksum: Checksum): string {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { NexusError } from "../../src/base/errors.ts";
 import { httpGetText, redirectTarget } from "../../src/images/http-get.ts";
-import { describe as describeTransfer, TransferProgress } from "../../src/images/transfer-progress.ts";
+import { TransferProgress, transferText } from "../../src/images/transfer-progress.ts";
 import { ImageServer } from "./image-server.ts";
 
 const options = { signal: AbortSignal.timeout(60_000), idleMs: 20_000 };
@@ -44,9 +44,9 @@ describe("a transfer's progress", () => {
   });
 
   it("leaves out what it cannot know, and rounds long times", () => {
-    assert.equal(describeTransfer(1_000_000, undefined, 500_000), "1.0 MB, 0.5 MB/s");
-    assert.equal(describeTransfer(0, 1_000_000, 0), "0.0 MB of 1.0 MB (0%), 0.0 MB/s");
-    assert.equal(describeTransfer(0, 600_000_000, 1_000_000), "0.0 MB of 600.0 MB (0%), 1.0 MB/s, 10 min left");
-    assert.equal(describeTransfer(0, 36_000_000_000, 1_000_000), "0.0 MB of 36000.0 MB (0%), 1.0 MB/s, 10 h left");
+    assert.equal(transferText(1_000_000, undefined, 500_000), "1.0 MB, 0.5 MB/s");
+    assert.equal(transferText(0, 1_000_000, 0), "0.0 MB of 1.0 MB (0%), 0.0 MB/s");
+    assert.equal(transferText(0, 600_000_000, 1_000_000), "0.0 MB of 600.0 MB (0%), 1.0 MB/s, 10 min left");
+    assert.equal(transferText(0, 36_000_000_000, 1_000_000), "0.0 MB of 36000.0 MB (0%), 1.0 MB/s, 10 h left");
   });
 });

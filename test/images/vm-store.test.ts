@@ -168,6 +168,14 @@ describe("the store of virtual machine images", () => {
     await assert.rejects(store().remove("/a/disk"), fails("usage", /never fetched/));
   });
 
+  it("takes any name a file has in a URL", async () => {
+    await using server = await ImageServer.start();
+    for (const path of ["/", "/%zz", "/a%20b%2Fc?x=%00"]) {
+      const { reference } = server.put(path, { content: disk });
+      await store({ directory: join(directory, encodeURIComponent(path)) }).resolve(reference);
+    }
+  });
+
   it("fetches again what is damaged", async () => {
     await using server = await ImageServer.start();
     const { reference } = server.put("/disk.qcow2", { content: disk });
