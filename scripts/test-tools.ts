@@ -28,6 +28,8 @@ const tools: readonly (readonly [program: string, debianPackage: string])[] = [
   ["ps", "procps"],
   ["qemu-system-x86_64", "qemu-system-x86"],
   ["qemu-img", "qemu-utils"],
+  ["isoinfo", "genisoimage"],
+  ["ssh-keygen", "openssh-client"],
 ];
 
 /** Installs the packages of programs that are missing. Does nothing without root or apt; tests that need them then fail and say so. */

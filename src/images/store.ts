@@ -5,6 +5,7 @@ import { NexusError } from "../base/errors.ts";
 import { isHostShort, systemRefusal } from "../base/system-error.ts";
 import { digestName, tryLockDigest } from "./digest-lock.ts";
 import { directoryImage } from "./directory.ts";
+import { Holds } from "./holds.ts";
 import type { ImageConfig, RootImage } from "./image-config.ts";
 import { buildMini } from "./mini.ts";
 import { makingPrefix, pullImage, type PullProgress } from "./pull.ts";
@@ -43,11 +44,13 @@ export type ImageStoreOptions = {
 export class ImageStore {
   readonly #options: ImageStoreOptions;
   readonly #trash: Trash;
+  readonly #holds: Holds;
   readonly #pulls = new SharedFetches<RootImage>();
 
   constructor(options: ImageStoreOptions) {
     this.#options = options;
     this.#trash = new Trash(this.#sub("trash"));
+    this.#holds = new Holds(this.#sub("holds"));
   }
 
   /**
@@ -83,7 +86,13 @@ export class ImageStore {
 
   list(): ImageView[] {
     return this.#tags()
-      .map(({ name, image, bytes, at }) => ({ reference: name, digest: image.key, bytes, pulledAt: at, usedBy: this.#usersOf(image.key) }))
+      .map(({ name, image, bytes, at }) => ({
+        reference: name,
+        digest: image.key,
+        bytes,
+        pulledAt: at,
+        usedBy: this.#holds.usersOf(image.key),
+      }))
       .toSorted((a, b) => a.reference.localeCompare(b.reference));
   }
 
@@ -93,7 +102,7 @@ export class ImageStore {
     const known = this.#known(name);
     if (known === undefined) throw new NexusError("not-found", `image ${name} is not on this host`);
     const others = this.#tags().filter((tag) => tag.image.key === known.image.key && tag.name !== name);
-    const users = this.#usersOf(known.image.key);
+    const users = this.#holds.usersOf(known.image.key);
     if (others.length === 0 && users.length > 0)
       throw new NexusError("in-use", `image ${name} is used by ${users.join(", ")}`, { details: { users } });
     onDisk(`remove image ${name}`, () => {
@@ -122,16 +131,11 @@ export class ImageStore {
 
   /** Marks an image as used by a guest. */
   hold(image: { key: string }, guestId: string): void {
-    const directory = this.#sub("holds");
-    onDisk(`note that guest ${guestId} uses an image`, () => {
-      mkdirSync(directory, { recursive: true });
-      writeFileSync(join(directory, `${guestId}.new`), image.key);
-      renameSync(join(directory, `${guestId}.new`), join(directory, guestId));
-    });
+    onDisk(`note that guest ${guestId} uses an image`, () => this.#holds.hold(image.key, guestId));
   }
 
   release(guestId: string): void {
-    rmSync(join(this.#sub("holds"), guestId), { force: true });
+    this.#holds.release(guestId);
   }
 
   async #pull(reference: string, progress: (line: string) => void, signal: AbortSignal): Promise<RootImage> {
@@ -168,10 +172,7 @@ export class ImageStore {
 
   /** Whether a tag means an unpacked image or a guest holds it. */
   #isNeeded(digest: string): boolean {
-    return (
-      this.#tags().some((tag) => digestName(tag.image.key) === digest) ||
-      namesIn(this.#sub("holds")).some((guest) => digestName(this.#heldBy(guest) ?? "") === digest)
-    );
+    return this.#tags().some((tag) => digestName(tag.image.key) === digest) || this.#holds.keys().some((key) => digestName(key) === digest);
   }
 
   /** Throws away what belongs to a digest, unless somebody is at it or it came to be needed meanwhile. */
@@ -193,20 +194,6 @@ export class ImageStore {
       const tag = file.endsWith(".json") ? readTag(join(this.#sub("tags"), file)) : undefined;
       return tag === undefined ? [] : [tag];
     });
-  }
-
-  #usersOf(key: string): string[] {
-    return namesIn(this.#sub("holds")).filter((guest) => !guest.endsWith(".new") && this.#heldBy(guest) === key);
-  }
-
-  #heldBy(guest: string): string | undefined {
-    try {
-      return readFileSync(join(this.#sub("holds"), guest), "utf8");
-    } catch (error) {
-      // Another process may have released it since it was listed.
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-      throw error;
-    }
   }
 
   #tagFile(name: string): string {

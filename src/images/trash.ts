@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, renameSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -19,6 +19,7 @@ export class Trash {
       renameSync(path, join(heap, "thing"));
       return true;
     } catch (error) {
+      rmdirSync(heap);
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
       throw error;
     }

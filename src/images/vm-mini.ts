@@ -56,10 +56,16 @@ const cmdline = "console=ttyS0 quiet panic=-1 rdinit=/init";
 
 type Built = { base: string; key: string };
 
-function recall(directory: string, base: string): MiniVm | undefined {
+/** The newest that was built here. */
+export function builtMiniVm(directory: string): MiniVm | undefined {
+  return recall(directory, undefined);
+}
+
+/** Built of that, or of anything. */
+function recall(directory: string, base: string | undefined): MiniVm | undefined {
   try {
     const built = JSON.parse(readFileSync(join(directory, "built.json"), "utf8")) as Built;
-    if (built.base !== base || !/^[0-9a-f]{32}$/.test(built.key)) return undefined;
+    if ((base !== undefined && built.base !== base) || !/^[0-9a-f]{32}$/.test(built.key)) return undefined;
     const mini = at(directory, built.key);
     return existsSync(mini.kernel.path) && existsSync(mini.kernel.initrd) ? mini : undefined;
   } catch {

@@ -5,7 +5,7 @@ import type { Mac } from "../../src/base/mac.ts";
 import type { IfName, Name } from "../../src/base/names.ts";
 import type { Cidr } from "../../src/base/prefix.ts";
 import { NexusError } from "../../src/base/errors.ts";
-import { environmentText, qemuArguments } from "../../src/guests/qemu-arguments.ts";
+import { environmentText, qemuArguments, type QemuInput } from "../../src/guests/qemu-arguments.ts";
 import { kernelWords } from "../../src/guests/qemu-kernel-words.ts";
 import { qemuLayout } from "../../src/guests/qemu-layout.ts";
 import { inheritedFds, linkNetdev, userForwards } from "../../src/guests/qemu-network-arguments.ts";
@@ -37,15 +37,14 @@ const nic = (tap: VmNic["tap"], more: Partial<VmNic> = {}): VmNic => ({
   ...more,
 });
 
-const argumentsOf = (plan: VmPlan, sshPort?: number) =>
-  qemuArguments({
-    plan,
-    layout: qemuLayout(plan.directory),
-    image: { reference: "mini", key: "k", kernel: { path: "/k", initrd: "/i", cmdline: "quiet" } },
-    accel: { kind: "tcg", why: "" },
-    disks: [{ name: "root", path: "/d", format: "qcow2", readOnly: false }],
-    ...(sshPort === undefined ? {} : { sshPort }),
-  });
+const inputOf = (plan: VmPlan): QemuInput => ({
+  plan,
+  layout: qemuLayout(plan.directory),
+  image: { reference: "mini", key: "k", kernel: { path: "/k", initrd: "/i", cmdline: "quiet" } },
+  accel: { kind: "tcg", why: "" },
+  disks: [{ name: "root", path: "/d", format: "qcow2", readOnly: false }],
+});
+const argumentsOf = (plan: VmPlan, sshPort?: number) => qemuArguments({ ...inputOf(plan), ...(sshPort === undefined ? {} : { sshPort }) });
 
 describe("QEMU's command line", () => {
   it("hands the queues of all taps over in order, and asks for multi-queue only when there are several", () => {
@@ -91,6 +90,14 @@ describe("QEMU's command line", () => {
     assert.throws(() => linkNetdev(nic({ kind: "queues", fds: [1] }), 1), NexusError);
     assert.equal(refusedForward("-netdev user,…: Could not set up host forwarding rule 'tcp:127.0.0.1:2222-:22'"), 2222);
     assert.equal(refusedForward("something else"), undefined);
+  });
+
+  it("boots from the first disk, or from a kernel, and never from both", () => {
+    const first = (words: string[]) =>
+      words.filter((word) => word.includes("bootindex=0")).length + words.filter((word) => word === "-kernel").length;
+    assert.equal(first(argumentsOf(planOf())), 1);
+    const onDisk = qemuArguments({ ...inputOf(planOf()), image: { reference: "d", key: "k", disk: { path: "/d", format: "qcow2" } } });
+    assert.deepEqual([first(onDisk), onDisk.includes("-kernel")], [1, false]);
   });
 
   it("a comma in a path is no new option", () => {

@@ -11,7 +11,7 @@ import { buildMiniVm } from "../../src/images/vm-mini.ts";
 import { vmSpec, type VmSpecInput } from "../../src/spec/vm.ts";
 
 /** What it is built from is 31 MB of packages and the same for every test: it is kept. */
-const miniDirectory = join(tmpdir(), "nexus-test-mini-vm");
+export const miniDirectory = join(tmpdir(), "nexus-test-mini-vm");
 
 /** A driver with directories of its own, and virtual machines to try it on. */
 export class QemuBed implements AsyncDisposable {

@@ -1,0 +1,146 @@
+import { unreachable } from "../base/exhaustive.ts";
+import type { CloudFile, CloudInit, CloudMount } from "./cloud-init.ts";
+
+/** Where Nexus keeps its own in a guest with cloud-init. */
+const home = "/var/lib/nexus";
+
+/** One line: `running`, `ok`, or `failed` and what did. */
+export const provisionStatusPath = `${home}/status`;
+/** All that the steps said. */
+export const provisionLogPath = "/var/log/nexus-provision.log";
+
+/** The command that does it all, once an instance. */
+export const provisionCommand = ["/bin/sh", `${home}/run`];
+
+/** What the guest's first boot does beyond what cloud-init has modules for: environment, mounts, agent, provision. */
+export function provisionFiles(wish: CloudInit): CloudFile[] {
+  const { provision = [], environment = {}, mounts = [] } = wish;
+  const steps = provision.map((text, i) => ({ path: `${home}/steps/${i + 1}`, content: endLine(text), mode: "0700" }));
+  return [
+    { path: `${home}/run`, content: runScript(wish), mode: "0700" },
+    { path: `${home}/environment`, content: environmentLines(environment), mode: "0600" },
+    { path: "/etc/profile.d/nexus.sh", content: exportLines(environment), mode: "0644" },
+    { path: `${home}/fstab`, content: mounts.map(fstabLine).join(""), mode: "0600" },
+    ...steps,
+  ];
+}
+
+function runScript(wish: CloudInit): string {
+  const { provision = [], mounts = [], agent = false } = wish;
+  return `${[
+    "#!/bin/sh",
+    "# Written by Nexus: runs once for each instance. What it says is in the log named below.",
+    `home=${home} log=${provisionLogPath}`,
+    "export HOME=${HOME:-/root}",
+    functions,
+    "run() {",
+    "  block /etc/environment environment || return 1",
+    "  block /etc/fstab fstab || return 1",
+    "  . /etc/profile.d/nexus.sh",
+    ...mounts.map((mount) => `  ${mountCommand(mount)} || return 1`),
+    ...(agent ? ["  start_agent"] : []),
+    ...provision.map((text, i) => `  step ${i + 1} ${provision.length}${text.startsWith("#!") ? "" : " sh -e"} || return 1`),
+    "  echo ok > $home/status",
+    "}",
+    "echo running > $home/status",
+    'run 2>&1 | tee -a "$log"',
+    '[ "$(cat $home/status)" = ok ]',
+  ].join("\n")}\n`;
+}
+
+/** For the POSIX shell of any image. */
+const functions = `
+failed() {
+  echo "nexus: $*"
+  echo "failed $*" > $home/status
+  return 1
+}
+
+# Puts the lines of a file of ours into one of the system's, in place of those put there before.
+block() {
+  touch "$1" && cp -p "$1" "$1.nexus" &&
+    { awk '/^# nexus: begin$/ { ours = 1 } !ours { print } /^# nexus: end$/ { ours = 0 }' "$1" &&
+      echo '# nexus: begin' && cat "$home/$2" && echo '# nexus: end'; } > "$1.nexus" && mv "$1.nexus" "$1" || failed "write $1"
+}
+
+# A disk counts as empty only when its first MiB is all zeros: every file system and partition table leaves traces there.
+format_empty() {
+  [ -b "$1" ] || { failed "there is no disk $1"; return 1; }
+  dd if="$1" bs=65536 count=16 > "$home/head" 2>/dev/null && [ -s "$home/head" ] || { failed "read $1"; return 1; }
+  [ "$(tr -d '\\000' < "$home/head" | wc -c)" -eq 0 ] || return 0
+  echo "nexus: making a file system on $1"
+  "mkfs.$2" "$1" </dev/null || failed "mkfs.$2 $1"
+}
+
+mount_at() {
+  mkdir -p "$1" && { grep -qs " $2 " /proc/mounts || mount "$1"; } || failed "mount $1"
+}
+
+start_agent() {
+  if command -v systemctl >/dev/null; then
+    systemctl enable qemu-guest-agent >/dev/null 2>&1
+    systemctl start qemu-guest-agent
+  else
+    rc-update add qemu-guest-agent default
+    rc-service qemu-guest-agent start
+  fi || echo "nexus: qemu-guest-agent did not start"
+}
+
+# Number, count, and what runs it.
+step() {
+  number=$1 count=$2
+  shift 2
+  echo "nexus: step $number of $count"
+  (cd / && exec "$@" "$home/steps/$number" </dev/null)
+  code=$?
+  [ $code -eq 0 ] || failed "step $number of $count with code $code"
+}
+`;
+
+function mountCommand(mount: CloudMount): string {
+  const at = `mount_at ${quote(mount.target)} ${quote(fstabText(mount.target))}`;
+  if (mount.kind === "share" || mount.readOnly === true) return at;
+  return `format_empty ${quote(diskPath(mount.name))} ${mount.filesystem ?? "ext4"} && ${at}`;
+}
+
+/** fstab(5). A guest boots without what is not there. */
+function fstabLine(mount: CloudMount): string {
+  const options = ["nofail", ...(mount.readOnly === true ? ["ro"] : [])];
+  const target = fstabText(mount.target);
+  switch (mount.kind) {
+    case "share":
+      return `${fstabText(mount.tag)} ${target} 9p ${["trans=virtio", "version=9p2000.L", "msize=262144", ...options].join(",")} 0 0\n`;
+    case "disk":
+      return `${diskPath(mount.name)} ${target} ${mount.filesystem ?? "ext4"} ${["defaults", ...options].join(",")} 0 2\n`;
+    default:
+      return unreachable(mount);
+  }
+}
+
+function diskPath(name: string): string {
+  return `/dev/disk/by-id/virtio-${name}`;
+}
+
+function fstabText(text: string): string {
+  return text.replaceAll(/[\\\s#]/g, (letter) => `\\${letter.charCodeAt(0).toString(8).padStart(3, "0")}`);
+}
+
+/** For pam_env, which knows no escapes: what it could not read is only in the shell's file. */
+function environmentLines(environment: Readonly<Record<string, string>>): string {
+  const plain = Object.entries(environment).filter(([, value]) => !/["#\\\n]/.test(value));
+  return plain.map(([name, value]) => `${name}="${value}"\n`).join("");
+}
+
+function exportLines(environment: Readonly<Record<string, string>>): string {
+  return Object.entries(environment)
+    .map(([name, value]) => `export ${name}=${quote(value)}\n`)
+    .join("");
+}
+
+function quote(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+function endLine(text: string): string {
+  return text.endsWith("\n") ? text : `${text}\n`;
+}
