@@ -28,6 +28,7 @@ export async function changeGuest(r: Changer, name: Name, change: GuestChange): 
     await changeLimits(r, { before, after, undo });
     const kept = r.guests.respecify(after);
     undo.move();
+    await lives.lookAgain(name);
     return kept;
   });
 }

@@ -103,6 +103,13 @@ export class Lives<Guest extends Container | Machine, Plan, Running extends Seen
     return this.#o.planOf(guest);
   }
 
+  /** Looks again at a guest that runs: what is told of it may have changed. */
+  async lookAgain(name: Name): Promise<void> {
+    const running = this.#running.get(name);
+    const status = running === undefined ? undefined : await this.#o.driver.observe(this.plan(name));
+    if (running !== undefined && status?.kind === "running") running.seen = status;
+  }
+
   /** While nothing else is done with it. */
   exclusively<T>(name: Name, work: () => Promise<T>): Promise<T> {
     return this.#lock.run(name, work);
