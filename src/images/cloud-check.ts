@@ -1,4 +1,5 @@
 import { SpecError, type SpecProblem } from "../base/errors.ts";
+import { unreachable } from "../base/exhaustive.ts";
 import type { CloudInit } from "./cloud-init.ts";
 
 /** Looks at what a guest is asked to become. @throws SpecError with every fault at once */
@@ -23,12 +24,7 @@ export function checkCloudInit(wish: CloudInit): void {
   }
   wish.files?.forEach((file, i) => {
     want(`files[${i}].path`, isPath(file.path), `"${file.path}" is no absolute path of a file`);
-    want(
-      `files[${i}].mode`,
-      file.mode === undefined || /^[0-7]{3,4}$/.test(file.mode),
-      `"${file.mode}" is no mode`,
-      "three or four octal digits",
-    );
+    want(`files[${i}].mode`, file.mode === undefined || mode.test(file.mode), `"${file.mode}" is no mode`, "three or four octal digits");
     want(
       `files[${i}].owner`,
       file.owner === undefined || /^[a-z_][\w-]*(:[a-z_][\w-]*)?$/.test(file.owner),
@@ -38,14 +34,23 @@ export function checkCloudInit(wish: CloudInit): void {
   });
   wish.mounts?.forEach((mount, i) => {
     want(`mounts[${i}].target`, isPath(mount.target), `"${mount.target}" is no absolute path of a directory`);
-    const name = mount.kind === "share" ? mount.tag : mount.name;
-    want(`mounts[${i}].${mount.kind === "share" ? "tag" : "name"}`, /^[A-Za-z0-9][A-Za-z0-9._-]{0,30}$/.test(name), `"${name}" is no name`);
+    const name = "disk" in mount.from ? mount.from.disk : mount.from.share;
+    want(`mounts[${i}].from`, /^[A-Za-z0-9][A-Za-z0-9._-]{0,30}$/.test(name), `"${name}" is no name of a disk or share`);
+    want(`mounts[${i}].options`, /^[\w=.,:/@%+-]*$/.test(mount.options ?? ""), `"${mount.options}" are no options of mount(8)`);
     const same = wish.mounts?.findIndex((other) => other.target === mount.target) ?? i;
     want(`mounts[${i}].target`, same === i, `mounts[${same}] is there already`);
   });
-  wish.provision?.forEach((text, i) =>
-    want(`provision[${i}]`, text.trim() !== "" && !text.includes("\0"), "is empty, or has a zero byte in it"),
-  );
+  wish.provision?.forEach((step, i) => {
+    switch (step.kind) {
+      case "shell":
+        return want(`provision[${i}]`, step.script.trim() !== "" && !step.script.includes("\0"), "is empty, or has a zero byte in it");
+      case "file":
+        want(`provision[${i}].target`, isPath(step.target), `"${step.target}" is no absolute path of a file`);
+        return want(`provision[${i}].mode`, mode.test(step.mode), `"${step.mode}" is no mode`, "three or four octal digits");
+      default:
+        return unreachable(step);
+    }
+  });
   wish.nics?.forEach((nic, i) => {
     for (const key of ["name", "mac"] as const) {
       const same = wish.nics?.findIndex((other) => other[key] === nic[key]) ?? i;
@@ -59,8 +64,10 @@ export function checkCloudInit(wish: CloudInit): void {
 
 /** Options may stand before it (sshd(8), AUTHORIZED_KEYS FILE FORMAT). */
 const publicKey =
-  /^[^\0-\x1f\x7f]*?\b(ssh-(ed25519|rsa)|ecdsa-sha2-[a-z0-9]+|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com) [A-Za-z0-9+/]{20,}={0,2}( [^\0-\x1f\x7f]*)?$/;
+  /^\P{Cc}*?\b(ssh-(ed25519|rsa)|ecdsa-sha2-[a-z0-9]+|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com) [A-Za-z0-9+/]{20,}={0,2}( \P{Cc}*)?$/u;
+
+const mode = /^[0-7]{3,4}$/;
 
 function isPath(path: string): boolean {
-  return /^\/[^\0-\x1f\x7f]{1,4094}$/.test(path) && !path.split("/").includes("..");
+  return /^\/\P{Cc}{1,4094}$/u.test(path) && !path.split("/").includes("..");
 }

@@ -3,6 +3,7 @@ import type { Ip } from "../base/ip.ts";
 import type { Mac } from "../base/mac.ts";
 import type { IfName } from "../base/names.ts";
 import type { Cidr, Prefix } from "../base/prefix.ts";
+import type { ProvisionStep, VmMount } from "../spec/compose/project.ts";
 import { checkCloudInit } from "./cloud-check.ts";
 import { cloudConfig } from "./cloud-config.ts";
 import { networkConfig } from "./cloud-network.ts";
@@ -40,13 +41,6 @@ export type CloudFile = {
   owner?: string;
 };
 
-/** Something of the host that the guest mounts at each boot. */
-export type CloudMount =
-  /** A directory of the host by 9p. */
-  | { kind: "share"; tag: string; target: string; readOnly?: boolean }
-  /** A disk by its serial number, `/dev/disk/by-id/virtio-<name>`. One that is all zeros gets the file system first. */
-  | { kind: "disk"; name: string; target: string; readOnly?: boolean; filesystem?: "ext4" | "xfs" | "btrfs" };
-
 /** What a guest with cloud-init is to become. */
 export type CloudInit = {
   /** Two guests with the same wishes are still two. */
@@ -63,9 +57,10 @@ export type CloudInit = {
   packages?: readonly string[];
   environment?: Readonly<Record<string, string>>;
   files?: readonly CloudFile[];
-  mounts?: readonly CloudMount[];
-  /** Shell scripts or programs (`#!`), run in order at the first boot after all else; the first that fails ends it. */
-  provision?: readonly string[];
+  /** Mounted at each boot. A disk that is all zeros gets a file system first. */
+  mounts?: readonly VmMount[];
+  /** Done in order at the first boot, after all else; the first that fails ends it. A script may be any program (`#!`). */
+  provision?: readonly ProvisionStep[];
   /** Installs and starts qemu-guest-agent. */
   agent?: boolean;
   /** None leaves the network to the image, which mostly asks for DHCP on every card. */

@@ -1,5 +1,6 @@
 import { unreachable } from "../base/exhaustive.ts";
-import type { CloudFile, CloudInit, CloudMount } from "./cloud-init.ts";
+import type { ProvisionStep, VmMount } from "../spec/compose/project.ts";
+import type { CloudFile, CloudInit } from "./cloud-init.ts";
 
 /** Where Nexus keeps its own in a guest with cloud-init. */
 const home = "/var/lib/nexus";
@@ -15,7 +16,7 @@ export const provisionCommand = ["/bin/sh", `${home}/run`];
 /** What the guest's first boot does beyond what cloud-init has modules for: environment, mounts, agent, provision. */
 export function provisionFiles(wish: CloudInit): CloudFile[] {
   const { provision = [], environment = {}, mounts = [] } = wish;
-  const steps = provision.map((text, i) => ({ path: `${home}/steps/${i + 1}`, content: endLine(text), mode: "0700" }));
+  const steps = provision.map((step, i) => ({ path: `${home}/steps/${i + 1}`, content: contentOf(step), mode: "0700" }));
   return [
     { path: `${home}/run`, content: runScript(wish), mode: "0700" },
     { path: `${home}/environment`, content: environmentLines(environment), mode: "0600" },
@@ -39,7 +40,7 @@ function runScript(wish: CloudInit): string {
     "  . /etc/profile.d/nexus.sh",
     ...mounts.map((mount) => `  ${mountCommand(mount)} || return 1`),
     ...(agent ? ["  start_agent"] : []),
-    ...provision.map((text, i) => `  step ${i + 1} ${provision.length}${text.startsWith("#!") ? "" : " sh -e"} || return 1`),
+    ...provision.map((step, i) => `  step ${i + 1} ${provision.length} ${wayOf(step)} || return 1`),
     "  echo ok > $home/status",
     "}",
     "echo running > $home/status",
@@ -86,35 +87,58 @@ start_agent() {
   fi || echo "nexus: qemu-guest-agent did not start"
 }
 
-# Number, count, and what runs it.
+# Number, count, and what is done with the step's file, whose path comes last.
 step() {
   number=$1 count=$2
   shift 2
   echo "nexus: step $number of $count"
-  (cd / && exec "$@" "$home/steps/$number" </dev/null)
+  (cd / && "$@" "$home/steps/$number" </dev/null)
   code=$?
   [ $code -eq 0 ] || failed "step $number of $count with code $code"
 }
+
+# Where it goes, and its mode.
+put() {
+  mkdir -p "$(dirname "$1")" && cp "$3" "$1.nexus" && chmod "$2" "$1.nexus" && mv "$1.nexus" "$1"
+}
 `;
 
-function mountCommand(mount: CloudMount): string {
-  const at = `mount_at ${quote(mount.target)} ${quote(fstabText(mount.target))}`;
-  if (mount.kind === "share" || mount.readOnly === true) return at;
-  return `format_empty ${quote(diskPath(mount.name))} ${mount.filesystem ?? "ext4"} && ${at}`;
+function contentOf(step: ProvisionStep): string {
+  switch (step.kind) {
+    case "shell":
+      return step.script.endsWith("\n") ? step.script : `${step.script}\n`;
+    case "file":
+      return step.content;
+    default:
+      return unreachable(step);
+  }
 }
 
-/** fstab(5). A guest boots without what is not there. */
-function fstabLine(mount: CloudMount): string {
-  const options = ["nofail", ...(mount.readOnly === true ? ["ro"] : [])];
+/** The words before the step's path. */
+function wayOf(step: ProvisionStep): string {
+  if (step.kind === "file") return `put ${quote(step.target)} ${step.mode}`;
+  return step.script.startsWith("#!") ? "env" : "sh -e";
+}
+
+function mountCommand(mount: VmMount): string {
+  const at = `mount_at ${quote(mount.target)} ${quote(fstabText(mount.target))}`;
+  return "share" in mount.from || mount.readOnly ? at : `format_empty ${quote(diskPath(mount.from.disk))} ${diskType} && ${at}`;
+}
+
+/** Of a disk that has no file system yet. One that has may be of any type the guest knows. */
+const diskType = "ext4";
+
+/** fstab(5). A guest boots without what is not there; the user's options come last, where they count. */
+function fstabLine(mount: VmMount): string {
+  const options = [
+    "nofail",
+    ...(mount.readOnly ? ["ro"] : []),
+    ...(mount.options === undefined || mount.options === "" ? [] : [mount.options]),
+  ];
   const target = fstabText(mount.target);
-  switch (mount.kind) {
-    case "share":
-      return `${fstabText(mount.tag)} ${target} 9p ${["trans=virtio", "version=9p2000.L", "msize=262144", ...options].join(",")} 0 0\n`;
-    case "disk":
-      return `${diskPath(mount.name)} ${target} ${mount.filesystem ?? "ext4"} ${["defaults", ...options].join(",")} 0 2\n`;
-    default:
-      return unreachable(mount);
-  }
+  if ("share" in mount.from)
+    return `${fstabText(mount.from.share)} ${target} 9p ${["trans=virtio", "version=9p2000.L", "msize=262144", ...options].join(",")} 0 0\n`;
+  return `${diskPath(mount.from.disk)} ${target} auto ${["defaults", ...options].join(",")} 0 2\n`;
 }
 
 function diskPath(name: string): string {
@@ -139,8 +163,4 @@ function exportLines(environment: Readonly<Record<string, string>>): string {
 
 function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
-}
-
-function endLine(text: string): string {
-  return text.endsWith("\n") ? text : `${text}\n`;
 }

@@ -10,7 +10,7 @@ const [first, last] = ["-----BEGIN OPENSSH PRIVATE KEY-----", "-----END OPENSSH 
 
 /** A line of authorized_keys (sshd(8)). */
 export function publicLine(key: Pick<SshKey, "publicKey" | "comment">): string {
-  const words = [kind, publicBlob(key).toString("base64"), key.comment.replaceAll(/[\0-\x1f\x7f]/g, " ")];
+  const words = [kind, publicBlob(key).toString("base64"), key.comment.replaceAll(/\p{Cc}/gu, " ")];
   return words.join(" ").trim();
 }
 

@@ -64,8 +64,9 @@ function shortName(name: string, number: number): string {
 function descriptor(kind: 1 | 2, layout: Layout): Uint8Array {
   const tree = kind === 1 ? layout.short : layout.joliet;
   const bytes = Buffer.alloc(sector);
-  const text = (at: number, length: number, words: string): void =>
-    void bytes.set(kind === 1 ? padded(words, length) : utf16(words, length), at);
+  const text = (at: number, length: number, words: string): void => {
+    bytes.set(kind === 1 ? padded(words, length) : utf16(words, length), at);
+  };
   bytes[0] = kind;
   bytes.set(Buffer.from("CD001\x01", "latin1"), 1);
   text(8, 32, "");

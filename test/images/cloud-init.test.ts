@@ -39,7 +39,7 @@ describe("a guest's cloud-init data", () => {
       { packages: ["curl"] },
       { environment: { A: "1" } },
       { environment: { A: "2" } },
-      { provision: ["true"] },
+      { provision: [{ kind: "shell", script: "true" }] },
       { userData: "#cloud-config\nx: 1\n" },
       { agent: true },
       { nics: [nic] },
@@ -101,11 +101,15 @@ describe("a guest's cloud-init data", () => {
         { path: "/a/../etc/shadow", content: "" },
       ],
       mounts: [
-        { kind: "share", tag: "src", target: "/" },
-        { kind: "disk", name: "a b", target: "/data" },
-        { kind: "share", tag: "src", target: "/data" },
+        { from: { share: "src" }, target: "/", readOnly: false },
+        { from: { disk: "a b" }, target: "/data", readOnly: false },
+        { from: { share: "src" }, target: "/data", readOnly: false, options: "ro 0 0\n" },
       ],
-      provision: ["true", " "],
+      provision: [
+        { kind: "shell", script: "true" },
+        { kind: "shell", script: " " },
+        { kind: "file", target: "x", content: "", mode: "rw" },
+      ],
       userData: "[",
     });
     assert.throws(
@@ -127,9 +131,12 @@ describe("a guest's cloud-init data", () => {
             "files[0].owner",
             "files[1].path",
             "mounts[0].target",
-            "mounts[1].name",
+            "mounts[1].from",
+            "mounts[2].options",
             "mounts[2].target",
             "provision[1]",
+            "provision[2].target",
+            "provision[2].mode",
           ],
         );
         return true;
@@ -224,7 +231,13 @@ describe("a user's own user data", () => {
       "chpasswd: {expire: false}",
       "mode: 0644",
     ].join("\n");
-    const config = configOf({ userData, packages: ["curl", "git"], authorizedKeys: [key], user: "nexus", provision: ["true"] });
+    const config = configOf({
+      userData,
+      packages: ["curl", "git"],
+      authorizedKeys: [key],
+      user: "nexus",
+      provision: [{ kind: "shell", script: "true" }],
+    });
     assert.deepEqual([config["hostname"], config["ssh_pwauth"], config["disable_root"]], ["other", true, true]);
     assert.deepEqual(config["packages"], ["vim", "curl", "git"]);
     assert.deepEqual(config["ssh_authorized_keys"], [`${key}2`, key]);

@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { beforeEach, describe, it } from "node:test";
 import fc from "fast-check";
+import type { ProvisionStep } from "../../src/spec/compose/project.ts";
 import type { CloudInit } from "../../src/images/cloud-init.ts";
 import { provisionCommand, provisionFiles, provisionLogPath, provisionStatusPath } from "../../src/images/cloud-scripts.ts";
+
+const scripts = (...all: string[]): ProvisionStep[] => all.map((script) => ({ kind: "shell", script }));
 
 for (const shell of [["sh"], ["busybox", "sh"]]) {
   describe(`a guest's first boot, by ${shell.join(" ")}`, () => {
@@ -46,15 +49,24 @@ for (const shell of [["sh"], ["busybox", "sh"]]) {
 
     it("runs the steps in order, each in a shell of its own, with the environment, and keeps what they say", () => {
       const steps = ['cd /tmp; mine=1; echo "one $GREETING"', 'echo "two ${mine-gone} $PWD"\n', `#!/usr/bin/env python3\nprint("three")`];
-      const { code, said } = boot({ provision: steps, environment: { GREETING: 'it\'s a $HOME "day"\nor two' } });
+      const { code, said } = boot({ provision: scripts(...steps), environment: { GREETING: 'it\'s a $HOME "day"\nor two' } });
       assert.equal(code, 0, said);
       assert.equal(status(), "ok");
       assert.match(said, /step 1 of 3\none it's a \$HOME "day"\nor two\nnexus: step 2 of 3\ntwo gone \/\nnexus: step 3 of 3\nthree\n/);
       assert.equal(text(provisionLogPath), said);
     });
 
+    it("puts files where they are wanted, between the steps around them", () => {
+      const file = { kind: "file", target: `${root}/new/dir/it's.conf`, content: "no line feed", mode: "0640" } as const;
+      const { code, said } = boot({ provision: [...scripts(`rm -rf ${root}/new`), file, ...scripts(`cat ${root}/new/dir/*`)] });
+      assert.equal(code, 0, said);
+      assert.match(said, /step 3 of 3\nno line feed$/);
+      assert.equal(statSync(file.target).mode & 0o777, 0o640);
+      assert.deepEqual(readdirSync(dirname(file.target)), ["it's.conf"]);
+    });
+
     it("stops at the first step that fails, within it too, and says which", () => {
-      const { code, said } = boot({ provision: ["echo a", "false\necho not here", `touch ${root}/never`] });
+      const { code, said } = boot({ provision: scripts("echo a", "false\necho not here", `touch ${root}/never`) });
       assert.notEqual(code, 0);
       assert.equal(status(), "failed step 2 of 3 with code 1");
       assert.match(said, /nexus: step 2 of 3 with code 1/);
@@ -65,7 +77,7 @@ for (const shell of [["sh"], ["busybox", "sh"]]) {
     it("puts the environment and mounts into the system's files, in place of those of before", () => {
       writeFileSync(at("etc/environment"), "PATH=/bin");
       writeFileSync(at("etc/fstab"), "/dev/vda1 / ext4 defaults 0 1\n");
-      const share = { kind: "share", tag: "src", target: `${root}/my src`, readOnly: true } as const;
+      const share = { from: { share: "src" }, target: `${root}/my src`, readOnly: true, options: "msize=4096" };
       boot({ environment: { A: "1 2", HASH: "a#b", OLD: "x" }, mounts: [share] });
       const { said } = boot({ environment: { A: "3" }, mounts: [share] });
       assert.equal(status(), "ok", said);
@@ -73,7 +85,7 @@ for (const shell of [["sh"], ["busybox", "sh"]]) {
       const tag = `${root}/my\\040src`;
       assert.equal(
         text("etc/fstab"),
-        `/dev/vda1 / ext4 defaults 0 1\n# nexus: begin\nsrc ${tag} 9p trans=virtio,version=9p2000.L,msize=262144,nofail,ro 0 0\n# nexus: end\n`,
+        `/dev/vda1 / ext4 defaults 0 1\n# nexus: begin\nsrc ${tag} 9p trans=virtio,version=9p2000.L,msize=262144,nofail,ro,msize=4096 0 0\n# nexus: end\n`,
       );
       assert.equal(text("did"), `mount ${root}/my src\nmount ${root}/my src\n`);
       boot({});
@@ -81,10 +93,11 @@ for (const shell of [["sh"], ["busybox", "sh"]]) {
     });
 
     it("makes a file system only where there is nothing at all", () => {
-      const disk = { kind: "disk", name: "data", target: `${root}/data` } as const;
+      const disk = { from: { disk: "data" }, target: `${root}/data`, readOnly: false };
       writeFileSync(at("dev/virtio-data"), Buffer.alloc(3 << 20));
       boot({ mounts: [disk] });
       assert.equal(text("did"), `mkfs.ext4 ${root}/dev/virtio-data\nmount ${root}/data\n`);
+      assert.match(text("etc/fstab"), /^\S+virtio-data \S+data auto defaults,nofail 0 2$/m);
       for (const place of [1080, 65_600, (1 << 20) - 1]) {
         rmSync(at("did"));
         const content = Buffer.alloc(3 << 20);
@@ -95,19 +108,19 @@ for (const shell of [["sh"], ["busybox", "sh"]]) {
       }
       rmSync(at("did"));
       writeFileSync(at("dev/virtio-data"), "");
-      boot({ mounts: [disk], provision: [`touch ${root}/never`] });
+      boot({ mounts: [disk], provision: scripts(`touch ${root}/never`) });
       assert.match(status(), /^failed read .*virtio-data$/);
       rmSync(at("dev/virtio-data"));
-      boot({ mounts: [disk], provision: [`touch ${root}/never`] });
+      boot({ mounts: [disk], provision: scripts(`touch ${root}/never`) });
       assert.match(status(), /^failed there is no disk .*virtio-data$/);
       assert.deepEqual([existsSync(at("did")), existsSync(at("never"))], [false, false]);
     });
 
     it("starts the agent before the steps, and goes on without it", () => {
-      boot({ agent: true, provision: [`echo step >> ${root}/did`] });
+      boot({ agent: true, provision: scripts(`echo step >> ${root}/did`) });
       assert.equal(text("did"), "systemctl enable qemu-guest-agent\nsystemctl start qemu-guest-agent\nstep\n");
       writeFileSync(at("bin/systemctl"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
-      const { said } = boot({ agent: true, provision: ["true"] });
+      const { said } = boot({ agent: true, provision: scripts("true") });
       assert.match(said, /qemu-guest-agent did not start/);
       assert.equal(status(), "ok");
     });
@@ -117,7 +130,7 @@ for (const shell of [["sh"], ["busybox", "sh"]]) {
       fc.assert(
         fc.property(fc.array(value, { minLength: 5, maxLength: 5 }), (values) => {
           const environment = Object.fromEntries(values.map((one, i) => [`V${i}`, one]));
-          const { said } = boot({ environment, provision: [`printf '%s|' ${values.map((_, i) => `"$V${i}"`).join(" ")}`] });
+          const { said } = boot({ environment, provision: scripts(`printf '%s|' ${values.map((_, i) => `"$V${i}"`).join(" ")}`) });
           assert.equal(said, `nexus: step 1 of 1\n${values.map((one) => `${one}|`).join("")}`);
         }),
         { numRuns: 8 },

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 
 /** How a file is served. Everything is as a good server does it unless it is said otherwise. */
 export type ServedFile = {
@@ -103,4 +104,13 @@ function rangeStart(file: ServedFile, request: IncomingMessage): number | undefi
   const validator = request.headers["if-range"];
   if (start === undefined || file.noRange === true) return undefined;
   return validator === undefined || validator === file.etag || validator === file.lastModified ? Number(start) : undefined;
+}
+
+/** Waits for a condition, on a busy machine too. @throws Error after half a minute */
+export async function eventually(condition: () => boolean): Promise<void> {
+  const end = performance.now() + 30_000;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`${String(condition)} did not come true`);
+    await delay(5);
+  }
 }

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { before, beforeEach, describe, it } from "node:test";
 import { KernelError, NexusError } from "../../src/base/errors.ts";
 import { VmImageStore, type VmImageStoreOptions } from "../../src/images/vm-store.ts";
-import { until } from "../services/dns/client.ts";
 import { qcow2Bytes } from "./disk-samples.ts";
-import { ImageServer, type ServedFile } from "./image-server.ts";
+import { eventually, ImageServer, type ServedFile } from "./image-server.ts";
 
 const fails = (code: string, words: RegExp) => (error: unknown) =>
   error instanceof NexusError && error.code === code && words.test(`${error.message} (${error.hint})`);
@@ -135,7 +135,7 @@ describe("fetching a virtual machine image when the network is bad", () => {
     const stops = Array.from({ length: 5 }, () => new AbortController());
     const lines = stops.map((): string[] => []);
     const calls = stops.map((stop, i) => one.resolve(reference, (line) => lines[i]?.push(line), stop.signal));
-    await until(() => server.asked.length === 1);
+    await eventually(() => server.asked.length === 1);
     stops[0]?.abort();
     await assert.rejects(calls[0] ?? Promise.resolve(), fails("timeout", new RegExp(`image ${url}: .*called off`)));
     gate.resolve();
@@ -150,11 +150,40 @@ describe("fetching a virtual machine image when the network is bad", () => {
     const stop = new AbortController();
     const call = store().resolve(reference, undefined, stop.signal);
     const data = (): string => join(directory, "partial", partials()[0] ?? "none", "data");
-    await until(() => existsSync(data()) && readFileSync(data()).length === 50_000);
+    await eventually(() => existsSync(data()) && readFileSync(data()).length === 50_000);
     stop.abort();
     await assert.rejects(call, fails("timeout", /called off/));
     await resolvesTo(reference);
     assert.equal(server.asked.at(-1)?.range, "bytes=50000-");
+  });
+
+  it("goes on where a process was killed", async () => {
+    await using server = await ImageServer.start();
+    const { reference } = server.put("/disk", { content: disk, etag, silentAfter: (n) => (n === 1 ? 70_000 : undefined) });
+    const program = `import { VmImageStore } from ${JSON.stringify(join(import.meta.dirname, "../../src/images/vm-store.ts"))};
+      await new VmImageStore({ directory: ${JSON.stringify(directory)} }).resolve(${JSON.stringify(reference)});`;
+    const child = spawn(process.execPath, ["--input-type=module", "-e", program], { stdio: "inherit" });
+    try {
+      const data = (): string => join(directory, "partial", partials()[0] ?? "none", "data");
+      await eventually(() => existsSync(data()) && statSync(data()).size === 70_000);
+    } finally {
+      child.kill("SIGKILL");
+      await once(child, "close");
+    }
+    await resolvesTo(reference);
+    assert.equal(startOf(server.asked.at(-1)), 70_000);
+  });
+
+  it("waits while another process fetches the same, and takes what that one got", async () => {
+    await using server = await ImageServer.start();
+    const gate = Promise.withResolvers<void>();
+    const { reference } = server.put("/disk", { content: disk, gate: gate.promise });
+    const first = store().resolve(reference);
+    await eventually(() => server.asked.length === 1);
+    // Another store is to this one as another process is.
+    await resolvesTo(reference, Object.assign([], { push: (line: string) => line.includes("another fetch") && gate.resolve() }));
+    assert.ok((await first).disk !== undefined);
+    assert.equal(server.asked.length, 1);
   });
 
   it("gives a silent server up, in the end", async () => {

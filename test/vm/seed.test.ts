@@ -14,7 +14,12 @@ describe("a cloud-init seed in a virtual machine", () => {
   it("is read by Linux, with Rock Ridge's names and with Joliet's", { timeout: 180_000 }, async () => {
     await using bed = new QemuBed();
     const nic = { name: "eth0" as IfName, mac: "02:00:5e:10:00:01" as Mac, dhcp4: true, dhcp6: false };
-    const seed = cloudSeed({ guestId: "web", hostname: "web", nics: [nic], provision: ["echo hello\n".repeat(500)] });
+    const seed = cloudSeed({
+      guestId: "web",
+      hostname: "web",
+      nics: [nic],
+      provision: [{ kind: "shell", script: "echo hello\n".repeat(500) }],
+    });
     mkdirSync(bed.directory, { recursive: true });
     const image = join(bed.directory, "seed.iso");
     writeFileSync(image, writeSeedIso(seedFiles(seed)));
