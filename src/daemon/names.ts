@@ -1,6 +1,7 @@
-import type { Name } from "../base/names.ts";
+import { isFault, type Name, parseName } from "../base/names.ts";
 import { peersOf } from "../plan/firewall/elements.ts";
 import type { DnsServer } from "../services/dns/server.ts";
+import type { GuestRecord as GuestRecordOfDns } from "../services/dns/zone.ts";
 import type { GuestRecord, NetworkRow } from "../state/rows.ts";
 import { attachmentsOf, type World } from "./world.ts";
 
@@ -41,7 +42,7 @@ export class Names {
 
   guestChanged(guest: GuestRecord, live: boolean): void {
     for (const attachment of attachmentsOf(guest)) {
-      if (live) this.#dns.addGuest(attachment.network, { guest: guest.name, addresses: attachment.addresses, aliases: aliasesOf(guest) });
+      if (live) this.#dns.addGuest(attachment.network, { guest: guest.name, addresses: attachment.addresses, ...furtherNames(guest) });
       else this.#dns.removeGuest(attachment.network, guest.name);
     }
   }
@@ -68,6 +69,10 @@ export class Names {
   }
 }
 
-function aliasesOf(guest: GuestRecord): readonly Name[] {
-  return guest.kind === "netns" ? [] : guest.spec.aliases;
+/** Beside its own: those it was given, and the one its compose project gives it. */
+function furtherNames(guest: GuestRecord): Pick<GuestRecordOfDns, "aliases" | "project"> {
+  if (guest.kind === "netns") return {};
+  const { aliases, labels } = guest.spec;
+  const [service, name] = [parseName(labels["nexus.service"] ?? ""), parseName(labels["nexus.project"] ?? "")];
+  return { aliases, ...(isFault(service) || isFault(name) ? {} : { project: { service, name } }) };
 }

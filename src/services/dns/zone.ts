@@ -5,8 +5,13 @@ import type { Prefix } from "../../base/prefix.ts";
 import { type DnsName, labelStarts, nameFromText, nameToBytes } from "../../wire/dns/name.ts";
 import { privateReverseZones, reverseLabels, reverseName, reverseZones } from "./reverse.ts";
 
-/** One guest on one network. Guests may share an alias: all their addresses answer to it. */
-export type GuestRecord = { guest: Name; addresses: readonly Ip[]; aliases?: readonly Name[] };
+/** One guest on one network. Guests may share an alias: all their addresses answer to it. `project`: it is also `<service>.<project>` in the domain. */
+export type GuestRecord = {
+  guest: Name;
+  addresses: readonly Ip[];
+  aliases?: readonly Name[];
+  project?: { service: string; name: string };
+};
 
 /** A network as DNS sees it. `gateway` names its gateways unless a guest has that name. */
 export type NetworkZone = {
@@ -39,7 +44,7 @@ export type Found =
 
 export type ZonesOptions = { domain: string };
 
-type Named = { guest: string; addresses: readonly Ip[]; aliases?: readonly string[] };
+type Named = Omit<GuestRecord, "guest" | "aliases"> & { guest: string; aliases?: readonly string[] };
 type Guest = { record: Named; labels: string[]; reverse: DnsName[]; pointer: Pointer };
 type Pointer = { network: string; target: Uint8Array };
 type Network = {
@@ -152,7 +157,11 @@ export class Zones {
     const starts = labelStarts(name);
     const tail = (labels: number) => name.slice(starts[starts.length - labels] ?? name.length);
     if (tail(1) === localhost) return this.#loopback;
-    if (starts.length >= this.#domainLabels && tail(this.#domainLabels) === this.#domain) return this.#inDomain(starts.length, tail, sees);
+    if (starts.length >= this.#domainLabels && tail(this.#domainLabels) === this.#domain) {
+      // A project's name is nobody's zone: whoever may see one of its guests may know that guest by it.
+      const ofProject = this.#shortName(name, from, sees);
+      return ofProject === plain ? this.#inDomain(starts.length, tail, sees) : ofProject;
+    }
     if (starts.length === 1) return this.#shortName(name, from, sees);
     const complete = reverseLabels(tail(2));
     return complete === undefined ? elsewhere : this.#reverse(name, { starts, complete, sees });
@@ -218,7 +227,7 @@ export class Zones {
     const name = network.zone.network;
     const guest: Guest = {
       record,
-      labels: [...new Set([record.guest, ...(record.aliases ?? [])])],
+      labels: [...new Set([record.guest, ...(record.aliases ?? []), ...projectLabels(record)])],
       reverse: record.addresses.map(reverseName),
       pointer: { network: name, target: nameToBytes(this.#fullName(record.guest, name)) },
     };
@@ -246,10 +255,11 @@ export class Zones {
   /** Brings both indices to what the holders of a label say now. */
   #publish(network: Network, label: string, holders: Holders): void {
     const name = network.zone.network;
-    const full = this.#fullName(label, name);
-    const short = toLabel(label);
+    const isOfProject = label.includes(".");
+    const full = isOfProject ? undefined : this.#fullName(label, name);
+    const short = isOfProject ? label.split(".").map(toLabel).join("") + this.#domain : toLabel(label);
     if (holders.guests.size === 0) {
-      this.#full.delete(full);
+      if (full !== undefined) this.#full.delete(full);
       const others = this.#short.get(short);
       others?.delete(name);
       if (others?.size === 0) this.#short.delete(short);
@@ -261,7 +271,7 @@ export class Zones {
       name,
       chosen.flatMap((guest) => guest.record.addresses),
     );
-    this.#full.set(full, holders.entry);
+    if (full !== undefined) this.#full.set(full, holders.entry);
     const others = this.#short.get(short) ?? new Map<string, NameEntry>();
     others.set(name, holders.entry);
     this.#short.set(short, others);
@@ -297,7 +307,12 @@ function entryOf(network: string, addresses: readonly Ip[]): NameEntry {
 
 function sameRecord(a: Named, b: Named): boolean {
   const same = (x: readonly string[] = [], y: readonly string[] = []) => x.length === y.length && x.every((value, i) => value === y[i]);
-  return same(a.addresses, b.addresses) && same(a.aliases, b.aliases);
+  return same(a.addresses, b.addresses) && same(a.aliases, b.aliases) && same(projectLabels(a), projectLabels(b));
+}
+
+/** No label of a name has a dot, so it stands apart from them. */
+function projectLabels({ project }: Named): string[] {
+  return project === undefined ? [] : [`${project.service}.${project.name}`];
 }
 
 function toLabel(name: string): DnsName {

@@ -123,6 +123,24 @@ test("guests share an alias, and it stays until the last has gone", () => {
   assert.equal(ask(zones, lan, "pool"), "plain");
 });
 
+test("a guest of a project is SERVICE.PROJECT too, to whoever may see it", () => {
+  const zones = sample();
+  const project = (service: string) => ({ project: { service, name: "shop" } });
+  zones.addGuest(lan, { ...guest("shop-web", "10.0.42.21"), ...project("web") });
+  zones.addGuest(dmz, { ...guest("shop-web", "10.0.17.21"), ...project("web") });
+  zones.addGuest(far, { ...guest("shop-db", "192.168.7.140"), ...project("db") });
+  assert.equal(ask(zones, lan, "web.shop.nexus"), "10.0.42.21");
+  assert.equal(ask(zones, dmz, "web.shop.nexus"), "10.0.17.21");
+  assert.equal(ask(zones, far, "web.shop.nexus"), "absent");
+  assert.equal(ask(zones, lan, "db.shop.nexus"), "absent");
+  assert.equal(ask(zones, far, "db.shop.nexus"), "192.168.7.140");
+  assert.equal(ask(zones, lan, "web.shop"), "elsewhere", "only in the domain");
+  zones.removeGuest(lan, network("shop-web"));
+  assert.equal(ask(zones, lan, "web.shop.nexus"), "10.0.17.21", "on a network that may be seen");
+  zones.removeGuest(dmz, network("shop-web"));
+  assert.equal(ask(zones, lan, "web.shop.nexus"), "absent");
+});
+
 test("a changed guest answers with its new addresses alone, and its old ones name nobody", () => {
   const zones = sample();
   const serial = zones.serial;
