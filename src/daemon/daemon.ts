@@ -31,6 +31,7 @@ import { planOf } from "./guest-plan.ts";
 import { runtimeProbes } from "./examine.ts";
 import { keepLimits } from "./keep-limits.ts";
 import { Health } from "./health.ts";
+import { hostLines, HostsFile } from "./hosts-file.ts";
 import { makeHandlers } from "./handlers.ts";
 import { Names } from "./names.ts";
 import { NetworkProblems } from "./network-problems.ts";
@@ -102,6 +103,11 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     onProblem: (network, problem) => addressProblems.tell(network, problem),
   });
   const health = stack.use(new Health({ chronicle, exec: (guest, request) => execIn(guest, request) }));
+  const hosts = new HostsFile((message) => chronicle.tell({ kind: "hosts-file.failed", subject: "host", message }));
+  settings.follow(({ hosts_file: file }) => {
+    hosts.use(file === "off" ? undefined : file);
+    hosts.set(() => hostLines(world, domain));
+  });
   const networks = new Networks({
     world,
     state,
@@ -123,6 +129,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
       names.guestChanged(guest, live);
       addressing.guestChanged(guest, live);
       health.guestChanged(guest, live);
+      hosts.set(() => hostLines(world, domain));
       if (guest.publishes.some((p) => p.hostAddress === "::1")) void loopback6.set(world.desired().publishes);
     },
     place: (newcomer) => withDefaultNetwork(newcomer, networks, settings.config),
@@ -175,6 +182,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
   const alongside = async () => {
     names.retry();
     addressing.retry();
+    hosts.set(() => hostLines(world, domain));
     void loopback6.set(world.desired().publishes);
     await finishLeaving({ world, state, remove: (guest) => removerOf(guest).remove(guest), guestsDirectory, log });
     for (const plan of vms.runningPlans()) machines.driver.rotateLogs(plan);

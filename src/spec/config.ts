@@ -40,6 +40,8 @@ export const config = z.strictObject({
     .string()
     .regex(/^[a-z_][a-z0-9_-]{0,31}$/, "is no group's name")
     .default("nexus"),
+  /** A file like /etc/hosts into which names of guests are written for this host's programs; "off" for none. */
+  hosts_file: z.union([z.literal("off"), absolutePath]).default("off"),
   log_level: z.enum(["debug", "info", "warn", "error"]).default("info"),
   dns: z
     .strictObject({

@@ -10,6 +10,7 @@ export const settingKeys = {
   "network.dns_servers": { holds: "list", meaning: "upstream resolvers of the default network instead of dns.upstreams" },
   "dns.upstreams": { holds: "list", meaning: "resolvers for names Nexus does not serve instead of the host's own" },
   "dns.domain": { holds: "text", meaning: "domain of all guests: GUEST.NETWORK.DOMAIN" },
+  hosts_file: { holds: "text", meaning: "file for this host's programs to find guests by name, as /etc/hosts; off for none" },
   log_level: { holds: "text", meaning: "what nexusd logs: debug, info, warn or error" },
 } as const satisfies Record<string, { holds: "text" | "list"; meaning: string }>;
 

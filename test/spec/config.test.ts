@@ -8,6 +8,7 @@ import { parseSetting, settingKeys, settingOf, withSettings } from "../../src/sp
 const defaults: Config = {
   network: { bridge_name: "nexus0" as never, subnet: "10.0.42.0/24" as never, dns_servers: [] },
   socket_group: "nexus",
+  hosts_file: "off",
   log_level: "info",
   dns: { upstreams: [], domain: "nexus" },
 };
@@ -98,6 +99,7 @@ test("the JSON Schemas are plain JSON, the same each time, and closed", () => {
     "run_dir",
     "socket",
     "socket_group",
+    "hosts_file",
     "log_level",
     "dns",
   ]);
