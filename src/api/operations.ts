@@ -363,7 +363,7 @@ export const operations = {
   "plan.preview": {
     method: "POST",
     path: "/v1/plan",
-    summary: "What applying these networks and nodes would do, as ip and nft lines; nothing is changed",
+    summary: "What applying these networks, nodes and virtual machines would do, as ip and nft lines; nothing is changed",
     when: always,
     answers: "json",
   },

@@ -125,7 +125,11 @@ export const routes = {
     answer: answers.event,
   },
   "plan.preview": {
-    body: z.strictObject({ networks: z.array(networkSpec).max(1024).default([]), nodes: z.array(nodeSpec).max(4096).default([]) }),
+    body: z.strictObject({
+      networks: z.array(networkSpec).max(1024).default([]),
+      nodes: z.array(nodeSpec).max(4096).default([]),
+      vms: z.array(vmSpec).max(4096).default([]),
+    }),
     answer: answers.steps,
   },
   "plan.pending": { answer: answers.steps },

@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { text } from "node:stream/consumers";
 import type { z } from "zod";
 import type { Io } from "./context.ts";
-import { imageFor } from "./image-flag.ts";
+import { imageFor, vmImageFor } from "./image-flag.ts";
 import { routes } from "../api/routes.ts";
 import { NexusError } from "../base/errors.ts";
 import { parseYaml } from "../spec/yaml.ts";
@@ -15,7 +15,11 @@ export async function readPlanFile(file: string, io: Io): Promise<PlanFile> {
   const wanted = parseYaml(routes["plan.preview"].body, file === "-" ? await text(io.stdin) : await read(file), file);
   // A directory is meant from where the file is, as every path in a file.
   const from = { directory: file === "-" ? process.cwd() : dirname(file), home: io.env["HOME"] };
-  return { ...wanted, nodes: wanted.nodes.map((node) => ({ ...node, image: imageFor(node.image, from) })) };
+  return {
+    ...wanted,
+    nodes: wanted.nodes.map((node) => ({ ...node, image: imageFor(node.image, from) })),
+    vms: wanted.vms.map((vm) => ({ ...vm, image: vmImageFor(vm.image, from) })),
+  };
 }
 
 async function read(file: string): Promise<string> {

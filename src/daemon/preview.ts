@@ -2,11 +2,11 @@ import { isDeepStrictEqual } from "node:util";
 import type { Input } from "../api/contract.ts";
 import { explain } from "../plan/explain.ts";
 import { defaultNetwork } from "./default-network.ts";
-import { admit } from "./admit.ts";
+import { admit, type Newcomer } from "./admit.ts";
 import type { Rooms } from "./handlers.ts";
 import { World } from "./world.ts";
 
-/** What creating these networks and nodes would do, as commands. Everything is decided as it would be, on a copy; the host is only read. */
+/** What creating these networks, nodes and virtual machines would do, as commands. Everything is decided as it would be, on a copy; the host is only read. */
 export function preview(wanted: Input<"plan.preview">["body"], r: Rooms): string[] {
   const copy = new World(r.world.instance, { networks: r.networks.all(), guests: r.guests.all() });
   const lines: string[] = [];
@@ -18,17 +18,23 @@ export function preview(wanted: Input<"plan.preview">["body"], r: Rooms): string
   };
   // What is there as described is left as it is; what is there otherwise is refused by name, as creating it would be.
   for (const spec of wanted.networks) if (!same(copy.networks.get(spec.name)?.spec, spec)) addNetwork(spec);
+  const addGuest = (newcomer: Newcomer, how: string) => {
+    const { guest, claims } = admit(newcomer, r.guests.admission(copy));
+    copy.addGuest(guest, claims);
+    lines.push(...r.wiring.attachSteps(guest, copy).flatMap(explain), `# ${how}`);
+  };
   for (const spec of wanted.nodes) {
     const networks = spec.networks ?? [{ network: defaultNetwork(r.settings.config).name }];
     if (same(copy.guests.get(spec.name)?.spec, { ...spec, networks })) continue;
     if (spec.networks === undefined && !copy.networks.has(networks[0]!.network)) addNetwork(defaultNetwork(r.settings.config));
-    const { guest, claims } = admit({ kind: "container", spec: { ...spec, networks } }, r.guests.admission(copy));
-    copy.addGuest(guest, claims);
-    lines.push(
-      ...r.wiring.attachSteps(guest, copy).flatMap(explain),
-      `# run ${spec.image} as node ${spec.name} in ${spec.name}'s namespace`,
-    );
+    addGuest({ kind: "container", spec: { ...spec, networks } }, `run ${spec.image} as node ${spec.name} in ${spec.name}'s namespace`);
   }
+  for (const spec of wanted.vms)
+    if (!same(copy.guests.get(spec.name)?.spec, spec))
+      addGuest(
+        { kind: "vm", spec },
+        `run ${spec.image} as virtual machine ${spec.name}${spec.networks.length === 0 ? ", in user mode" : ""}`,
+      );
   return lines;
 }
 

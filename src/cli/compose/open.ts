@@ -29,8 +29,8 @@ export function projectFiles(c: VerbContext): ProjectFiles {
 
 /** As projectFiles, but undefined when there is none. @throws NexusError not-found for a file of -f */
 export function findProjectFiles(c: VerbContext): ProjectFiles | undefined {
-  const [first, ...more] = c.flags.many("file").map((file) => resolve(file));
-  if (first !== undefined) return { directory: dirname(first), files: [first, ...more] };
+  const [first, ...more] = c.flags.many("file");
+  if (first !== undefined) return named([first, ...more]);
   for (let directory = process.cwd(); ; directory = dirname(directory)) {
     const name = fileNames.find((candidate) => existsSync(join(directory, candidate)));
     if (name !== undefined) {
@@ -41,12 +41,27 @@ export function findProjectFiles(c: VerbContext): ProjectFiles | undefined {
   }
 }
 
+function named([first, ...more]: readonly [string, ...string[]]): ProjectFiles {
+  const file = resolve(first);
+  return { directory: dirname(file), files: [file, ...more.map((other) => resolve(other))] };
+}
+
+export type OpenOptions = {
+  /** By default those of -f, or those found. */
+  files?: readonly [string, ...string[]];
+  allProfiles?: boolean;
+};
+
 /** The project as its files describe it; what is understood but may not be meant is told on stderr. @throws SpecError with every fault */
-export function openProject(c: VerbContext, options: { allProfiles?: boolean } = {}): Project {
-  const { directory, files } = projectFiles(c);
+export function openProject(c: VerbContext, options: OpenOptions = {}): Project {
+  const { directory, files } = options.files === undefined ? projectFiles(c) : named(options.files);
   const [main, ...overrides] = files.map((file) => ({ file: shown(file), text: textOf(file) }));
-  const projectName = c.flags.text("project-name");
-  const profiles = options.allProfiles === true ? ["*"] : [...c.flags.many("profile"), ...profilesOf(c.io.env["NEXUS_PROFILES"])];
+  const isDeclared = (name: string) => (c.command.flags ?? []).some((flag) => flag.name === name);
+  const projectName = isDeclared("project-name") ? c.flags.text("project-name") : undefined;
+  const profiles =
+    options.allProfiles === true
+      ? ["*"]
+      : [...(isDeclared("profile") ? c.flags.many("profile") : []), ...profilesOf(c.io.env["NEXUS_PROFILES"])];
   const { project, warnings } = loadProject({
     file: main?.file ?? "",
     text: main?.text ?? "",

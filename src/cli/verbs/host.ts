@@ -3,13 +3,22 @@ import { columns } from "../tables.ts";
 import type { Answer } from "../../api/contract.ts";
 import { NexusError } from "../../base/errors.ts";
 
-/** With a file, what applying it would do; without, what a reconcile would repair. */
+/** With a file, what applying it would do, or `up` with a compose file; without, what a reconcile would repair. */
 export async function plan(c: VerbContext): Promise<void> {
   const file = c.arg("FILE");
+  if (/compose[^/]*\.ya?ml$/.test(file)) return await composePlan(c, file);
   const body = file === "" ? undefined : await (await import("../plan-file.ts")).readPlanFile(file, c.io);
   const client = await c.client();
   const answer = body === undefined ? await client.call("plan.pending") : await client.call("plan.preview", { body });
   c.out.result(answer, () => (answer.steps.length === 0 ? "nothing would change\n" : `${answer.steps.join("\n")}\n`));
+}
+
+async function composePlan(c: VerbContext, file: string): Promise<void> {
+  const { openProject } = await import("../compose/open.ts");
+  const { planLines } = await import("../compose/plan.ts");
+  const project = openProject(c, { files: [file] });
+  const steps = await planLines(await c.client(), project);
+  c.out.result({ steps }, () => (steps.length === 0 ? "nothing would change\n" : `${steps.join("\n")}\n`));
 }
 
 export async function reconcile(c: VerbContext): Promise<void> {
