@@ -2,6 +2,7 @@ import { isUnspecified } from "../../base/ip.ts";
 import type { PublishSpec } from "../node.ts";
 import { guestWord, type GuestPart } from "./build-guest.ts";
 import { type Context, partFault } from "./context.ts";
+import type { Tree } from "./tree.ts";
 import { activeGuests, guestsOf, type Project, type ProjectGuest } from "./project.ts";
 
 /** Tells what two guests want for themselves: host ports, and disks they write to. */
@@ -58,7 +59,8 @@ function checkVolumes(context: Context, project: Project, parts: ReadonlyMap<str
       const before = uses.get(source);
       if (before === undefined || (before.readOnly && !readOnly)) uses.set(source, { guest, i, readOnly, disk });
       if (before === undefined) continue;
-      const at = ["volumes", placeIn(part, project, source) ?? 0];
+      const twice = before.guest === guest;
+      const at = ["volumes", placeIn(part, { project, source, last: twice }) ?? 0];
       const whose = guestWord(before.guest);
       if (before.disk !== disk && !source.startsWith("/"))
         partFault(context, part, {
@@ -69,8 +71,10 @@ function checkVolumes(context: Context, project: Project, parts: ReadonlyMap<str
       else if (disk && !readOnly && !before.readOnly)
         partFault(context, part, {
           at,
-          problem: `${whose} writes to this disk too; two machines that do destroy its file system`,
-          hint: "make it :ro in all but one",
+          problem: twice
+            ? "this machine has the disk already"
+            : `${whose} writes to this disk too; two machines that do destroy its file system`,
+          hint: twice ? "leave one out" : "make it :ro in all but one",
         });
     }
   }
@@ -81,13 +85,14 @@ function sourcesOf(guest: ProjectGuest): { source: string; readOnly: boolean }[]
 }
 
 /** Which entry of the guest's `volumes` has this source. */
-function placeIn(part: GuestPart, project: Project, source: string): number | undefined {
+function placeIn(part: GuestPart, { project, source, last }: { project: Project; source: string; last: boolean }): number | undefined {
   const list = part.tree.entries.get("volumes")?.value;
   if (list?.kind !== "list") return undefined;
   const key = [...project.volumes].find(([, volume]) => volume.name === source)?.[0] ?? source;
-  const found = list.items.findIndex((item) => {
+  const has = (item: Tree): boolean => {
     const value = item.kind === "mapping" ? item.entries.get("source")?.value : item;
     return value?.kind === "scalar" && (value.text === key || value.text.startsWith(`${key}:`));
-  });
+  };
+  const found = last ? list.items.findLastIndex(has) : list.items.findIndex(has);
   return found === -1 ? undefined : found;
 }
