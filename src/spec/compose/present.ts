@@ -58,6 +58,15 @@ export function refuseForeign(project: Project, present: Present): void {
         hint: `make it with: nexus network create ${name}`,
       });
   }
+  const volumes = new Map(present.volumes.map((volume) => [volume.name, volume]));
+  for (const [key, { name, external }] of project.volumes) {
+    const there = volumes.get(name);
+    if (!external && there !== undefined && !isOurs(project, there)) throw taken(project, "volume", there);
+    if (external && there === undefined)
+      throw new NexusError("not-found", `volume ${key} is external, and there is no volume ${name}`, {
+        hint: "leave out external to have it made",
+      });
+  }
 }
 
 function taken(project: Project, what: string, { name, labels }: { name: Name; labels: Readonly<LabelSet> }): NexusError {
