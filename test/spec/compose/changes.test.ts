@@ -48,7 +48,7 @@ describe("changes", () => {
       [],
       "as the API gives it",
     );
-    assert.deepEqual(texts(edit("stop_grace_period: 3s", "healthcheck: {tcp: 1}")), [], "what compose does itself needs no new guest");
+    assert.deepEqual(texts(edit("stop_grace_period: 3s", "profiles: []")), [], "what compose does itself needs no new guest");
   });
 
   it("start what does not run", () => {
@@ -75,9 +75,15 @@ describe("changes", () => {
         ["change network demo-front in place: mtu (auto -> 1400), nat (true -> false)"],
       ],
       ["{peers: [back]}", "{}", ["change network demo-back in place: peers"]],
-      ["cache: {networks", "cache: {labels: {a: b}, networks", ["recreate demo-cache: changed: labels"]],
+      ["cache: {networks", "cache: {labels: {a: b}, networks", ["change demo-cache in place: labels"]],
+      ["stop_grace_period: 3s", "healthcheck: {tcp: 1}", ["change demo-cache in place: healthcheck"]],
+      ["{peers: [back]}", "{peers: [back], labels: {a: b}}", ["change network demo-front in place: labels"]],
     ];
     for (const [from, to, expected] of cases) assert.deepEqual(texts(edit(from, to)), expected, to);
+    for (const [from, to] of cases) {
+      const next = load(edit(from, to));
+      assert.deepEqual(changes(next, presentAfter(up, changes(next, up))), [], `${to}, a second time`);
+    }
   });
 
   it("of a network that has to be made anew take its guests off and put them back, in order, and renew its peers", () => {
@@ -145,7 +151,7 @@ describe("changes", () => {
       "name-taken: there is a network demo-front, and no compose file made it (rename the network, or give this project another name)",
     );
     assert.match(
-      refusal(() => changes(project, { ...nothing, volumes: [{ name: "demo-data" as never, labels: {} }] })),
+      refusal(() => changes(project, { ...nothing, volumes: [{ name: "demo-data" as never, labels: { "nexus.project": "other" } }] })),
       /^name-taken: there is a volume demo-data/,
     );
     assert.deepEqual(downActions(elsewhere, up, { volumes: true, removeOrphans: true }), []);
@@ -210,6 +216,13 @@ describe("changes", () => {
 });
 
 describe("downActions", () => {
+  it("remove a volume without an owner only while the project is there to vouch for it", () => {
+    const unlabelled = { ...up, volumes: up.volumes.map(({ name }) => ({ name, labels: {} })) };
+    assert.deepEqual(changes(project, unlabelled), [], "a guest had it made");
+    assert.deepEqual(presentAfter(unlabelled, downActions(project, unlabelled, { volumes: true })), nothing);
+    assert.deepEqual(downActions(project, { ...nothing, volumes: unlabelled.volumes }, { volumes: true }), []);
+  });
+
   it("stop and remove guests before those they need, then networks; volumes only when told", () => {
     const down = downActions(project, up);
     assert.deepEqual(

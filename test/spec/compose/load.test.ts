@@ -169,6 +169,7 @@ describe("loadProject", () => {
     assert.notEqual(hash("vms: {web: {cpus: 1}}"), hash("vms: {web: {cpus: 2}}"));
     assert.notEqual(hash("vms: {web: {}}"), hash("vms: {web: {provision: [{inline: x}]}}"));
     assert.notEqual(hash("vms: {web: {}}"), hash("vms: {web: {healthcheck: {tcp: 22}}}"));
+    assert.equal(hash("vms: {web: {}}"), hash("vms: {web: {depends_on: [db]}, db: }"), "what it waits for is no part of the machine");
   });
 
   it("has only the guests active whose profiles are on, or that have none", () => {

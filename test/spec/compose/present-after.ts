@@ -27,7 +27,12 @@ export function presentAfter(before: Present, actions: readonly (Action | DownAc
       case "change-network": {
         const network = networks.get(name);
         refuse(network === undefined, action);
-        if (network !== undefined) networks.set(name, { ...network, spec: { ...network.spec, ...(action.change as object) } });
+        if (network !== undefined)
+          networks.set(name, {
+            ...network,
+            labels: action.change.labels ?? network.labels,
+            spec: { ...network.spec, ...action.change } as typeof network.spec,
+          });
         break;
       }
       case "remove-network":
@@ -56,8 +61,10 @@ export function presentAfter(before: Present, actions: readonly (Action | DownAc
         const guest = guests.get(name);
         refuse(guest === undefined, action);
         if (guest === undefined) break;
-        if (action.kind === "change-guest") guests.set(name, { ...guest, spec: { ...guest.spec, ...action.change } });
-        else guests.set(name, { ...guest, state: action.kind === "start-guest" ? "running" : "stopped" });
+        if (action.kind === "change-guest") {
+          const spec: Record<string, unknown> = { ...guest.spec, ...action.change };
+          guests.set(name, { ...guest, spec, labels: spec["labels"] as PresentGuest["labels"] });
+        } else guests.set(name, { ...guest, state: action.kind === "start-guest" ? "running" : "stopped" });
         break;
       }
       case "remove-guest":
