@@ -123,7 +123,7 @@ describe("any text", () => {
       fc.property(file, file, tree, (one, two, other) => {
         endsWell(JSON.stringify(one), { overrides: [{ file: "o.yaml", text: JSON.stringify(two) }], other: JSON.stringify(other) });
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 
@@ -169,7 +169,7 @@ describe("any text", () => {
         ),
         (text) => endsWell(text),
       ),
-      { numRuns: 500 },
+      { numRuns: 200 },
     );
   });
 });
@@ -196,16 +196,16 @@ describe("a text that would take for ever", () => {
     () => bomb((before) => `{<<: [${Array(9).fill(`*${before}`).join(", ")}], z${before}: 1}`),
     /too often/,
   );
-  quick("nesting", () => "[".repeat(100_000), /nested too deeply/);
+  quick("nesting", () => "[".repeat(20_000), /nested too deeply/);
   quick("nesting that is closed", () => `x-a: ${"[".repeat(400)}${"]".repeat(400)}`, /nested too deeply/);
   quick("more than a MiB", () => `name: ${"a".repeat(1 << 20)}`, /larger than 1 MiB/);
-  quick("a hundred thousand keys", () => Array.from({ length: 100_000 }, (_, i) => `k${i}: 1`).join("\n"), /too many values/);
-  quick("a hundred thousand aliases", () => `x-a: &a 1\nx-b: [${"*a,".repeat(100_000)}]`, /too often/);
+  quick("sixty thousand keys", () => Array.from({ length: 60_000 }, (_, i) => `k${i}: 1`).join("\n"), /too many values/);
+  quick("sixty thousand aliases", () => `x-a: &a 1\nx-b: [${"*a,".repeat(60_000)}]`, /too often/);
   quick("dollar signs", () => `name: "${"${A:-".repeat(100_000)}"`, /too deeply/);
   quick("variables that are not set", () => `name: "${"$Q ".repeat(200_000)}"`, /is no name|characters/);
   quick(
     "guests in one long chain of dependencies",
-    () => `nodes:\n${Array.from({ length: 4000 }, (_, i) => `  n${i}: {depends_on: [n${(i + 1) % 4000}]}`).join("\n")}`,
+    () => `nodes:\n${Array.from({ length: 2000 }, (_, i) => `  n${i}: {depends_on: [n${(i + 1) % 2000}]}`).join("\n")}`,
     /round in a circle/,
   );
   quick(
@@ -216,12 +216,12 @@ describe("a text that would take for ever", () => {
   quick(
     "ports, all the same",
     () =>
-      `nodes:\n${Array.from({ length: 30 }, (_, i) => `  n${i}: {ports: [${Array(1000).fill("1-60000:1-60000").join(", ")}]}`).join("\n")}`,
+      `nodes:\n${Array.from({ length: 10 }, (_, i) => `  n${i}: {ports: [${Array(1000).fill("1-60000:1-60000").join(", ")}]}`).join("\n")}`,
     /already/,
   );
   quick(
     "a chain of extends",
-    () => `nodes:\n${Array.from({ length: 3000 }, (_, i) => `  n${i}: {extends: n${i + 1}}`).join("\n")}`,
+    () => `nodes:\n${Array.from({ length: 1000 }, (_, i) => `  n${i}: {extends: n${i + 1}}`).join("\n")}`,
     /without end/,
   );
   quick("too many guests", () => `vms: {${Array.from({ length: 2000 }, (_, i) => `v${i}: {}`).join(", ")}}`, /at most 1024/);
