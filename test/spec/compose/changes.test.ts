@@ -13,7 +13,7 @@ const text = `
 networks:
   front: {peers: [back]}
   back: {subnet: 10.8.0.0/24}
-volumes: {data: }
+volumes: {data: , unused: }
 vms:
   db: {image: debian-12, memory: 512, networks: [back], volumes: [data:/d], provision: [{inline: a}]}
 nodes:
