@@ -2,13 +2,31 @@ import { isUnspecified } from "../../base/ip.ts";
 import type { PublishSpec } from "../node.ts";
 import { guestWord, type GuestPart } from "./build-guest.ts";
 import { type Context, partFault } from "./context.ts";
-import type { Tree } from "./tree.ts";
+import { type Tree, under } from "./tree.ts";
 import { activeGuests, guestsOf, type Project, type ProjectGuest } from "./project.ts";
 
-/** Tells what two guests want for themselves: host ports, and disks they write to. */
+/** Tells what two guests want for themselves: host ports, and disks they write to; and ports nothing can lead to. */
 export function checkShared(context: Context, project: Project, parts: ReadonlyMap<string, GuestPart>): void {
+  checkWays(context, project, parts);
   checkPorts(context, project, parts);
   checkVolumes(context, project, parts);
+}
+
+/** A port is published through a network that is not internal; only a machine in user mode needs none. */
+function checkWays(context: Context, project: Project, parts: ReadonlyMap<string, GuestPart>): void {
+  const networks = new Map([...project.networks.values()].map((network) => [network.name, network]));
+  for (const guest of guestsOf(project)) {
+    const part = parts.get(guest.service);
+    const names = (guest.spec.networks ?? []).map(({ network }) => network);
+    if (part === undefined || guest.spec.publish.length === 0 || (guest.kind === "vm" && names.length === 0)) continue;
+    const asked = under(part.tree, "networks");
+    // One that is not there is told already.
+    if (asked?.kind === "mapping" && asked.entries.size > names.length) continue;
+    if (names.some((name) => networks.get(name)?.spec?.internal !== true)) continue;
+    const problem =
+      names.length === 0 ? "a guest without networks publishes nothing" : "ports cannot be published from internal networks only";
+    partFault(context, part, { at: ["ports"], onKey: true, problem, hint: "put the guest on a network that is not internal as well" });
+  }
 }
 
 type Taken = { guest: ProjectGuest; i: number; port: PublishSpec; last: number; at: readonly PropertyKey[] };

@@ -132,6 +132,7 @@ describe("a qemu-compose file", () => {
       assert.equal(vm(load(text, { file })).spec.image, "https://example.org/$x.img", file);
     assert.equal(vm(load("vms: {web: {cpu: 1, sound: yes}}", { file: "qemu-compose.yaml" })).spec.cpus, 1);
     assert.throws(() => load("vms: {web: {cpu: 1, sound: yes}}"), /sound: unknown key/);
+    assert.throws(() => load(text, { file: "nexus-compose.yaml" }), /version: unknown key/);
   });
 
   it("of the two documented shapes, user mode and one shared bridge, makes the same as that tool", () => {

@@ -82,6 +82,7 @@ const vm = fc.record({
 });
 const node = fc.record({
   ...shared,
+  networks: maybe(fc.constant(["front", "back"])),
   command: maybe(fc.oneof(fc.array(anyText, { maxLength: 3 }), fc.constant("sh -c 'a b'"))),
   cpu: maybe(fc.integer({ min: 2, max: 1024 })),
   volumes: maybe(
@@ -101,7 +102,10 @@ const network = fc.record({
 });
 const file = fc.record({
   name: maybe(word),
-  networks: fc.record({ front: network, back: network.map((one) => ({ ...one, subnet: "10.3.0.0/16", peers: ["front"] })) }),
+  networks: fc.record({
+    front: network.map((one) => ({ ...one, internal: undefined })),
+    back: network.map((one) => ({ ...one, subnet: "10.3.0.0/16", peers: ["front"] })),
+  }),
   volumes: fc.constant({ my_data: { size: "5G" }, cache: null, logs: null }),
   vms: fc.dictionary(fc.stringMatching(/^v[a-z]{1,3}$/), vm, { maxKeys: 3 }),
   nodes: fc.dictionary(fc.stringMatching(/^n[a-z]{1,3}$/), node, { maxKeys: 1 }),
