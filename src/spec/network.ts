@@ -63,6 +63,8 @@ export const networkChange = z.strictObject({
   internal: z.boolean().optional(),
   dhcp: z.boolean().optional(),
   peers: networkSpec.shape.peers.unwrap().optional(),
+  /** All of them: those that are left out are gone. */
+  labels: labelSet.optional(),
 });
 export type NetworkChange = z.output<typeof networkChange>;
 

@@ -88,7 +88,7 @@ export async function why(c: VerbContext): Promise<number> {
   return answer.verdict === "allow" ? 0 : 1;
 }
 
-type NetworkChangeInput = { [K in keyof NetworkChange]?: unknown } & {
+type NetworkChangeInput = { [K in Exclude<keyof NetworkChange, "labels">]?: unknown } & {
   dns?: string[];
   peers?: string[];
   isolation?: "none" | "guests";

@@ -1,4 +1,5 @@
 import { isFault, type Name, parseName } from "../../base/names.ts";
+import type { LabelSet } from "../labels.ts";
 import { nearest } from "../nearest.ts";
 import type { NetworkPart } from "./build-networks.ts";
 import { refuseOwnLabels } from "./build-networks.ts";
@@ -6,7 +7,7 @@ import { type Context, hostPath, type Part, partFault, partPlace, present, shown
 import { readDotenv } from "./dotenv.ts";
 import type { AttachmentWish, NodeEntry, VmEntry } from "./guest-schema.ts";
 import type { VolumePart } from "./build-volumes.ts";
-import { canonical, digest, madeName } from "./names.ts";
+import { madeName } from "./names.ts";
 import type { Dependency, ProjectGuest } from "./project.ts";
 import { check } from "../problems.ts";
 import type { z } from "zod";
@@ -82,18 +83,9 @@ export function aliasesOf(service: Name, entry: Entry): Name[] {
   return [...new Set([service, ...entry.aliases, ...further])];
 }
 
-/** The labels compose finds its guests by. The hash says whether anything changed that a running guest cannot follow. */
-export function guestLabels(
-  context: Context,
-  guest: { service: Name; own: Readonly<Record<string, string>>; content: unknown },
-): Record<string, string> {
-  return {
-    ...guest.own,
-    "nexus.project": context.project,
-    "nexus.directory": context.directory,
-    "nexus.service": guest.service,
-    "nexus.config": digest(canonical({ content: guest.content, own: guest.own })),
-  };
+/** The labels compose finds its guests by, beside those of the file. */
+export function guestLabels(context: Context, service: Name, own: LabelSet): LabelSet {
+  return { ...own, "nexus.project": context.project, "nexus.directory": context.directory, "nexus.service": service };
 }
 
 /**

@@ -3,9 +3,10 @@ import { prefixFamily, prefixRange } from "../../base/prefix.ts";
 import { nearest } from "../nearest.ts";
 import { networkSpec, type NetworkSpec } from "../network.ts";
 import { check } from "../problems.ts";
+import { hashed } from "./hash.ts";
 import { type Context, type Part, partFault, present } from "./context.ts";
 import { type NetworkEntry, networkEntry } from "./network-schema.ts";
-import { canonical, digest, madeName } from "./names.ts";
+import { madeName } from "./names.ts";
 import type { ProjectNetwork } from "./project.ts";
 
 /** A network of the file with its place, for what is checked across guests. */
@@ -107,13 +108,12 @@ function specOf(
   if (gateway !== undefined && (subnet === undefined || subnet === "auto"))
     partFault(context, part, { at: ["gateway"], problem: "a gateway needs its subnet: name it in CIDR notation" });
   const ranges = subnets ?? [subnet === undefined || subnet === "auto" ? "auto" : { prefix: subnet, ...present({ gateway }) }];
-  const { bridge, ipv6, mtu, dns, nat, isolation, internal, labels } = entry;
-  const wanted = present({ name, bridge, subnets: ranges, ipv6, mtu, dns, nat, isolation, internal, peers });
+  const { bridge, ipv6, mtu, dns, nat, isolation, internal, dhcp, labels } = entry;
+  const wanted = present({ name, bridge, subnets: ranges, ipv6, mtu, dns, nat, isolation, internal, dhcp, peers });
   refuseOwnLabels(context, part, labels);
   const own = { "nexus.project": context.project, "nexus.directory": context.directory, "nexus.network": key };
-  const config = digest(canonical({ ...wanted, labels }));
-  const result = check(networkSpec, { ...wanted, labels: { ...labels, ...own, "nexus.config": config } });
-  if ("value" in result) return result.value;
+  const result = check(networkSpec, { ...wanted, labels: { ...labels, ...own } });
+  if ("value" in result) return hashed(result.value);
   for (const { at, problem, hint } of result.problems) {
     const [first, ...rest] = at;
     const here =

@@ -13,6 +13,7 @@ import {
 import { wantedVolume } from "./build-volumes.ts";
 import { type Context, hostPath, partFault, partPlace, present } from "./context.ts";
 import { type NodeEntry, nodeEntry } from "./guest-schema.ts";
+import { hashed } from "./hash.ts";
 import type { ProjectNode } from "./project.ts";
 import { under } from "./tree.ts";
 import { splitWords } from "./words.ts";
@@ -50,10 +51,10 @@ export function buildNode(context: Context, given: GuestPart, around: Surroundin
     aliases: aliasesOf(names.service, entry),
     ...present({ health: entry.healthcheck, mem: entry.memory, cpu: entry.cpu, cpus: entry.cpus, pids: entry.pids, dns: entry.dns }),
   };
-  const labels = guestLabels(context, { service: names.service, own: entry.labels, content: spec });
+  const labels = guestLabels(context, names.service, entry.labels);
   const finished = finishedSpec(context, part, { schema: nodeSpec, spec: { ...spec, labels }, writtenAs });
   if (finished === undefined) return undefined;
-  return { part, guest: { kind: "container", service: names.service, spec: finished, ...rest } };
+  return { part, guest: { kind: "container", service: names.service, spec: hashed(finished), ...rest } };
 }
 
 function imageOf(context: Context, part: GuestPart, entry: NodeEntry): string {

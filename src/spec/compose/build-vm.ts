@@ -13,6 +13,7 @@ import {
 import { type Context, hostPath, partFault, partPlace, present, textOf } from "./context.ts";
 import { type ProvisionWish, type VmEntry, vmEntry } from "./guest-schema.ts";
 import { canonical, digest } from "./names.ts";
+import { hashed } from "./hash.ts";
 import type { ProjectVm, ProvisionStep } from "./project.ts";
 import { vmVolumes } from "./vm-volumes.ts";
 
@@ -75,13 +76,10 @@ export function buildVm(context: Context, given: GuestPart, around: Surroundings
     cloudInit: cloudInitOf(context, part, entry),
     ...present({ sshUser: entry.ssh?.user }),
   };
-  const labels = {
-    ...guestLabels(context, { service: names.service, own: entry.labels, content: { spec, ...own } }),
-    "nexus.setup": digest(canonical(own)),
-  };
+  const labels = { ...guestLabels(context, names.service, entry.labels), "nexus.setup": digest(canonical(own)) };
   const finished = finishedSpec(context, part, { schema: vmSpec, spec: { ...spec, labels }, writtenAs });
   if (finished === undefined) return undefined;
-  return { part, guest: { kind: "vm", service: names.service, spec: finished, ...rest, ...own } };
+  return { part, guest: { kind: "vm", service: names.service, spec: hashed(finished, own), ...rest, ...own } };
 }
 
 /** All cards of a machine have the same number of queues. */

@@ -3,7 +3,7 @@ import type { NetworkChange, NetworkSpec } from "../network.ts";
 import { changeInPlace, type Difference, differencesOf, differenceText, networkInPlace, setupDiffers } from "./differences.ts";
 import { startOrder } from "./order.ts";
 import { isOurs, isRunning, orphanNetworksOf, orphansOf, type Present, type PresentGuest, refuseForeign } from "./present.ts";
-import type { Project, ProjectGuest, ProjectVolume } from "./project.ts";
+import { activeGuests, type Project, type ProjectGuest, type ProjectVolume } from "./project.ts";
 
 /** One thing `up` does. `text` says it, with the reason where something is lost. */
 export type Action = { text: string } & (
@@ -75,11 +75,14 @@ function networkChanges(project: Project, present: Present): Action[] {
   });
 }
 
-/** A volume is made and never changed. */
+/** A volume is made when a guest that is on needs it, and never changed. */
 function newVolumes(project: Project, present: Present): Action[] {
-  const there = new Set(present.volumes.map((volume) => volume.name));
+  const there = new Set<string>(present.volumes.map((volume) => volume.name));
+  const used = new Set(
+    activeGuests(project).flatMap((guest) => (guest.kind === "vm" ? guest.spec.disks : guest.spec.volumes).map(({ source }) => source)),
+  );
   return [...project.volumes.values()]
-    .filter(({ name, external }) => !external && !there.has(name))
+    .filter(({ name, external }) => !external && used.has(name) && !there.has(name))
     .map((volume): Action => ({ kind: "create-volume", name: volume.name, volume, text: `create volume ${volume.name}` }));
 }
 

@@ -2,12 +2,31 @@ import { isUnspecified } from "../../base/ip.ts";
 import type { PublishSpec } from "../node.ts";
 import { guestWord, type GuestPart } from "./build-guest.ts";
 import { type Context, partFault } from "./context.ts";
+import { type Tree, under } from "./tree.ts";
 import { activeGuests, guestsOf, type Project, type ProjectGuest } from "./project.ts";
 
-/** Tells what two guests want for themselves: host ports, and disks they write to. */
+/** Tells what two guests want for themselves: host ports, and disks they write to; and ports nothing can lead to. */
 export function checkShared(context: Context, project: Project, parts: ReadonlyMap<string, GuestPart>): void {
+  checkWays(context, project, parts);
   checkPorts(context, project, parts);
   checkVolumes(context, project, parts);
+}
+
+/** A port is published through a network that is not internal; only a machine in user mode needs none. */
+function checkWays(context: Context, project: Project, parts: ReadonlyMap<string, GuestPart>): void {
+  const networks = new Map([...project.networks.values()].map((network) => [network.name, network]));
+  for (const guest of guestsOf(project)) {
+    const part = parts.get(guest.service);
+    const names = (guest.spec.networks ?? []).map(({ network }) => network);
+    if (part === undefined || guest.spec.publish.length === 0 || (guest.kind === "vm" && names.length === 0)) continue;
+    const asked = under(part.tree, "networks");
+    // One that is not there is told already.
+    if (asked?.kind === "mapping" && asked.entries.size > names.length) continue;
+    if (names.some((name) => networks.get(name)?.spec?.internal !== true)) continue;
+    const problem =
+      names.length === 0 ? "a guest without networks publishes nothing" : "ports cannot be published from internal networks only";
+    partFault(context, part, { at: ["ports"], onKey: true, problem, hint: "put the guest on a network that is not internal as well" });
+  }
 }
 
 type Taken = { guest: ProjectGuest; i: number; port: PublishSpec; last: number; at: readonly PropertyKey[] };
@@ -58,7 +77,8 @@ function checkVolumes(context: Context, project: Project, parts: ReadonlyMap<str
       const before = uses.get(source);
       if (before === undefined || (before.readOnly && !readOnly)) uses.set(source, { guest, i, readOnly, disk });
       if (before === undefined) continue;
-      const at = ["volumes", placeIn(part, project, source) ?? 0];
+      const twice = before.guest === guest;
+      const at = ["volumes", placeIn(part, { project, source, last: twice }) ?? 0];
       const whose = guestWord(before.guest);
       if (before.disk !== disk && !source.startsWith("/"))
         partFault(context, part, {
@@ -69,8 +89,10 @@ function checkVolumes(context: Context, project: Project, parts: ReadonlyMap<str
       else if (disk && !readOnly && !before.readOnly)
         partFault(context, part, {
           at,
-          problem: `${whose} writes to this disk too; two machines that do destroy its file system`,
-          hint: "make it :ro in all but one",
+          problem: twice
+            ? "this machine has the disk already"
+            : `${whose} writes to this disk too; two machines that do destroy its file system`,
+          hint: twice ? "leave one out" : "make it :ro in all but one",
         });
     }
   }
@@ -81,13 +103,14 @@ function sourcesOf(guest: ProjectGuest): { source: string; readOnly: boolean }[]
 }
 
 /** Which entry of the guest's `volumes` has this source. */
-function placeIn(part: GuestPart, project: Project, source: string): number | undefined {
+function placeIn(part: GuestPart, { project, source, last }: { project: Project; source: string; last: boolean }): number | undefined {
   const list = part.tree.entries.get("volumes")?.value;
   if (list?.kind !== "list") return undefined;
   const key = [...project.volumes].find(([, volume]) => volume.name === source)?.[0] ?? source;
-  const found = list.items.findIndex((item) => {
+  const has = (item: Tree): boolean => {
     const value = item.kind === "mapping" ? item.entries.get("source")?.value : item;
     return value?.kind === "scalar" && (value.text === key || value.text.startsWith(`${key}:`));
-  });
+  };
+  const found = last ? list.items.findLastIndex(has) : list.items.findIndex(has);
   return found === -1 ? undefined : found;
 }

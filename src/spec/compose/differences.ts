@@ -18,6 +18,7 @@ const words: Readonly<Record<string, string>> = {
   mem: "memory",
   env: "environment",
   publish: "ports",
+  health: "healthcheck",
   disks: "volumes",
   shares: "volumes",
   cpu: "cpu weight",
@@ -32,8 +33,10 @@ export function wordOf(key: string): string {
 export function differencesOf(is: Readonly<Record<string, unknown>>, wanted: Readonly<Record<string, unknown>>): Difference[] {
   const keys = new Set([...Object.keys(wanted), ...Object.keys(is)]);
   return [...keys].flatMap((key) => {
-    const [a, b] = key === "labels" ? [ownOf(is[key]), ownOf(wanted[key])] : [is[key], wanted[key]];
-    return canonical(a ?? null) === canonical(b ?? null) ? [] : [{ key, is: a, wanted: b }];
+    const compared = key === "labels" ? [ownOf(is[key]), ownOf(wanted[key])] : [is[key], wanted[key]];
+    const [a, b] = compared.map((value) => canonical(value ?? null));
+    // A change of labels carries all of them: Nexus's own say whose the guest is.
+    return a === b ? [] : [{ key, is: is[key], wanted: wanted[key] }];
   });
 }
 
@@ -61,7 +64,7 @@ export function setupDiffers(guest: ProjectGuest, is: PresentGuest): boolean {
 }
 
 /** Keys of a network that follow at once; see networkChange. */
-export const networkInPlace: readonly (keyof NetworkSpec)[] = ["mtu", "dns", "nat", "isolation", "internal", "dhcp", "peers"];
+export const networkInPlace: readonly (keyof NetworkSpec)[] = ["mtu", "dns", "nat", "isolation", "internal", "dhcp", "peers", "labels"];
 
 /** `memory (64 -> 128), environment`: short values are shown, secrets never. */
 export function differenceText(differences: readonly Difference[]): string {

@@ -1,7 +1,7 @@
 import type { Name } from "../../base/names.ts";
 import { networksOf } from "./changes.ts";
 import { inOrder } from "./order.ts";
-import { isOurs, isRunning, orphanNetworksOf, orphansOf, type Present } from "./present.ts";
+import { isOurs, isRunning, orphanNetworksOf, orphansOf, type Present, volumesOf } from "./present.ts";
 import { guestsOf, type Project } from "./project.ts";
 
 /** One thing `down` does. */
@@ -43,8 +43,10 @@ export function downActions(
       .filter(({ name }) => !kept.has(name) && (removeOrphans || !gone.has(name)))
       .toReversed()
       .map(({ name }): DownAction => ({ kind: "remove-network", name, text: `remove network ${name}` })),
-    ...(volumes ? present.volumes : [])
-      .filter((volume) => isOurs(project, volume))
-      .map(({ name }): DownAction => ({ kind: "remove-volume", name, text: `remove volume ${name} with its data` })),
+    ...(volumes ? volumesOf(project, present) : []).map(({ name }): DownAction => ({
+      kind: "remove-volume",
+      name,
+      text: `remove volume ${name} with its data`,
+    })),
   ];
 }

@@ -12,6 +12,7 @@ type Found = { at: Place; problem: SpecProblem };
 export class Faults {
   readonly #faults: Found[] = [];
   readonly #warnings: Found[] = [];
+  readonly #unread = new Set<string>();
 
   add(at: Place, problem: { path?: readonly PropertyKey[] | string; problem: string; hint?: string | undefined }): void {
     this.#faults.push(found(at, problem));
@@ -20,6 +21,11 @@ export class Faults {
   /** Something that is carried out, though not as somebody might expect. */
   warn(at: Place, problem: { path?: readonly PropertyKey[] | string; problem: string; hint?: string | undefined }): void {
     this.#warnings.push(found(at, problem));
+  }
+
+  /** A value of which nothing is known: its variables are wrong, which is told. What is wrong with it beyond that is not. */
+  unread(at: Place): void {
+    this.#unread.add(placeText(at));
   }
 
   /**
@@ -33,8 +39,10 @@ export class Faults {
   ): { value: z.output<T>; tree: Mapping; whole: boolean } | undefined {
     const result = check(schema, plain(tree));
     if ("value" in result) return { value: result.value, tree, whole: true };
-    for (const { at, onKey, problem, hint } of withoutEchoes(result.problems))
-      this.add(placeOf(tree, at, onKey), { path: [...path, ...at], problem, hint: foreignHint(at, problem) ?? hint });
+    for (const { at, onKey, problem, hint } of withoutEchoes(result.problems)) {
+      const place = placeOf(tree, at, onKey);
+      if (!this.#unread.has(placeText(place))) this.add(place, { path: [...path, ...at], problem, hint: foreignHint(at, problem) ?? hint });
+    }
     const paths = result.problems.map(({ at }) => at);
     for (const depth of [2, 1] as const) {
       const left = without(tree, paths, depth);

@@ -28,7 +28,6 @@ export function frameTree(tree: Tree, faults: Faults): Mapping | undefined {
     if (value.entries.size > limit)
       faults.add(value.at, { path: key, problem: `has ${value.entries.size} entries; at most ${limit} are possible` });
     return mapEntries(value, (member, name) => {
-      if (name.startsWith("x-")) return undefined;
       return member.kind === "scalar" && member.value === null
         ? mapping(tree.entries.get(key)?.value === value ? (value.entries.get(name)?.keyAt ?? member.at) : member.at)
         : withoutNotes(member);

@@ -1,14 +1,6 @@
 import { z } from "zod";
+import { healthSpec, type probe } from "../health.ts";
 import { durationText, flag, numeric, refused } from "./values.ts";
-
-/** How a guest's health is found out. `exec` and `shell` run in the guest, the others knock from outside. */
-export type Probe =
-  | { kind: "exec"; command: string[] }
-  | { kind: "shell"; script: string }
-  | { kind: "http"; port: number; path: string }
-  | { kind: "tcp"; port: number };
-
-export type Healthcheck = { probe: Probe; intervalMs: number; timeoutMs: number; retries: number; startPeriodMs: number };
 
 const port = numeric(z.number().int().min(1).max(65535));
 
@@ -36,7 +28,7 @@ export const healthcheck = z
     retries: numeric(z.number().int().min(1).max(1000)).default(3),
     start_period: durationText.default(0),
   })
-  .transform((check, context): Healthcheck | undefined =>
+  .transform((check, context): z.input<typeof healthSpec> | undefined =>
     refused(context, (wrong) => {
       const given = [check.test, check.http, check.tcp].filter((one) => one !== undefined);
       if (check.disable || (Array.isArray(check.test) && check.test[0] === "NONE")) return undefined;
@@ -50,7 +42,8 @@ export const healthcheck = z
         startPeriodMs: check.start_period,
       };
     }),
-  );
+  )
+  .pipe(healthSpec.optional());
 
 type Given = {
   test?: string | string[] | undefined;
@@ -58,7 +51,7 @@ type Given = {
   tcp?: number | { port: number } | undefined;
 };
 
-function probeOf({ test, http, tcp }: Given, wrong: (problem: string) => Error): Probe {
+function probeOf({ test, http, tcp }: Given, wrong: (problem: string) => Error): z.input<typeof probe> {
   if (http !== undefined) return { kind: "http", ...http };
   if (tcp !== undefined) return { kind: "tcp", port: typeof tcp === "number" ? tcp : tcp.port };
   if (typeof test === "string") return { kind: "shell", script: test };

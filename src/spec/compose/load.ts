@@ -33,7 +33,9 @@ export type LoadOptions = {
  * @throws SpecError with every fault at once, each with `file:line:col`
  */
 export function loadProject(options: LoadOptions): { project: Project; warnings: SpecProblem[] } {
-  const { file, env, read } = options;
+  const { file, env } = options;
+  // No file has such a name, and not every reader takes one.
+  const read = (path: string): string | undefined => (path.includes("\0") ? undefined : options.read(path));
   const directory = options.directory ?? dirname(file);
   if (!directory.startsWith("/")) throw new RangeError(`the directory of ${file} is not absolute`);
   const faults = new Faults();

@@ -23,6 +23,7 @@ export const networkEntry = z.strictObject({
   nat: flag.default(true),
   isolation: spec.isolation,
   internal: flag.default(false),
+  dhcp: flag.default(true),
   /** Networks of this file. */
   peers: z.array(z.string()).max(256).default([]),
   labels: labelSet.default({}),

@@ -8,6 +8,7 @@ import { guestsOf, type Project } from "./project.ts";
 /** What exists on the host, of this project or not. Specs are those it was made from, with later changes put in. */
 export type Present = { networks: readonly PresentNetwork[]; guests: readonly PresentGuest[]; volumes: readonly PresentVolume[] };
 
+/** A volume without labels has no known owner: a guest had it made, or somebody by hand. */
 export type PresentVolume = { name: Name; labels: Readonly<LabelSet> };
 
 export type PresentNetwork = { name: Name; labels: Readonly<LabelSet>; spec: NetworkSpec };
@@ -42,6 +43,18 @@ export function orphanNetworksOf(project: Project, present: Present): PresentNet
 }
 
 /**
+ * The volumes `down` may remove: those this project made, and those of its names without an owner while the project itself is still there
+ * to vouch for them. Another directory's project of the same name may have left them otherwise.
+ */
+export function volumesOf(project: Project, present: Present): PresentVolume[] {
+  const vouched = [...present.guests, ...present.networks].some((one) => isOurs(project, one));
+  const named = new Set([...project.volumes.values()].filter(({ external }) => !external).map(({ name }) => name));
+  return present.volumes.filter(
+    (volume) => isOurs(project, volume) || (vouched && volume.labels["nexus.project"] === undefined && named.has(volume.name)),
+  );
+}
+
+/**
  * Two projects never share a guest, a network or a volume of their own.
  * @throws NexusError `name-taken` when something of the name is there that this project did not make, `not-found` for what is external and
  * not there
@@ -56,6 +69,16 @@ export function refuseForeign(project: Project, present: Present): void {
     if (spec === undefined && there === undefined)
       throw new NexusError("not-found", `network ${key} is external, and there is no network ${name}`, {
         hint: `make it with: nexus network create ${name}`,
+      });
+  }
+  const volumes = new Map(present.volumes.map((volume) => [volume.name, volume]));
+  for (const [key, { name, external }] of project.volumes) {
+    const there = volumes.get(name);
+    const owned = there?.labels["nexus.project"] !== undefined;
+    if (!external && there !== undefined && owned && !isOurs(project, there)) throw taken(project, "volume", there);
+    if (external && there === undefined)
+      throw new NexusError("not-found", `volume ${key} is external, and there is no volume ${name}`, {
+        hint: "leave out external to have it made",
       });
   }
 }

@@ -1,10 +1,10 @@
 import type { Name } from "../../base/names.ts";
+import type { HealthSpec } from "../health.ts";
 import type { LabelSet } from "../labels.ts";
 import type { NetworkSpec } from "../network.ts";
 import type { NodeSpec } from "../node.ts";
 import type { VmSpec } from "../vm.ts";
 import type { Condition } from "./guest-schema.ts";
-import type { Healthcheck } from "./health-schema.ts";
 
 /** A compose file with nothing left to look up: every guest and network is a spec the daemon takes. Maps are in the order of the file. */
 export type Project = {
@@ -49,7 +49,7 @@ type Guest = {
   active: boolean;
   profiles: string[];
   dependsOn: ReadonlyMap<Name, Dependency>;
-  healthcheck?: Healthcheck;
+  healthcheck?: HealthSpec;
   /** How long it may take to stop before it is killed. */
   stopGraceMs?: number;
 };

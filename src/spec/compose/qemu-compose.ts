@@ -14,6 +14,7 @@ const known = {
 
 /** By its file's name, or by the shape only its files have: `version` beside `vms`. */
 export function isQemuCompose(file: string, text: string): boolean {
+  if (basename(file).startsWith("nexus-compose")) return false;
   if (/^qemu-compose(\.[a-z0-9-]+)*\.ya?ml$/.test(basename(file)) || /^qemu-compose-.*\.ya?ml$/.test(basename(file))) return true;
   return /^version\s*:/m.test(text) && /^vms\s*:/m.test(text) && !/^(nodes|name)\s*:/m.test(text);
 }

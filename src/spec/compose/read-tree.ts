@@ -117,6 +117,7 @@ class Reader {
     const { variables, faults } = this.#o;
     if (variables === undefined || !value.includes("$")) return { kind: "scalar", at, value, text: value };
     const { text, faults: wrong, unset } = interpolate(value, variables);
+    if (wrong.length > 0) faults.unread(at);
     for (const { index, problem, hint } of wrong) faults.add(this.#dollarAt(node, value, index), { problem, hint });
     for (const { index, name } of unset)
       faults.warn(this.#dollarAt(node, value, index), {

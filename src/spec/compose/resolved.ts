@@ -3,7 +3,7 @@ import type { Name } from "../../base/names.ts";
 import type { LabelSet } from "../labels.ts";
 import type { NetworkSpec } from "../network.ts";
 import type { PublishSpec } from "../node.ts";
-import type { Healthcheck } from "./health-schema.ts";
+import type { HealthSpec } from "../health.ts";
 import { present } from "./context.ts";
 import type { Project, ProjectGuest, ProjectNode, ProjectVm, VmMount } from "./project.ts";
 
@@ -41,9 +41,9 @@ function doubled(value: unknown): unknown {
 }
 
 function networkOf(project: Project, spec: NetworkSpec): object {
-  const { name, bridge, subnets, ipv6, mtu, dns, nat, isolation, internal, peers, labels } = spec;
+  const { name, bridge, subnets, ipv6, mtu, dns, nat, isolation, internal, dhcp, peers, labels } = spec;
   const keys = peers.map((peer) => [...project.networks].find(([, other]) => other.name === peer)?.[0] ?? peer);
-  return present({ name, bridge, subnets, ipv6, mtu, dns, nat, isolation, internal, peers: keys, labels: ownLabels(labels) });
+  return present({ name, bridge, subnets, ipv6, mtu, dns, nat, isolation, internal, dhcp, peers: keys, labels: ownLabels(labels) });
 }
 
 function sharedOf(project: Project, guest: ProjectGuest) {
@@ -116,7 +116,7 @@ function portOf({ protocol, hostAddress, hostPort, hostPortEnd, guestPort }: Pub
   return { ...present({ host_ip: hostAddress }), published: span(hostPort), target: span(guestPort), protocol };
 }
 
-function healthOf({ probe, intervalMs, timeoutMs, retries, startPeriodMs }: Healthcheck): object {
+function healthOf({ probe, intervalMs, timeoutMs, retries, startPeriodMs }: HealthSpec): object {
   const times = { interval: `${intervalMs}ms`, timeout: `${timeoutMs}ms`, retries, start_period: `${startPeriodMs}ms` };
   switch (probe.kind) {
     case "exec":

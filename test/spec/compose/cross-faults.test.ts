@@ -264,4 +264,25 @@ describe("the faults of a compose file as a whole", () => {
       'c.yaml:1:50: nodes.a.command: a " is not closed',
     ]);
   });
+
+  it("ports nothing can lead to", () => {
+    const text = [
+      "networks: {in: {internal: true}, out: }",
+      "nodes:",
+      "  a: {networks: [in], ports: ['80:80']}",
+      "  b: {networks: [in, out], ports: ['81:80']}",
+      "  c: {networks: {}, ports: ['82:80']}",
+      "vms: {d: {ports: ['83:80']}}",
+    ];
+    assert.deepEqual(faults(text.join("\n")), [
+      "c.yaml:3:23: nodes.a.ports: ports cannot be published from internal networks only (put the guest on a network that is not internal as well)",
+      "c.yaml:5:21: nodes.c.ports: a guest without networks publishes nothing (put the guest on a network that is not internal as well)",
+    ]);
+  });
+
+  it("files no path can name", () => {
+    assert.deepEqual(faults('vms: {a: {provision: [{script: "a\\0b"}]}}'), [
+      "c.yaml:1:32: vms.a.provision[0].script: there is no file a\0b",
+    ]);
+  });
 });

@@ -169,6 +169,12 @@ describe("loadProject", () => {
     assert.notEqual(hash("vms: {web: {cpus: 1}}"), hash("vms: {web: {cpus: 2}}"));
     assert.notEqual(hash("vms: {web: {}}"), hash("vms: {web: {provision: [{inline: x}]}}"));
     assert.notEqual(hash("vms: {web: {}}"), hash("vms: {web: {healthcheck: {tcp: 22}}}"));
+    assert.equal(hash("vms: {web: {}}"), hash("vms: {web: {depends_on: [db]}, db: }"), "what it waits for is no part of the machine");
+  });
+
+  it("ignores x- keys at the top and in definitions, where a name that begins so is a name", () => {
+    const project = load("x-a: 1\nvms: {x-ray: {x-b: 2, cpus: 3}}\nnetworks: {n: {x-c: 4}}\nvolumes: {v: {x-d: }}");
+    assert.equal(vm(project, "x-ray").spec.cpus, 3);
   });
 
   it("has only the guests active whose profiles are on, or that have none", () => {
