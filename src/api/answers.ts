@@ -120,11 +120,12 @@ export const volume = answerOf<VolumeView>()(
   "Volume",
   z.strictObject({
     name: text,
-    kind: z.enum(["directory", "disk"]),
+    kind: z.enum(["directory", "disk", "unused"]),
     path: text,
     usedBy: z.array(text),
     changedAt: text,
     sizeBytes: count.optional(),
+    labels: z.record(text, text),
   }),
 );
 

@@ -320,6 +320,13 @@ export const operations = {
   },
 
   "volume.list": { method: "GET", path: "/v1/volumes", summary: "Lists the volumes on this host", when: always, answers: "json" },
+  "volume.create": {
+    method: "POST",
+    path: "/v1/volumes",
+    summary: "Makes a volume; what it is, its first guest decides",
+    when: "no volume has the name",
+    answers: "json",
+  },
   "volume.remove": {
     method: "DELETE",
     path: "/v1/volumes/{name}",

@@ -5,6 +5,7 @@ import * as files from "./file-requests.ts";
 import { imageReference } from "./image-reference.ts";
 import { target } from "./why-target.ts";
 import type { OperationId } from "./operations.ts";
+import { labelSet } from "../spec/labels.ts";
 import { guestChange } from "../spec/change.ts";
 import { networkChange, networkSpec } from "../spec/network.ts";
 import { attachmentSpec, nodeSpec } from "../spec/node.ts";
@@ -109,6 +110,7 @@ export const routes = {
   "image.remove": { params: z.strictObject({ reference: imageReference }), answer: answers.removed },
 
   "volume.list": { answer: answers.listOf(answers.volume) },
+  "volume.create": { body: z.strictObject({ name: nameText, labels: labelSet.default({}) }), answer: answers.volume, status: 201 },
   "volume.remove": { params: named, answer: answers.removed },
 
   "config.show": { answer: answers.settings },

@@ -155,6 +155,7 @@ function operationsOn(r: Rooms): Handlers {
     },
 
     "volume.list": async () => r.volumes.list(),
+    "volume.create": async ({ body }) => r.volumes.create(body),
     "volume.remove": async ({ params }) => {
       r.volumes.remove(params.name);
       return { removed: [params.name] };

@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import type { Name } from "../base/names.ts";
+import type { LabelSet } from "../spec/labels.ts";
 import type { VolumeView } from "../spec/views.ts";
 import type { GuestRecord } from "../state/rows.ts";
 import type { World } from "./world.ts";
@@ -24,28 +25,22 @@ export class Volumes {
     if (!existsSync(this.#directory)) return [];
     return readdirSync(this.#directory)
       .toSorted()
-      .flatMap((name) => {
-        const kind = this.#kindOf(name);
-        if (kind === undefined) return [];
-        const path = this.#place(name, kind);
-        const { mtime, size, blocks } = statSync(path);
-        return [
-          {
-            name: name as Name,
-            kind,
-            path,
-            usedBy: this.#usersOf(name),
-            changedAt: mtime.toISOString(),
-            ...sizeOf(kind, { size, blocks }),
-          },
-        ];
-      });
+      .map((name) => this.#view(name as Name));
+  }
+
+  /** @throws NexusError name-taken */
+  create({ name, labels }: { name: Name; labels: LabelSet }): VolumeView {
+    if (existsSync(join(this.#directory, name)))
+      throw new NexusError("name-taken", `a volume named ${name} exists already`, { details: { name } });
+    mkdirSync(join(this.#directory, name), { recursive: true, mode: 0o700 });
+    if (Object.keys(labels).length > 0) writeFileSync(this.#labelFile(name), JSON.stringify(labels), { mode: 0o600, flush: true });
+    return this.#view(name);
   }
 
   /** @throws NexusError not-found; in-use, naming the guests */
   remove(name: Name): void {
-    const kind = this.#kindOf(name);
-    if (kind === undefined) throw new NexusError("not-found", `there is no volume ${name}`, { hint: "nexus volume ls lists them" });
+    if (!existsSync(join(this.#directory, name)))
+      throw new NexusError("not-found", `there is no volume ${name}`, { hint: "nexus volume ls lists them" });
     const users = this.#usersOf(name);
     if (users.length > 0)
       throw new NexusError("in-use", `volume ${name} is used by ${users.join(", ")}`, {
@@ -73,6 +68,26 @@ export class Volumes {
     }
   }
 
+  #view(name: Name): VolumeView {
+    const kind = this.#kindOf(name) ?? "unused";
+    const path = this.#place(name, kind);
+    const { mtime, blocks } = statSync(path);
+    const size = kind === "disk" ? { sizeBytes: blocks * 512 } : {};
+    return { name, kind, path, usedBy: this.#usersOf(name), changedAt: mtime.toISOString(), ...size, labels: this.#labelsOf(name) };
+  }
+
+  #labelsOf(name: string): LabelSet {
+    try {
+      return JSON.parse(readFileSync(this.#labelFile(name), "utf8")) as LabelSet;
+    } catch {
+      return {};
+    }
+  }
+
+  #labelFile(name: string): string {
+    return join(this.#directory, name, "labels.json");
+  }
+
   #refuse(name: string, kind: VolumeView["kind"]): void {
     if (this.#kindOf(name) !== kind) return;
     const is = kind === "disk" ? "a disk of virtual machines" : "a directory of nodes";
@@ -84,7 +99,7 @@ export class Volumes {
   }
 
   #place(name: string, kind: VolumeView["kind"]): string {
-    return join(this.#directory, name, kind === "disk" ? "disk" : "data");
+    return join(this.#directory, name, { disk: "disk", directory: "data", unused: "." }[kind]);
   }
 
   #usersOf(name: string): Name[] {
@@ -101,9 +116,4 @@ function sourcesOf(guest: GuestRecord): string[] {
     case "netns":
       return [];
   }
-}
-
-/** Of a disk, what it holds and how large its file claims to be; a directory would have to be walked. */
-function sizeOf(kind: VolumeView["kind"], file: { size: number; blocks: number }): { sizeBytes?: number } {
-  return kind === "disk" ? { sizeBytes: file.blocks * 512 } : {};
 }

@@ -81,8 +81,17 @@ export type GuestView = {
 /** What the last probes found; `said` is why the last one failed. */
 export type HealthView = { state: "starting" | "healthy" | "unhealthy"; failures: number; said?: string };
 
-/** Data that outlives guests. `sizeBytes`: what a disk takes on the host. */
-export type VolumeView = { name: Name; kind: "directory" | "disk"; path: string; usedBy: Name[]; changedAt: string; sizeBytes?: number };
+/** Data that outlives guests. A volume is `unused` until its first guest makes it a directory or a disk. */
+export type VolumeView = {
+  name: Name;
+  kind: "directory" | "disk" | "unused";
+  path: string;
+  usedBy: Name[];
+  changedAt: string;
+  /** What a disk takes on the host. */
+  sizeBytes?: number;
+  labels: LabelSet;
+};
 
 /** One thing that happened, in the order it happened. */
 export type EventView = { id: number; at: string; kind: string; subject: string; message: string; details?: Record<string, unknown> };

@@ -20,7 +20,7 @@ nodes:
     networks: [lan]
     stop_grace_period: 0s
     volumes: ["data:/data"]
-    healthcheck: { test: "test -e /tmp/ok", interval: 300ms }
+    healthcheck: { test: "test -e /tmp/ok", interval: 300ms, retries: 100 }
 volumes: { data: {} }
 `;
 
@@ -147,17 +147,25 @@ describe("compose", () => {
   test("two projects of one name in different directories do not touch each other", async () => {
     using one = new ProjectBed(bed, "same");
     using two = new ProjectBed(bed, "same");
-    for (const project of [one, two]) project.write("nexus-compose.yaml", "nodes: {a: {stop_grace_period: 0s, command: [sleep, '1000']}}");
+    for (const project of [one, two])
+      project.write(
+        "nexus-compose.yaml",
+        "nodes: {a: {stop_grace_period: 0s, command: [sleep, '1000'], volumes: ['kept:/k']}}\nvolumes: {kept: {}}",
+      );
     await well(one, "up");
     const refused = await two.run("up");
     assert.equal(refused.code, 5, refused.err);
     assert.match(refused.err, /it is of the project same in /);
     assert.equal((await guests(two)).size, 0);
-    assert.match((await well(two, "down")).out, /nothing of this project/);
+    assert.match((await well(two, "down", "-v")).out, /nothing of this project/);
+    assert.ok(
+      (await bed.client.call("volume.list")).some((volume) => volume.name === "same-kept"),
+      "its data is another project's",
+    );
     assert.equal((await guests(one)).get("same-a")?.state, "running");
     await well(two, "up", "--project-name", "other");
     assert.deepEqual([...(await guests(two)).keys()], ["other-a"]);
-    await well(one, "down");
+    await well(one, "down", "-v");
     assert.equal((await guests(two)).get("other-a")?.state, "running");
     await well(two, "down");
     await bed.allIsWell();

@@ -20,8 +20,7 @@ export async function carryOut(client: Client, action: Action, say: (line: strin
     case "remove-network":
       return void (await client.call("network.remove", { params, query: { force: false } }));
     case "create-volume":
-      // A volume is made with the first guest that names it.
-      return;
+      return void (await client.call("volume.create", { body: { name, labels: action.volume.labels } }));
     case "create-guest":
       return await create(client, action.guest, say);
     case "start-guest":

@@ -3,12 +3,13 @@ import type { Client } from "../../api/client.ts";
 import { NexusError } from "../../base/errors.ts";
 import type { Name } from "../../base/names.ts";
 import { inOrder } from "../../spec/compose/order.ts";
+import { type PresentVolume, volumesOf } from "../../spec/compose/present.ts";
 import { guestsOf, type Project } from "../../spec/compose/project.ts";
 import type { GuestView } from "../../spec/views.ts";
 import { graceOf } from "./carry-out.ts";
 import { lockProject } from "./lock.ts";
 import { openProject, projectFiles } from "./open.ts";
-import { guestsOfProject } from "./present.ts";
+import { guestsOfProject, presentOn } from "./present.ts";
 
 /** Removes what `up` made: guests in the reverse of their order, networks, and volumes only with -v. A file that cannot be read any more does not hinder it. */
 export async function down(c: VerbContext): Promise<void> {
@@ -18,6 +19,8 @@ export async function down(c: VerbContext): Promise<void> {
   using _lock = await lockProject(c, directory, c.interrupted());
   const name = c.flags.text("project-name");
   const guests = guestsOfProject(await client.call("guest.list"), { directory, name });
+  // Which volumes are the project's its guests and networks tell, as long as they are there.
+  const volumes = project === undefined || !c.flags.on("volumes") ? [] : volumesOf(project, await presentOn(client));
   const removed: string[] = [];
   for (const wave of wavesBackwards(guests, project)) {
     await Promise.all(wave.map((guest) => removeGuest(client, guest, project)));
@@ -25,7 +28,7 @@ export async function down(c: VerbContext): Promise<void> {
     for (const guest of wave) c.out.note(`✓ removed ${guest.name}`);
   }
   removed.push(...(await removeNetworks(c, client, { directory, name })));
-  if (c.flags.on("volumes")) removed.push(...(await removeVolumes(c, client, project)));
+  removed.push(...(await removeVolumes(c, client, volumes)));
   c.out.result({ removed }, () => (removed.length === 0 ? "nothing of this project is there\n" : ""));
 }
 
@@ -75,14 +78,10 @@ async function removeNetworks(c: VerbContext, client: Client, whose: { directory
   return removed;
 }
 
-async function removeVolumes(c: VerbContext, client: Client, project: Project | undefined): Promise<Name[]> {
-  const there = new Map((await client.call("volume.list")).map((volume) => [volume.name, volume]));
-  const own = [...(project?.volumes.values() ?? [])].filter((volume) => !volume.external && there.has(volume.name));
-  const removed: Name[] = [];
-  for (const { name } of own) {
+async function removeVolumes(c: VerbContext, client: Client, volumes: readonly PresentVolume[]): Promise<Name[]> {
+  for (const { name } of volumes) {
     await client.call("volume.remove", { params: { name } });
-    removed.push(name);
     c.out.note(`✓ removed volume ${name}`);
   }
-  return removed;
+  return volumes.map(({ name }) => name);
 }

@@ -13,7 +13,7 @@ export async function presentOn(client: Client): Promise<Present> {
   return {
     networks: networks.map(({ name, labels, spec }) => ({ name, labels, spec })),
     guests: guests.map(presentGuest),
-    volumes: volumes.map(({ name }) => ({ name, labels: {} })),
+    volumes: volumes.map(({ name, labels }) => ({ name, labels })),
   };
 }
 
