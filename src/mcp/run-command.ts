@@ -37,7 +37,7 @@ export const runCommand = tool({
   async run(client, { guest, command, workdir, input, timeout, max_output }, signal) {
     const words = typeof command === "string" ? ["/bin/sh", "-c", command] : command;
     const request = { command: words, ...(workdir === undefined ? {} : { cwd: workdir }) };
-    const call = await client.exec(guest, request, "guest.exec");
+    const call = await client.exec("guest.exec", guest, request);
     const kept = { stdout: new HeadAndTail(max_output), stderr: new HeadAndTail(max_output) };
     const hangUp = () => call.close();
     signal.addEventListener("abort", hangUp, { once: true });
