@@ -1,4 +1,4 @@
-import { z } from "zod";
+import type { z } from "zod";
 import type { Client } from "../api/client.ts";
 import { SpecError } from "../base/errors.ts";
 import { check } from "../spec/problems.ts";
