@@ -41,6 +41,8 @@ export const runCommand = tool({
     const kept = { stdout: new HeadAndTail(max_output), stderr: new HeadAndTail(max_output) };
     const hangUp = () => call.close();
     signal.addEventListener("abort", hangUp, { once: true });
+    // It may have been while the connection was made.
+    if (signal.aborted) hangUp();
     const late = new Deadline(call, timeout * 1000);
     const output = () => ({ ...described("stdout", kept.stdout), ...described("stderr", kept.stderr) });
     try {
