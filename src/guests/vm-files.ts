@@ -80,10 +80,10 @@ export function agentFiles(name: string, lend: () => Promise<Lease<GuestAgent>>)
       const agent = lease.value;
       await run(agent, { script: removeScript, path, more: [recursive ? "recursive" : ""] });
     },
-    async rename(from, to, { replace }) {
+    async rename(from, to, { replace, follow }) {
       using lease = await lend();
       const agent = lease.value;
-      await run(agent, { script: renameScript, path: from, more: [to, replace ? "replace" : ""] });
+      await run(agent, { script: renameScript, path: from, more: [to, replace ? "replace" : "", follow ? "follow" : ""] });
     },
   };
 }
@@ -187,6 +187,7 @@ if [ -n "$2" ]; then rm -rf -- "$1" || exit 16
 elif [ -d "$1" ] && [ ! -L "$1" ]; then [ -z "$(ls -A -- "$1")" ] || exit 39; rmdir -- "$1" || exit 16
 else rm -f -- "$1" || exit 1; fi`;
 const renameScript = `${absent}
+if [ -n "$4" ] && [ -L "$2" ]; then set -- "$1" "$(readlink -f -- "$2")" "$3"; [ -n "$2" ] || exit 2; fi
 if [ -e "$2" ] || [ -L "$2" ]; then [ -n "$3" ] || exit 17; [ ! -d "$2" ] || [ -L "$2" ] || exit 21; fi
 [ -d "\${2%/*}/" ] || exit 2
 mv -f -- "$1" "$2" || exit 18`;

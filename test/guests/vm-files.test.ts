@@ -105,10 +105,14 @@ describe("files of a virtual machine, by its agent", { timeout: 60_000 }, () => 
     assert.equal(statSync(at("x/y")).mode & 0o7777, 0o751);
     await write("x/f", "1");
     await write("x/g", "2");
-    await assert.rejects(files.rename(at("x/f"), at("x/g"), { replace: false }), coded("name-taken"));
-    await files.rename(at("x/f"), at("x/g"), { replace: true });
+    await assert.rejects(files.rename(at("x/f"), at("x/g"), { replace: false, follow: false }), coded("name-taken"));
+    await files.rename(at("x/f"), at("x/g"), { replace: true, follow: false });
     assert.equal(readFileSync(at("x/g"), "utf8"), "1");
-    await assert.rejects(files.rename(at("x/g"), at("x/y"), { replace: true }), coded("wrong-state"));
+    await assert.rejects(files.rename(at("x/g"), at("x/y"), { replace: true, follow: false }), coded("wrong-state"));
+    symlinkSync("g", at("x/l"));
+    await write("x/h", "3");
+    await files.rename(at("x/h"), at("x/l"), { replace: true, follow: true });
+    assert.equal(readFileSync(at("x/g"), "utf8"), "3");
     await assert.rejects(files.remove(at("x"), { recursive: false }), coded("in-use"));
     await files.remove(at("x"), { recursive: true });
     assert.ok(!existsSync(at("x")));
@@ -117,7 +121,7 @@ describe("files of a virtual machine, by its agent", { timeout: 60_000 }, () => 
       () => files.stat(at("x")),
       () => files.read(at("x"), { offset: 0 }),
       () => files.list(at("x"), 1),
-      () => files.rename(at("x"), at("z"), { replace: true }),
+      () => files.rename(at("x"), at("z"), { replace: true, follow: false }),
       () => write("no/dir/f", "1"),
     ])
       await assert.rejects(work, coded("not-found"), work.toString());

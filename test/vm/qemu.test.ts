@@ -78,7 +78,7 @@ describe("a mini virtual machine in user mode", () => {
       [".hidden file", "b file", "link link", "new\nline file", "pipe pipe"],
     );
     await assert.rejects(files.read(at("pipe"), { offset: 0 }), (error: NexusError) => error.code === "unsupported");
-    await files.rename(at("b"), at("c"), { replace: false });
+    await files.rename(at("b"), at("c"), { replace: false, follow: false });
     await files.remove("/root/it's $(here)", { recursive: true });
     await assert.rejects(files.stat(at("c")), (error: NexusError) => error.code === "not-found");
     await assert.rejects(files.remove("/no/such", { recursive: false }), (error: NexusError) => error.code === "not-found");
