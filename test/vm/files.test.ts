@@ -40,7 +40,7 @@ describe("files of a virtual machine, as users get at them", { timeout: 300_000 
       "--command",
       "stat -c %a /root/in; printf 'nameserver 10.0.0.1\\n' >/tmp/r; exit 3",
     );
-    assert.deepEqual([ran.code, ran.out], [3, "750\n"]);
+    assert.deepEqual(ran, { code: 3, out: "750\n", err: "" });
     assert.deepEqual(await bed.nexus("mcp", "file_read", "--vm", "box", "--path", "/tmp/r"), {
       code: 0,
       out: "nameserver 10.0.0.1\n",
