@@ -84,6 +84,10 @@ describe("a mini virtual machine in user mode", () => {
     await assert.rejects(files.remove("/no/such", { recursive: false }), (error: NexusError) => error.code === "not-found");
   });
 
+  it("runs a command whose input ends at once, every time", async () => {
+    for (let i = 0; i < 15; i++) assert.deepEqual(await bed.shell(plan, "echo out; exit 3"), { out: "out\n", err: "", code: 3 });
+  });
+
   it("streams: output comes while the command runs, and more than its queue holds comes whole", async () => {
     const session = await bed.driver.exec(plan, { command: ["sh", "-c", "echo first; cat >/dev/null; echo last"], env: {} });
     const pieces = session.stdout[Symbol.asyncIterator]();
