@@ -34,7 +34,12 @@ export const writeBody = z.strictObject({
 
 export const removeQuery = z.strictObject({ path: guestPath, recursive: z.boolean().default(false) });
 
-export const renameBody = z.strictObject({ path: guestPath, to: guestPath, replace: z.boolean().default(false) });
+export const renameBody = z.strictObject({
+  path: guestPath,
+  to: guestPath,
+  replace: z.boolean().default(false),
+  follow: z.boolean().default(false).describe("replace what a link of the new name leads to, not the link"),
+});
 
 export const listQuery = z.strictObject({ path: guestPath, limit: z.number().int().min(1).max(listLimit).default(1000) });
 

@@ -25,7 +25,12 @@ export type ServerOptions = {
   /** Who is at the other end; asked once for each connection. A throw refuses the connection. */
   peerOf: (socket: Socket) => Peer;
   log: Log;
+  /** Answers what comes for `/mcp`: tools for assistants, beside the route table. */
+  mcp?: (exchange: McpExchange) => Promise<void>;
 };
+
+/** One HTTP request of an assistant. The signal aborts when it hangs up or the server closes. */
+export type McpExchange = { request: IncomingMessage; response: ServerResponse; peer: Peer; signal: AbortSignal };
 
 export type ApiServer = {
   /** Takes no more callers, ends streams, lets running requests finish for `graceMs`, then cuts what is left. */
@@ -77,6 +82,11 @@ async function answer(door: Door, match: (method: string, path: string) => Match
   const { log } = door.options;
   try {
     const { path, search } = splitUrl(request.url ?? "/");
+    if (path === "/mcp" && door.options.mcp !== undefined) {
+      const peer = door.peers.get(request.socket);
+      if (peer === undefined) throw new NexusError("not-permitted", "the caller is unknown");
+      return await door.options.mcp({ request, response, peer, signal: signalOf(door, response) });
+    }
     const found = match(request.method ?? "", path);
     if (found.kind !== "found") return refuse(response, found, `${request.method} ${path}`);
     const operation = operationOf(found.id);

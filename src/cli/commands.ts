@@ -2,6 +2,7 @@ import type { Command, Flag, Positional } from "./command.ts";
 import { force, guestNetworks, lifeCommands, marks, vmConsole, vmCreate } from "./guest-commands.ts";
 import { composeCommands } from "./compose-commands.ts";
 import { fileCommands } from "./commands-files.ts";
+import { mcpCommands } from "./commands-mcp.ts";
 
 const network: Positional = { name: "NAME", complete: "network" };
 const fix: Flag = { name: "fix", summary: "mend what can be mended" };
@@ -216,6 +217,7 @@ export const commands: readonly Command[] = [
     ],
     run: async (c) => (await import("./verbs/host.ts")).events(c),
   },
+  ...mcpCommands,
   {
     path: "config get",
     summary: "print one setting",

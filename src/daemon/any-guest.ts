@@ -40,9 +40,7 @@ export function anyGuest(k: Kinds, name: Name): AnyGuest {
         lives: k.vms,
         exec: (request) => k.vmDriver.exec(k.vms.runningPlan(name), request),
         logs: (wish) => k.vmDriver.logs(k.vms.plan(name), wish),
-        files: () => {
-          throw new NexusError("unsupported", `files of virtual machine ${name} cannot be reached yet`);
-        },
+        files: () => k.vmDriver.files(k.vms.runningPlan(name)),
       };
     case "netns":
       throw new NexusError("unsupported", `${name} is an attachment: Nexus runs nothing in it`);

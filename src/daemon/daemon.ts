@@ -33,6 +33,7 @@ import { keepLimits } from "./keep-limits.ts";
 import { Health } from "./health.ts";
 import { hostLines, HostsFile } from "./hosts-file.ts";
 import { makeHandlers } from "./handlers.ts";
+import { McpDoor } from "./mcp-door.ts";
 import { Names } from "./names.ts";
 import { NetworkProblems } from "./network-problems.ts";
 import { Networks } from "./networks.ts";
@@ -251,6 +252,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     problemOf: (name) => nameProblems.of(name) ?? addressProblems.of(name),
     shutdown: onShutdown,
   });
+  const mcp = stack.use(new McpDoor({ socketPath: places.socket, version, log }));
   const server = await startServer({
     socketPath: places.socket,
     group: settings.config.socket_group,
@@ -258,6 +260,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     handlers,
     peerOf: callerOf,
     log,
+    mcp: (exchange) => mcp.answer(exchange),
   });
   stack.defer(() => server.close());
   // Behind the open door: what was begun may have an image to fetch, and nobody is to wait for that.

@@ -26,8 +26,8 @@ export function fileOperations(filesOf: (guest: Name) => GuestFiles): FileOperat
       return { removed: [query.path] };
     },
     "file.rename": async ({ params, body }, context) => {
-      const { path, to, replace } = body;
-      await filesOf(params.name).rename(path, to, { replace });
+      const { path, to, ...how } = body;
+      await filesOf(params.name).rename(path, to, how);
       note(context, params.name, { path, to }, "a file was renamed in a guest");
       return { removed: [path] };
     },

@@ -17,7 +17,8 @@ export type GuestFiles = {
   makeDirectory(path: string, mode: number): Promise<FileView>;
   /** A directory must be empty unless `recursive`. */
   remove(path: string, options: { recursive: boolean }): Promise<void>;
-  rename(from: string, to: string, options: { replace: boolean }): Promise<void>;
+  /** A link of the new name is replaced itself, or with `follow` what it leads to. */
+  rename(from: string, to: string, options: { replace: boolean; follow: boolean }): Promise<void>;
 };
 
 export type FileContent = { file: FileView; chunks: AsyncIterable<Uint8Array> };

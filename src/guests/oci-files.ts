@@ -52,9 +52,9 @@ export function containerFiles(name: string, init: () => Pidfd | undefined): Gue
       using root = rooted();
       await removeFile(root, Buffer.from(path), recursive);
     },
-    async rename(from, to, { replace }) {
+    async rename(from, to, how) {
       using root = rooted();
-      renameFile(root, { from: Buffer.from(from), to: Buffer.from(to) }, replace);
+      renameFile(root, { from: Buffer.from(from), to: Buffer.from(to) }, how);
     },
   };
 }

@@ -5,6 +5,7 @@ import type { Cidr } from "../base/prefix.ts";
 import type { GuestExit } from "../spec/views.ts";
 import type { VmDisk, VmSpec } from "../spec/vm.ts";
 import type { ExecRequest, ExecSession } from "./driver.ts";
+import type { GuestFiles } from "./guest-files.ts";
 import type { GuestAgent } from "./qga.ts";
 
 /**
@@ -80,6 +81,8 @@ export type VmDriver = {
   remove(guest: Pick<VmPlan, "id" | "directory">): Promise<void>;
   /** By the guest's agent. @throws NexusError `timeout` when it does not answer */
   exec(plan: VmPlan, request: ExecRequest): Promise<ExecSession>;
+  /** Files inside, by the guest's agent while it runs. */
+  files(plan: VmPlan): GuestFiles;
   logs(plan: VmPlan, options: { follow: boolean; tailLines?: number; signal: AbortSignal }): AsyncIterable<Uint8Array>;
   list(): Promise<string[]>;
   console(plan: VmPlan): Promise<ConsoleSession>;

@@ -24,6 +24,7 @@ import { listOf } from "./qga.ts";
 import type { JsonObject } from "./qmp-lines.ts";
 import { Qmp } from "./qmp.ts";
 import { removeTree } from "./remove-tree.ts";
+import { agentFiles } from "./vm-files.ts";
 
 export type QemuOptions = {
   /** For the trial of KVM and what came of it. */
@@ -165,6 +166,8 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       const lease = await agent(plan, { timeoutMs: agentPatienceMs });
       return execByAgent(lease.value, request, () => lease[Symbol.dispose]());
     },
+
+    files: (plan) => agentFiles(plan.name, () => agent(plan, { timeoutMs: 10_000 })),
 
     async agent(plan, limit) {
       return agent(plan, limit);

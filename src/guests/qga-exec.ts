@@ -247,7 +247,8 @@ feed >"$d/p0" 2>/dev/null &
 feeder=$!
 cut 1 <"$d/p1" >/dev/null 2>&1 4<&- &
 cut 2 <"$d/p2" >/dev/null 2>&1 4<&- &
-sh -c 'echo $$ >"$0/pid"; [ -z "$1" ] || cd -- "$1" || exit 126; shift; exec "$@"' "$d" "$w" "$@" <"$d/p0" 4<&- >"$d/p1" 2>"$d/p2"
+# In a shell of its own, which has no children: one that ends while a pipe is opened makes the opening fail.
+( sh -c 'echo $$ >"$0/pid"; [ -z "$1" ] || cd -- "$1" || exit 126; shift; exec "$@"' "$d" "$w" "$@" ) <"$d/p0" 4<&- >"$d/p1" 2>"$d/p2"
 code=$?
 kill $feeder 2>/dev/null
 i=0

@@ -96,10 +96,13 @@ export async function removeFile(root: Rooted, path: Buffer, recursive: boolean)
   }
 }
 
-/** Gives a file or directory another name, in one step. @throws NexusError `name-taken` unless `replace`; `in-use` for what is mounted */
-export function renameFile(root: Rooted, names: { from: Buffer; to: Buffer }, replaceOld: boolean): void {
+/**
+ * Gives a file or directory another name, in one step. A link of the new name is replaced itself, or with `follow` what it leads to.
+ * @throws NexusError `name-taken` unless `replace`; `in-use` for what is mounted
+ */
+export function renameFile(root: Rooted, names: { from: Buffer; to: Buffer }, how: { replace: boolean; follow?: boolean }): void {
   using from = root.spot(names.from);
-  using to = root.spot(names.to);
+  using to = how.follow === true ? root.settledSpot(names.to) : root.spot(names.to);
   for (const [spot, path] of [
     [from, names.from],
     [to, names.to],
@@ -109,7 +112,7 @@ export function renameFile(root: Rooted, names: { from: Buffer; to: Buffer }, re
   }
   inspect(root, from, names.from);
   try {
-    renameAt(from, to, replaceOld);
+    renameAt(from, to, how.replace);
   } catch (error) {
     throw refusalOf(error, root.owner, isErrno(error, "EXDEV", "EINVAL") ? names.from : names.to);
   }

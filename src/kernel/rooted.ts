@@ -2,7 +2,7 @@ import * as fs from "node:fs";
 import { NexusError } from "../base/errors.ts";
 import { linkText } from "../sys/directory-entries.ts";
 import { isErrno } from "../sys/errno.ts";
-import { Fd, openFile } from "../sys/fd.ts";
+import { type Fd, openFile } from "../sys/fd.ts";
 import { openat2, pathOnly, resolve } from "../sys/openat2.ts";
 import { namespaceId, sameNamespace } from "./namespaces.ts";
 import type { Pidfd } from "./processes.ts";

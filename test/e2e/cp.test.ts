@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { until } from "../kernel/world/until.ts";
 import { Bed } from "./recovery-bed.ts";
 
 const program = fileURLToPath(new URL("../../nexus", import.meta.url));
@@ -132,6 +133,34 @@ describe("nexus cp", { timeout: 180_000 }, () => {
     assert.equal((await bed.client.call("file.stat", { params: { name: "web" }, query: { path: "/etc/hosts" } })).kind, "file");
     const error = await bed.client.call("file.remove", { params: { name: "web" }, query: { path: "/etc/hosts" } }).catch((e: unknown) => e);
     assert.match(String(error), /mounted/);
+  });
+
+  it("follows a link at its end on either side, for files of every size", async () => {
+    for (const size of [10, 2 * 1024 * 1024]) {
+      await inside("rm -f /tmp/real /tmp/name; touch /tmp/real; ln -s real /tmp/name");
+      writeFileSync(at("sized"), randomBytes(size));
+      await cp(at("sized"), "web:/tmp/name");
+      assert.equal(await inside("readlink /tmp/name; stat -c %s /tmp/real"), `real\n${size}\n`);
+      rmSync(at("name"), { force: true });
+      writeFileSync(at("real"), "");
+      symlinkSync("real", at("name"));
+      await cp("web:/tmp/name", at("name"));
+      assert.ok(readFileSync(at("real")).equals(readFileSync(at("sized"))));
+    }
+  });
+
+  it("takes away again what it had begun when it is interrupted, also while it waits for input", async () => {
+    const child = spawn(program, ["cp", "-", "web:/tmp/begun"], {
+      stdio: ["pipe", "inherit", "inherit"],
+      env: { ...process.env, NEXUS_SOCKET: bed.daemon.places.socket },
+    });
+    child.stdin.on("error", () => undefined);
+    child.stdin.write(randomBytes(3 * 1024 * 1024));
+    await until("it has begun", async () => (await inside("ls -a /tmp")).includes(".nexus-"));
+    const ended = once(child, "close");
+    child.kill("SIGINT");
+    assert.deepEqual(await ended, [130, null]);
+    assert.doesNotMatch(await inside("ls -a /tmp"), /nexus|begun/);
   });
 
   it("leaves nothing half there when it fails, and says what and why", async () => {

@@ -80,10 +80,10 @@ describe("files below the root of a process", { timeout: 60_000 }, () => {
   it("are renamed and removed, and nothing is lost that was not meant", async () => {
     await write(root, "/x1", "1");
     await write(root, "/x2", "2");
-    assert.throws(() => renameFile(root, { from: path("/x1"), to: path("/x2") }, false), coded("name-taken"));
-    renameFile(root, { from: path("/x1"), to: path("/x2") }, true);
+    assert.throws(() => renameFile(root, { from: path("/x1"), to: path("/x2") }, { replace: false }), coded("name-taken"));
+    renameFile(root, { from: path("/x1"), to: path("/x2") }, { replace: true });
     assert.equal(await read(root, "/x2"), "1");
-    assert.throws(() => renameFile(root, { from: path("/x1"), to: path("/x3") }, true), coded("not-found"));
+    assert.throws(() => renameFile(root, { from: path("/x1"), to: path("/x3") }, { replace: true }), coded("not-found"));
     makeDirectory(root, path("/deep/er/still"), 0o751);
     assert.equal(statSync(join(bed.root, "deep/er/still")).mode & 0o7777, 0o751);
     makeDirectory(root, path("/deep/er"), 0o700);
@@ -111,7 +111,7 @@ describe("files below the root of a process", { timeout: 60_000 }, () => {
     await bed.run("mkdir /above; mv /etc/one /above/one; mkdir /above/at; mount -t tmpfs tmpfs /above/at; echo 1 >/above/at/f");
     await assert.rejects(removeFile(root, path("/above"), true), coded("in-use"));
     await bed.run("test -e /above/at/f");
-    assert.throws(() => renameFile(root, { from: path("/x9"), to: path("/etc/hosts") }, true), coded("in-use"));
+    assert.throws(() => renameFile(root, { from: path("/x9"), to: path("/etc/hosts") }, { replace: true }), coded("in-use"));
     await bed.run("mkdir -p /volume/kept && echo 1 >/volume/kept/f");
     await assert.rejects(removeFile(root, path("/volume"), true), coded("in-use"));
     assert.ok(existsSync(join(bed.directory, "volume/kept/f")));

@@ -85,7 +85,7 @@ describe("a process that means harm", { timeout: 120_000 }, () => {
         () => write(root, `${way}/${to}`),
         () => write(root, `${way}/${to}.new`, "create"),
         () => removeFile(root, path(`${way}/${to}`), false),
-        () => renameFile(root, { from: path("/l/up"), to: path(`${way}/${to}`) }, true),
+        () => renameFile(root, { from: path("/l/up"), to: path(`${way}/${to}`) }, { replace: true }),
         () => makeDirectory(root, path(`${way}/${bed.directory.slice(1)}/made`), 0o755),
         async () => (await listDirectory(root, path(`${way}/${bed.directory.slice(1)}`), 10)).entries.length,
       ])
@@ -167,7 +167,7 @@ describe("a process that means harm", { timeout: 120_000 }, () => {
         for (const attempt of [
           async () => assert.equal(await read(root, name), "inside\n"),
           () => removeFile(root, path(name.replace("real/secret", "none")), true),
-          () => renameFile(root, { from: path("/race/none"), to: path(name) }, true),
+          () => renameFile(root, { from: path("/race/none"), to: path(name) }, { replace: true }),
           () => write(root, name.replace(/secret$/, "made")),
         ]) {
           const said = await outcome(attempt);

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { NexusError } from "../../src/base/errors.ts";
@@ -50,6 +51,41 @@ describe("a mini virtual machine in user mode", () => {
     let out = "";
     for await (const piece of elsewhere.stdout) out += piece.toString();
     assert.equal(out, "/etc\nx y\n");
+  });
+
+  it("has its files written, listed, read, renamed and removed through its agent", async () => {
+    const files = bed.driver.files(plan);
+    const bytes = randomBytes(700_000);
+    await files.makeDirectory("/root/it's $(here)/deep", 0o750);
+    const at = (name: string) => `/root/it's $(here)/deep/${name}`;
+    await files.write(at("b"), { bytes, how: "create", mode: 0o640, sync: true });
+    const { file, chunks } = await files.read(at("b"), { offset: 0 });
+    assert.deepEqual([file.kind, file.sizeBytes, file.mode], ["file", 700_000, 0o640]);
+    assert.ok((await buffer(chunks)).equals(bytes));
+    await files.write(at("b"), { bytes: Buffer.from("short"), how: "replace", sync: false });
+    await files.write(at("b"), { bytes: Buffer.from(" more"), how: "append", sync: false });
+    assert.deepEqual(
+      await bed.shell(plan, "cd /root/it*/deep && cat b && ls -a && mkfifo pipe && ln -s b link && touch 'new\nline' .hidden"),
+      {
+        out: "short more.\n..\nb\n",
+        err: "",
+        code: 0,
+      },
+    );
+    const { entries } = await files.list(at(""), 100);
+    assert.deepEqual(
+      entries.map(({ name, kind }) => `${name} ${kind}`),
+      [".hidden file", "b file", "link link", "new\nline file", "pipe pipe"],
+    );
+    await assert.rejects(files.read(at("pipe"), { offset: 0 }), (error: NexusError) => error.code === "unsupported");
+    await files.rename(at("b"), at("c"), { replace: false, follow: false });
+    await files.remove("/root/it's $(here)", { recursive: true });
+    await assert.rejects(files.stat(at("c")), (error: NexusError) => error.code === "not-found");
+    await assert.rejects(files.remove("/no/such", { recursive: false }), (error: NexusError) => error.code === "not-found");
+  });
+
+  it("runs a command whose input ends at once, every time", async () => {
+    for (let i = 0; i < 15; i++) assert.deepEqual(await bed.shell(plan, "echo out; exit 3"), { out: "out\n", err: "", code: 3 });
   });
 
   it("streams: output comes while the command runs, and more than its queue holds comes whole", async () => {

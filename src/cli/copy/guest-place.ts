@@ -8,7 +8,8 @@ export function guestPlace(client: Client, guest: string): Place {
   const params = { name: guest };
   const write = (body: { path: string; content: string; how: "replace" | "create" | "append"; mode?: number; sync: boolean }) =>
     client.call("file.write", { params, body });
-  const rename = (from: string, to: string, replace: boolean) => client.call("file.rename", { params, body: { path: from, to, replace } });
+  const rename = (from: string, to: string, replace: boolean) =>
+    client.call("file.rename", { params, body: { path: from, to, replace, follow: replace } });
   return {
     shown: (path) => `${guest}:${path}`,
     async stat(path) {

@@ -1,5 +1,5 @@
 import type { Stats } from "node:fs";
-import { chmod, lstat, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { chmod, lstat, mkdir, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { carriedMode, type Entry, below, type Place, temporaryBeside } from "./place.ts";
 
@@ -23,13 +23,15 @@ export const localPlace: Place = {
     return file.createReadStream({ highWaterMark: pieceBytes });
   },
   async write(path, chunks, mode) {
-    const fresh = temporaryBeside(path);
+    // A link is followed, as cp(1) does; what is new is where it is said to be.
+    const target = await realpath(path).catch(() => path);
+    const fresh = temporaryBeside(target);
     try {
       await using file = await open(fresh, "wx", 0o600);
       for await (const chunk of chunks) await file.writeFile(chunk);
       await file.chmod(mode & carriedMode);
       await file.sync();
-      await rename(fresh, path);
+      await rename(fresh, target);
     } catch (error) {
       await rm(fresh, { force: true });
       throw error;

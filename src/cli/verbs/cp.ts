@@ -10,7 +10,24 @@ import { NexusError } from "../../base/errors.ts";
 type End = { kind: "stream" } | { kind: "local"; path: string } | { kind: "guest"; guest: string; path: string };
 
 /** Copies between guests and this machine, or between a guest and a pipe. */
-export async function cp(c: VerbContext): Promise<void> {
+export async function cp(c: VerbContext): Promise<number> {
+  const signal = c.interrupted();
+  // Input that is waited for would wait on.
+  signal.addEventListener("abort", () => c.io.stdin.destroy(), { once: true });
+  try {
+    await copyEnds(c, signal);
+    return 0;
+  } catch (error) {
+    if (signal.aborted) return interruptedExit;
+    throw error;
+  }
+}
+
+/** 128 + SIGINT, as a shell has it. */
+const interruptedExit = 130;
+
+/** Interrupted, it ends at the next piece, and what was begun is taken away again. */
+async function copyEnds(c: VerbContext, signal: AbortSignal): Promise<void> {
   const [from, to] = [readEnd(c.arg("SRC")), readEnd(c.arg("DST"))];
   if (from.kind !== "guest" && to.kind !== "guest")
     throw new NexusError("usage", "nexus cp: neither side is in a guest", { hint: "for example: nexus cp web:/etc/hosts ." });
@@ -21,13 +38,14 @@ export async function cp(c: VerbContext): Promise<void> {
   if (to.kind === "stream") {
     if (from.kind === "stream") return;
     const { place, path } = placeOf(from);
-    for await (const chunk of await place.read(path)) if (!c.io.stdout.write(chunk)) await once(c.io.stdout, "drain");
+    for await (const chunk of await place.read(path)) if (!c.io.stdout.write(chunk)) await once(c.io.stdout, "drain", { signal });
     return;
   }
   const destination = placeOf(to);
   const everyMs = c.io.stderr.isTTY === true ? 100 : 5000;
   let shownAt = performance.now();
   const show = (what: string, bytes: number) => {
+    signal.throwIfAborted();
     if (performance.now() - shownAt < everyMs) return;
     shownAt = performance.now();
     progress.show(`${plainName(what)}  ${bytesText(bytes)}`);
