@@ -1,22 +1,9 @@
+import { guestOperations } from "./operations-guests.ts";
+import { always, known, type Operation } from "./operation.ts";
+
+export type { Operation } from "./operation.ts";
+
 /** Everything the daemon can be asked, as plain data: no schema here, so the command line starts without loading zod. routes.ts adds the schemas. */
-
-export type Operation = {
-  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
-  /** `{x}` stands for one path segment, percent-encoded. */
-  path: `/v1/${string}`;
-  summary: string;
-  /** When the call is legal, beyond a valid request. */
-  when: string;
-  /** progress: JSON, or with `Accept: application/x-ndjson` lines of progress and then the answer. upgrade: leaves HTTP. */
-  answers: "json" | "progress" | "events" | "bytes" | "upgrade";
-  /** Who may call: whoever can open the socket, or root alone. */
-  who?: "root";
-};
-
-const always = "always";
-const known = "the object exists";
-const running = "the guest runs";
-
 export const operations = {
   health: { method: "GET", path: "/v1/health", summary: "Says that the daemon serves requests", when: always, answers: "json" },
   version: { method: "GET", path: "/v1/version", summary: "Versions of Nexus, its API and its runtime", when: always, answers: "json" },
@@ -73,107 +60,7 @@ export const operations = {
     answers: "json",
   },
 
-  "guest.list": { method: "GET", path: "/v1/guests", summary: "Lists guests of every kind", when: always, answers: "json" },
-  "guest.get": { method: "GET", path: "/v1/guests/{name}", summary: "Describes a guest of any kind", when: known, answers: "json" },
-  "guest.change": {
-    method: "PATCH",
-    path: "/v1/guests/{name}",
-    summary: "Changes ports, limits, names and policies of a guest while it runs",
-    when: "its kind can follow",
-    answers: "json",
-  },
-  "guest.start": {
-    method: "POST",
-    path: "/v1/guests/{name}/start",
-    summary: "Starts a guest of any kind; a running one is left as it is",
-    when: known,
-    answers: "progress",
-  },
-  "guest.stop": {
-    method: "POST",
-    path: "/v1/guests/{name}/stop",
-    summary: "Stops a guest of any kind: asks, waits for the grace time, then kills",
-    when: known,
-    answers: "json",
-  },
-  "guest.restart": {
-    method: "POST",
-    path: "/v1/guests/{name}/restart",
-    summary: "Stops and starts a guest of any kind",
-    when: known,
-    answers: "progress",
-  },
-  "guest.remove": {
-    method: "DELETE",
-    path: "/v1/guests/{name}",
-    summary: "Removes a guest of any kind, running or not, and what was made for it",
-    when: known,
-    answers: "json",
-  },
-  "guest.logs": {
-    method: "GET",
-    path: "/v1/guests/{name}/logs",
-    summary: "What a guest of any kind wrote, as bytes",
-    when: known,
-    answers: "bytes",
-  },
-  "guest.exec": {
-    method: "POST",
-    path: "/v1/guests/{name}/exec",
-    summary: "Runs a command inside a guest of any kind over an upgraded connection (Upgrade: nexus-exec)",
-    when: running,
-    answers: "upgrade",
-  },
-
-  "file.stat": {
-    method: "GET",
-    path: "/v1/guests/{name}/file/stat",
-    summary: "What is at a path inside a guest; links are followed, inside",
-    when: running,
-    answers: "json",
-  },
-  "file.read": {
-    method: "GET",
-    path: "/v1/guests/{name}/file",
-    summary: "The bytes of a plain file inside a guest, or a part of them; headers nexus-file-size and nexus-file-mode tell of the whole",
-    when: running,
-    answers: "bytes",
-  },
-  "file.write": {
-    method: "PUT",
-    path: "/v1/guests/{name}/file",
-    summary: "Writes a plain file inside a guest: in one step, or a piece at its end",
-    when: running,
-    answers: "json",
-  },
-  "file.remove": {
-    method: "DELETE",
-    path: "/v1/guests/{name}/file",
-    summary: "Removes a file, a link, or a directory inside a guest",
-    when: running,
-    answers: "json",
-  },
-  "file.rename": {
-    method: "POST",
-    path: "/v1/guests/{name}/file/rename",
-    summary: "Gives a file or directory inside a guest another name, in one step",
-    when: running,
-    answers: "json",
-  },
-  "file.list": {
-    method: "GET",
-    path: "/v1/guests/{name}/files",
-    summary: "Lists a directory inside a guest",
-    when: running,
-    answers: "json",
-  },
-  "file.mkdir": {
-    method: "POST",
-    path: "/v1/guests/{name}/files",
-    summary: "Makes a directory inside a guest, and those above it",
-    when: running,
-    answers: "json",
-  },
+  ...guestOperations,
 
   "node.list": { method: "GET", path: "/v1/nodes", summary: "Lists the container nodes", when: always, answers: "json" },
   "node.create": {

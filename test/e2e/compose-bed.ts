@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { root } from "./quickstart-bed.ts";
-import { Bed, type Said } from "./recovery-bed.ts";
+import type { Bed, Said } from "./recovery-bed.ts";
 
 /** A directory with a compose file, and the command line run in it. */
 export class ProjectBed implements Disposable {

@@ -1,7 +1,5 @@
 import type { Client } from "../../api/client.ts";
 import { unreachable } from "../../base/exhaustive.ts";
-import type { NodeSpecInput } from "../../spec/node.ts";
-import type { VmSpecInput } from "../../spec/vm.ts";
 import type { Action } from "../../spec/compose/changes.ts";
 import type { ProjectGuest } from "../../spec/compose/project.ts";
 
@@ -40,8 +38,8 @@ export async function carryOut(client: Client, action: Action, say: (line: strin
 }
 
 async function create(client: Client, guest: ProjectGuest, say: (line: string) => void): Promise<void> {
-  if (guest.kind === "vm") await client.follow("vm.create", { body: guest.spec as VmSpecInput, query: {} }, say);
-  else await client.follow("node.create", { body: guest.spec as NodeSpecInput, query: {} }, say);
+  if (guest.kind === "vm") await client.follow("vm.create", { body: guest.spec, query: {} }, say);
+  else await client.follow("node.create", { body: guest.spec, query: {} }, say);
 }
 
 /** Whole seconds, as the API takes them. */
