@@ -116,7 +116,7 @@ function hasRoute(routes: readonly GuestRoute[], wanted: GuestRoute): boolean {
 }
 
 /** The host end's own MAC: the guest's with the first octet's unused bit flipped, so the two never collide. */
-export function hostMac(attachment: AttachmentRecord): AttachmentRecord["mac"] {
+export function hostMac(attachment: Pick<AttachmentRecord, "mac">): AttachmentRecord["mac"] {
   const bytes = macToBytes(attachment.mac);
   bytes[0] = (bytes[0] ?? 0) ^ 0x04;
   return macFromBytes(bytes);
