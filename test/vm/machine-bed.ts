@@ -126,6 +126,15 @@ export class MachineBed implements AsyncDisposable {
         qemus.map((pid) => `QEMU ${pid}`),
         running.filter((guest) => guest.kind === "vm").map((guest) => `QEMU ${guest.pid}`),
       ),
+      ...running
+        .filter((guest) => guest.kind === "vm" && guest.pid !== undefined)
+        .flatMap((guest) =>
+          differences(
+            `taps that ${guest.name} has open`,
+            tapsOf(guest.pid ?? 0),
+            guest.attachments.map((a) => a.hostInterface),
+          ),
+        ),
       ...networks.flatMap((network) =>
         differences(
           `leases of ${network.name}`,
@@ -155,6 +164,16 @@ export function qemusIn(directory: string): number[] {
       return false;
     }
   });
+}
+
+/** Names of the taps whose queues a process has open; one that was deleted has no name (drivers/net/tun.c tun_chr_show_fdinfo). */
+function tapsOf(pid: number): string[] {
+  try {
+    const infos = readdirSync(`/proc/${pid}/fdinfo`).map((fd) => readFileSync(`/proc/${pid}/fdinfo/${fd}`, "utf8"));
+    return [...new Set(infos.flatMap((info) => /^iff:\t(.*)$/m.exec(info)?.[1] ?? []))];
+  } catch {
+    return [];
+  }
 }
 
 function differences(what: string, found: readonly string[], wanted: readonly string[]): string[] {
