@@ -166,11 +166,11 @@ export function qemusIn(directory: string): number[] {
   });
 }
 
-/** Names of the taps whose queues a process has open; one that was deleted has no name (drivers/net/tun.c tun_chr_show_fdinfo). */
+/** Names of the taps whose queues a process has open, those of a stand-in for its guest left out; one that was deleted has no name (drivers/net/tun.c tun_chr_show_fdinfo). */
 function tapsOf(pid: number): string[] {
   try {
     const infos = readdirSync(`/proc/${pid}/fdinfo`).map((fd) => readFileSync(`/proc/${pid}/fdinfo/${fd}`, "utf8"));
-    return [...new Set(infos.flatMap((info) => /^iff:\t(.*)$/m.exec(info)?.[1] ?? []))];
+    return [...new Set(infos.flatMap((info) => /^iff:\t(?!eth)(.*)$/m.exec(info)?.[1] ?? []))];
   } catch {
     return [];
   }
