@@ -5,7 +5,6 @@ real, and boot from their card's own ROM. Everything else is the real QEMU, whic
 import ctypes, errno, fcntl, json, os, re, selectors, socket, struct, subprocess, sys
 
 REAL = "/run/real-qemu"
-ROM = "/usr/lib/ipxe/qemu/pxe-virtio.rom"
 CLONE_NEWNET = 0x40000000
 TUNSETIFF, TUNSETVNETHDRSZ = 0x400454CA, 0x400454D8
 TAP_FLAGS = 0x2 | 0x1000 | 0x4000  # IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
@@ -26,7 +25,7 @@ def run_real(arguments):
 def boot_from_rom():
     out = []
     for word in words:
-        out.append(word.replace("romfile=,", "romfile=%s,bootindex=0," % ROM))
+        out.append(word.replace("romfile=,", "bootindex=0,"))
     for flag in ("-kernel", "-initrd", "-append"):
         if flag in out:
             at = out.index(flag)
