@@ -115,7 +115,7 @@ describe("a virtual machine's taps", () => {
     const kernel = started();
     const none = desired({ networks: [lan, back] });
     const { leftovers } = plan(none, kernel.observe(none));
-    assert.deepEqual(leftovers.map((step) => step.kind === "delete-link" && step.name).toSorted(), [tap, second.hostInterface].toSorted());
+    assert.deepEqual(new Set(leftovers.map((step) => step.kind === "delete-link" && step.name)), new Set([tap, second.hostInterface]));
   });
 });
 

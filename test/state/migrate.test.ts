@@ -33,8 +33,19 @@ function writeVersion1(file: string): void {
     const { id, name, kind, desired, state, problem, restarts, epoch, runtime, createdAt, startedAt } = one;
     const exit = one.exit === undefined ? null : JSON.stringify(one.exit);
     insert("guests", {
-      ...{ id, name, kind, spec: JSON.stringify(one.spec), desired, state, exit, problem: problem ?? null, restarts, epoch },
-      ...{ runtime: runtime ?? null, createdAt, startedAt: startedAt ?? null },
+      id,
+      name,
+      kind,
+      spec: JSON.stringify(one.spec),
+      desired,
+      state,
+      exit,
+      problem: problem ?? null,
+      restarts,
+      epoch,
+      runtime: runtime ?? null,
+      createdAt,
+      startedAt: startedAt ?? null,
     });
     for (const { nic, network: on, hostInterface, mac, epoch: made } of one.attachments)
       insert("attachments", { guest: id, nic, on, hostInterface, mac, made });

@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { after, before, describe, test } from "node:test";
-import type { Ip } from "../../src/base/ip.ts";
-import type { Name } from "../../src/base/names.ts";
 import * as host from "../chaos/host.ts";
 import { until } from "../kernel/world/until.ts";
 import { MachineBed } from "./machine-bed.ts";
@@ -108,8 +106,7 @@ describe("virtual machines beside containers", { timeout: 240_000 }, () => {
 
   test("a MAC that another guest has is refused, with whose it is; one of a group is refused too", async () => {
     const { mac } = (await bed.vm("web")).attachments[0] ?? assert.fail();
-    const asks = (mac: string, network = "lan") =>
-      bed.create({ name: "twin", networks: [{ network: network as Name, mac }] }, { start: false });
+    const asks = (mac: string, network = "lan") => bed.create({ name: "twin", networks: [{ network, mac }] }, { start: false });
     for (const network of ["lan", "hotel"])
       await assert.rejects(asks(mac, network), (error: Error & { code?: string }) => {
         assert.deepEqual([error.code, /guest web has it/.test(error.message)], ["address-taken", true], error.message);
@@ -120,7 +117,7 @@ describe("virtual machines beside containers", { timeout: 240_000 }, () => {
   });
 
   test("an address that was asked for is the machine's, and one outside the network is refused", async () => {
-    const twin = await bed.create({ name: "twin", networks: [{ network: "lan", address: "10.72.0.77" as Ip }] }, { start: false });
+    const twin = await bed.create({ name: "twin", networks: [{ network: "lan", address: "10.72.0.77" }] }, { start: false });
     assert.equal(twin.attachments[0]?.addresses[0], "10.72.0.77/24");
     await bed.must("vm", "rm", "twin");
     const { code, err } = await bed.nexus("vm", "create", "far", "--network", "lan:10.99.0.1");

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import type { Mac } from "../../src/base/mac.ts";
 import type { GuestView } from "../../src/spec/views.ts";
 import * as host from "../chaos/host.ts";
 import { Place } from "../kernel/world/place.ts";
@@ -25,7 +24,7 @@ describe("a virtual machine sends only what it may", { timeout: 120_000 }, () =>
   const ends = (guest: GuestView) => {
     const card = guest.attachments[0] ?? assert.fail();
     const address = (six: boolean) => card.addresses.find((a) => a.includes(":") === six)?.split("/")[0] ?? assert.fail();
-    return { mac: card.mac as Mac, 4: address(false), 6: address(true) };
+    return { mac: card.mac, 4: address(false), 6: address(true) };
   };
 
   test("forged frames on its tap are dropped, each by its rule, and honest ones pass", async () => {
