@@ -30,7 +30,7 @@ const tools: readonly (readonly [program: string, debianPackage: string])[] = [
   ["qemu-img", "qemu-utils"],
   ["isoinfo", "genisoimage"],
   ["ssh-keygen", "openssh-client"],
-  ["/usr/lib/ipxe/qemu/pxe-virtio.rom", "ipxe-qemu"],
+  ["/usr/lib/ipxe/qemu/efi-virtio.rom", "ipxe-qemu"],
 ];
 
 /** Installs the packages of programs that are missing. Does nothing without root or apt; tests that need them then fail and say so. */
