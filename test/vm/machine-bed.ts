@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { VmSpecInput } from "../../src/spec/vm.ts";
 import type { GuestView } from "../../src/spec/views.ts";
@@ -9,9 +8,7 @@ import * as host from "../chaos/host.ts";
 import { Nexusd } from "../chaos/nexusd.ts";
 import { runNexus, type Said } from "../e2e/recovery-bed.ts";
 import { until } from "../kernel/world/until.ts";
-
-/** What it is built from is 31 MB of packages and the same for every test: it is kept. */
-const miniDirectory = join(tmpdir(), "nexus-test-mini-vm");
+import { miniDirectory } from "./qemu-bed.ts";
 
 /** A daemon whose mini image is built already, and what its virtual machines leave on the host. */
 export class MachineBed implements AsyncDisposable {
