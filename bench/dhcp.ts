@@ -6,21 +6,27 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type IfName, parseIfName } from "../src/base/names.ts";
 import { inNetns, openNamespace } from "../src/kernel/namespaces.ts";
-import { benchClients, bridge, gateway } from "./dhcp-clients.ts";
+import { Firewall } from "../src/kernel/firewall.ts";
+import { groupOf } from "../src/plan/group.ts";
+import { benchClients, bridge, clientsRuleset, gateway, port } from "./dhcp-clients.ts";
 import { Storm, type StormResult } from "./dhcp-storm.ts";
 import { isInside, runInside } from "./inside.ts";
 import { percentile, rounded } from "./measure.ts";
 import { ip } from "./program.ts";
+import { load } from "./ruleset/load.ts";
 import type { Benchmark } from "./run.ts";
 import { printTable, progress } from "./table.ts";
 
 /**
  * DISCOVER, OFFER, REQUEST, ACK of clients with MACs of their own behind one bridge port: one after another, 64 at a time,
- * and 1,000 all at once; against dnsmasq on the same bridge with the same clients known, its leases not kept on disk.
+ * and 1,000 all at once; against dnsmasq on the same bridge with the same clients known, its leases not kept on disk. What the
+ * clients say passes the daemon's own ruleset, which knows each of them as a guest.
  */
 export const run: Benchmark = async ({ quick }) => {
   const directory = mkdtempSync(join(tmpdir(), "nexus-bench-dhcp-"));
   makeBridge();
+  using firewall = Firewall.open();
+  load(firewall, clientsRuleset(clients));
   using namespace = openNamespace("/run/netns/clients");
   using storm = inNetns(namespace, () => new Storm(parseIfName("eth0") as IfName));
   try {
@@ -56,7 +62,11 @@ if (import.meta.main) {
 function makeBridge(): void {
   ip([`link add ${bridge} address 02:00:00:00:00:01 type bridge`, `addr add ${gateway}/16 dev ${bridge}`, `link set ${bridge} up`]);
   ip(["netns add clients"]);
-  ip([`link add v-clients type veth peer name eth0 netns clients`, `link set v-clients master ${bridge} up`]);
+  ip([
+    `link add ${port} type veth peer name eth0 netns clients`,
+    `link set ${port} group ${groupOf(1)}`,
+    `link set ${port} master ${bridge} up`,
+  ]);
   ip(["link set eth0 up"], "clients");
 }
 

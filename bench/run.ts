@@ -1,7 +1,9 @@
 import { parseArgs } from "node:util";
 import { describeMachine } from "./measure.ts";
 import { isInside, runInside } from "./inside.ts";
-import { printMachine } from "./table.ts";
+import { buildMiniVm } from "../src/images/vm-mini.ts";
+import { printMachine, progress } from "./table.ts";
+import { miniDirectory } from "./mini.ts";
 
 /** What a benchmark module exports as `run`: prints its table and gives the figures that `--json` puts on the last line. */
 export type Benchmark = (options: BenchmarkOptions) => Promise<Record<string, unknown>>;
@@ -11,7 +13,7 @@ export type BenchmarkOptions = {
   quick: boolean;
 };
 
-const names = ["attach", "dns", "dhcp", "idle", "node", "ruleset"];
+const names = ["attach", "dns", "dhcp", "idle", "node", "ruleset", "tap", "vm-boot"];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -22,6 +24,8 @@ process.exitCode = await main(positionals);
 
 async function main([name, ...rest]: string[]): Promise<number> {
   if (name === undefined || rest.length > 0 || !names.includes(name)) return usage();
+  // Its packages come from outside, where there is a network.
+  if (!isInside() && name === "vm-boot") await buildMiniVm({ directory: miniDirectory, progress });
   if (!isInside()) return await runInside(import.meta.filename, process.argv.slice(2), 15 * 60_000);
 
   const { run } = (await import(`./${name}.ts`)) as { run: Benchmark };

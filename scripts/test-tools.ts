@@ -1,8 +1,8 @@
-import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
+import { accessSync, constants, existsSync } from "node:fs";
+import { delimiter, isAbsolute, join } from "node:path";
 import { runStep } from "./run-step.ts";
 
-/** Programs the tests run beside Nexus, to check its work and to compare with, and the Debian package each is in. */
+/** Programs, and files by their whole path, the tests use beside Nexus, to check its work and to compare with, and the Debian package each is in. */
 const tools: readonly (readonly [program: string, debianPackage: string])[] = [
   ["nft", "nftables"],
   ["ip", "iproute2"],
@@ -30,6 +30,7 @@ const tools: readonly (readonly [program: string, debianPackage: string])[] = [
   ["qemu-img", "qemu-utils"],
   ["isoinfo", "genisoimage"],
   ["ssh-keygen", "openssh-client"],
+  ["/usr/lib/ipxe/qemu/efi-virtio.rom", "ipxe-qemu"],
 ];
 
 /** Installs the packages of programs that are missing. Does nothing without root or apt; tests that need them then fail and say so. */
@@ -51,6 +52,7 @@ export async function installTools(say: (line: string) => void): Promise<void> {
 }
 
 function isInstalled(program: string): boolean {
+  if (isAbsolute(program)) return existsSync(program);
   const path = `${process.env["PATH"] ?? ""}${delimiter}/usr/sbin${delimiter}/sbin${delimiter}/lib/systemd`;
   return path.split(delimiter).some((directory) => {
     try {

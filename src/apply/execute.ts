@@ -170,9 +170,11 @@ function makeTap({ route, taps }: Host, step: TapStep): void {
       altName: step.altName,
       port: { isolated: step.isolated, hairpin: true },
       queues: step.queues,
+      holder: step.holder,
     },
   ]);
   taps.put(step.name, queues ?? []);
+  if (step.holder !== undefined) taps.close(step.name);
 }
 
 /** What is there already is left: the step makes complete, whether it starts from nothing or from a half. */

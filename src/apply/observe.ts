@@ -26,6 +26,7 @@ export type Question = {
   /** What was seen inside guests' namespaces; those not looked at are taken to be as they should. */
   guestSides: Observed["guestSides"];
   residents: ReadonlyMap<string, number>;
+  tapHolders: Observed["tapHolders"];
 };
 
 /** Reads everything a plan compares with. */
@@ -43,6 +44,7 @@ export function observe(host: Host, question: Question): Observed {
       ),
     ),
     residents: new Map(question.residents),
+    tapHolders: question.tapHolders,
     guestSides: question.guestSides,
     sysctls: readSettings(
       [...hostSysctls(question.networks, routerAdvertLinks), ...question.networks.flatMap((n) => bridgeSysctls(n))].map(
@@ -61,6 +63,7 @@ export function nothingObserved(uplinkMtuBytes: number): Observed {
     namespaces: new Set(),
     provenNamespaces: new Set(),
     residents: new Map(),
+    tapHolders: new Map(),
     guestSides: new Map(),
     sysctls: new Map(),
     uplinkMtuBytes,

@@ -21,6 +21,11 @@ export function macFromBytes(bytes: Uint8Array): Mac {
   return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join(":") as Mac;
 }
 
+/** Whether a card can have it: neither all zero nor the address of a group (IEEE 802 §8.2.2). */
+export function isUnicastMac(mac: Mac): boolean {
+  return ((macToBytes(mac)[0] ?? 0) & 1) === 0 && mac !== "00:00:00:00:00:00";
+}
+
 /** Six bytes of a hash made into a unicast, locally administered address (IEEE 802 §8.2). */
 export function macFromHash(hash: Uint8Array): Mac {
   const bytes = Uint8Array.from(hash.subarray(0, 6));

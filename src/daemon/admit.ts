@@ -7,7 +7,8 @@ import type { Mac } from "../base/mac.ts";
 import type { Name } from "../base/names.ts";
 import { prefixFamily } from "../base/prefix.ts";
 import { allocate } from "../plan/addresses.ts";
-import { hostInterfaceName, nicMac } from "../plan/naming.ts";
+import { hostMac } from "../plan/attachment.ts";
+import { hostInterfaceName, type NicId, nicMac } from "../plan/naming.ts";
 import { claimPorts, type PortClaim } from "../plan/ports.ts";
 import type { AttachmentSpec, NetworkRef, NodeSpec, PublishSpec } from "../spec/node.ts";
 import type { VmSpec } from "../spec/vm.ts";
@@ -51,7 +52,7 @@ export function admit(newcomer: Newcomer, at: Admission): { guest: GuestRecord; 
       leases.push({ network: network.name, address, nic, since: at.clock.now() });
     const nicId = { id, guest: name, index: nic };
     const hostInterface = hostInterfaceName(nicId, 1, (taken) => at.world.isInterfaceTaken(taken));
-    attachments.push({ nic, network: network.name, hostInterface, mac: macOf(ref) ?? nicMac(at.world.instance, nicId), epoch: 1 });
+    attachments.push({ nic, network: network.name, hostInterface, mac: chooseMac(ref, nicId, { world: at.world, attachments }), epoch: 1 });
   }
   const claims = claimPublishes({ ...newcomer, leases }, at);
   undo.move();
@@ -61,9 +62,26 @@ export function admit(newcomer: Newcomer, at: Admission): { guest: GuestRecord; 
   };
 }
 
-/** One that was asked for, as only a virtual machine can. */
-function macOf(ref: NetworkRef & { mac?: Mac | undefined }): Mac | undefined {
-  return ref.mac;
+type MacWish = NetworkRef & { mac?: Mac | undefined };
+
+/**
+ * The one that was asked for, as only a virtual machine can, or one made from names. No two cards have the same, on any network: guests
+ * may be on several. The host's ends of links count too: a bridge keeps what is sent to those.
+ * @throws NexusError address-taken
+ */
+function chooseMac({ mac }: MacWish, nic: NicId, { world, attachments }: { world: World; attachments: readonly AttachmentRow[] }): Mac {
+  const ends = (of: Mac) => [of, hostMac({ mac: of })];
+  const holder = (of: Mac) =>
+    attachments.some((a) => ends(a.mac).includes(of))
+      ? `another card of ${nic.guest}`
+      : ends(of).flatMap((end) => world.holderOfMac(end) ?? [])[0];
+  if (mac === undefined) return nicMac(world.instance, nic, (made) => holder(made as Mac) !== undefined);
+  const by = holder(mac);
+  if (by === undefined) return mac;
+  throw new NexusError("address-taken", `the MAC address ${mac} is not free: ${by} has it, or its link on the host does`, {
+    hint: "leave it out to get one that is",
+    details: { mac },
+  });
 }
 
 /** Takes the host ports a guest asks for, all or none; whoever listens on one of `had` is the guest's own carrier. @throws NexusError port-taken; SpecError for ports that lead nowhere */

@@ -37,7 +37,7 @@ import { McpDoor } from "./mcp-door.ts";
 import { Names } from "./names.ts";
 import { NetworkProblems } from "./network-problems.ts";
 import { Networks } from "./networks.ts";
-import type { Container, Nodes, RunningNode } from "./kinds.ts";
+import type { Container, Nodes, RunningNode, Vms } from "./kinds.ts";
 import { Lives } from "./lives.ts";
 import { openMachines } from "./machines.ts";
 import { listenerOn } from "./port-check.ts";
@@ -45,7 +45,7 @@ import { Reconciler } from "./reconciler.ts";
 import { type ConfigFile, Settings } from "./settings.ts";
 import { version } from "./version.ts";
 import { Volumes } from "./volumes.ts";
-import { vhostWorks } from "./vm-life.ts";
+import { tapHoldersOf, vhostWorks } from "./vm-life.ts";
 import { vmPlanOf } from "./vm-plan.ts";
 import { watchKernel } from "./watches.ts";
 import { Wiring } from "./wiring.ts";
@@ -76,7 +76,12 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
   const snapshot = state.load();
   const world = new World(state.identity.instance, snapshot);
   const residents = () => new Map([...world.live].flatMap((name) => residentOf(name, nodes)));
-  const wiring = new Wiring({ world, state, host, chronicle, log, residents });
+  const tapHolders = () =>
+    tapHoldersOf(
+      [...world.live].flatMap((name) => world.guests.get(name) ?? []),
+      (name) => vms.running(name)?.pid,
+    );
+  const wiring = new Wiring({ world, state, host, chronicle, log, residents, tapHolders });
   wiring.adopt();
 
   const nameProblems = new NetworkProblems(chronicle, { service: "dns", restored: "names are served" });
@@ -173,7 +178,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     log,
     planOf: (guest) => vmPlanOf(guest, { world, domain, guestsDirectory, uplinkMtuBytes: wiring.uplinkMtuBytes, vhost, volumes }),
   });
-  const vms = stack.use(machines.lives);
+  const vms: Vms = stack.use(machines.lives);
   const execIn = async (guest: GuestRecord, request: ExecRequest) =>
     guest.kind === "vm"
       ? await machines.driver.exec(vms.runningPlan(guest.name), request)

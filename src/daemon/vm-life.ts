@@ -1,9 +1,13 @@
 import { closeSync, openSync } from "node:fs";
+import type { IfName, Name } from "../base/names.ts";
 import type { LifeDriver, RunningVm } from "./kinds.ts";
 import { NexusError } from "../base/errors.ts";
+import { firstInherited } from "../guests/qemu-network-arguments.ts";
 import type { VmPlan } from "../guests/qemu-plan.ts";
 import type { QemuDriver } from "../guests/qemu.ts";
 import type { TapStock } from "../kernel/taps.ts";
+import type { TapHolder } from "../plan/steps.ts";
+import type { GuestRecord } from "../state/rows.ts";
 
 /** The life of virtual machines: at the start the queues of its taps, which attaching has made, go over to QEMU. */
 export function vmLife(driver: QemuDriver, taps: TapStock): LifeDriver<VmPlan, RunningVm> {
@@ -31,6 +35,19 @@ function withQueues(plan: VmPlan, taps: TapStock): VmPlan {
     return { ...nic, tap: { kind: "queues", fds } as const };
   });
   return { ...plan, nics };
+}
+
+/** Who has the queues of which tap open: QEMU, under the numbers they were inherited by. */
+export function tapHoldersOf(guests: readonly GuestRecord[], pidOf: (name: Name) => number | undefined): Map<IfName, TapHolder> {
+  const holders = new Map<IfName, TapHolder>();
+  for (const guest of guests) {
+    const pid = guest.kind === "vm" ? pidOf(guest.name) : undefined;
+    if (guest.kind !== "vm" || pid === undefined) continue;
+    const { queues } = guest.spec;
+    for (const [i, { hostInterface }] of guest.attachments.entries())
+      holders.set(hostInterface, { pid, fds: Array.from({ length: queues }, (_, q) => firstInherited + i * queues + q) });
+  }
+  return holders;
 }
 
 /** Whether the kernel can move a guest's packets itself (drivers/vhost/net.c). */

@@ -34,6 +34,8 @@ export type WiringOptions = {
   log: Log;
   /** Pids of running guests by the name of their namespace. */
   residents: () => ReadonlyMap<string, number>;
+  /** Running virtual machines that have the queues of a tap open, by its name. */
+  tapHolders: () => Observed["tapHolders"];
 };
 
 /** One reading of all connections serves all guests removed meanwhile. */
@@ -117,6 +119,7 @@ export class Wiring {
       dormant: [],
       guestSides: new Map(),
       residents: new Map(),
+      tapHolders: new Map(),
     });
     const alone = plan(
       { instance: world.instance, networks: [network], attachments: [], publishes: [] },
@@ -270,6 +273,7 @@ export class Wiring {
       dormant: world.dormant(),
       guestSides,
       residents: this.#o.residents(),
+      tapHolders: this.#o.tapHolders(),
     });
     this.#uplinkMtuBytes = observed.uplinkMtuBytes;
     const steps = plan(desired, observed);

@@ -1,5 +1,7 @@
 import type { Ip } from "../base/ip.ts";
+import type { Mac } from "../base/mac.ts";
 import type { Name } from "../base/names.ts";
+import { hostMac } from "../plan/attachment.ts";
 import { netnsName } from "../plan/naming.ts";
 import type { Desired } from "../plan/plan.ts";
 import { Pool } from "../plan/pool.ts";
@@ -25,6 +27,8 @@ export class World {
   readonly #claims = new Map<Name, PortClaim[]>();
   /** Network of each host interface of a guest. */
   readonly #interfaces = new Map<string, { guest: Name; network: Name }>();
+  /** Whose a MAC address is: guests' cards and the host's ends of their links. */
+  readonly #macs = new Map<Mac, Name>();
   readonly #portsOnBridge = new Map<Name, number>();
 
   constructor(instance: string, snapshot: Pick<Snapshot, "networks" | "guests">) {
@@ -108,6 +112,16 @@ export class World {
     return this.#interfaces.has(name);
   }
 
+  /** Who has a MAC address, in words; undefined when it is free. */
+  holderOfMac(mac: Mac): string | undefined {
+    const guest = this.#macs.get(mac);
+    if (guest !== undefined) return `guest ${guest}`;
+    for (const network of this.networks.values()) if (network.mac === mac) return `the gateway of network ${network.name}`;
+    for (const { name, attachments } of this.leaving.values())
+      if (attachments.some((a) => a.mac === mac)) return `guest ${name}, which is being removed`;
+    return undefined;
+  }
+
   attachedTo(network: Name): number {
     return this.#portsOnBridge.get(network) ?? 0;
   }
@@ -133,6 +147,9 @@ export class World {
     for (const a of guest.attachments) {
       if (by === 1) this.#interfaces.set(a.hostInterface, { guest: guest.name, network: a.network });
       else this.#interfaces.delete(a.hostInterface);
+      for (const mac of [a.mac, hostMac(a)])
+        if (by === 1) this.#macs.set(mac, guest.name);
+        else this.#macs.delete(mac);
       this.#portsOnBridge.set(a.network, this.attachedTo(a.network) + by);
     }
   }

@@ -218,7 +218,8 @@ const beginMs = 30_000;
 /**
  * $1 directory, $2 where to run or nothing, then the command. Each output goes through a pipe to a loop that cuts it into pieces
  * (dd gives what one read gave) and waits while sixteen are not fetched. A process the command leaves behind may keep its
- * outputs open: after the command the loops get five seconds to finish, which an emulated guest on a busy host may need.
+ * outputs open: after the command the loops get five seconds to finish, which an emulated guest on a busy host may need. The command's
+ * pipes are opened by a process without children: in the shell itself the end of one that feeds or cuts would break that off (EINTR).
  */
 const runScript = `
 d=$1 w=$2; shift 2
@@ -247,8 +248,7 @@ feed >"$d/p0" 2>/dev/null &
 feeder=$!
 cut 1 <"$d/p1" >/dev/null 2>&1 4<&- &
 cut 2 <"$d/p2" >/dev/null 2>&1 4<&- &
-# In a shell of its own, which has no children: one that ends while a pipe is opened makes the opening fail.
-( sh -c 'echo $$ >"$0/pid"; [ -z "$1" ] || cd -- "$1" || exit 126; shift; exec "$@"' "$d" "$w" "$@" ) <"$d/p0" 4<&- >"$d/p1" 2>"$d/p2"
+( exec sh -c 'echo $$ >"$0/pid"; [ -z "$1" ] || cd -- "$1" || exit 126; shift; exec "$@"' "$d" "$w" "$@" ) <"$d/p0" 4<&- >"$d/p1" 2>"$d/p2"
 code=$?
 kill $feeder 2>/dev/null
 i=0

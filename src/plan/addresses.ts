@@ -75,15 +75,22 @@ function outside(pools: readonly Pool[], wish: AddressWish, address: Ip): NexusE
 
 function exhausted(pools: readonly Pool[], wish: AddressWish): NexusError {
   const full = pools.map((pool) => `${pool.prefix} has ${pool.leased} of ${pool.size} addresses leased`);
-  const why = full.length === 0 ? `it has no IPv${wish.family} subnet` : full.join(", ");
+  const ranges = pools.map(
+    (pool) => `all of ${pool.dhcpRange.from} to ${pool.dhcpRange.to} is taken, the range for DHCP in ${pool.prefix}`,
+  );
+  // What lies beside the range may be free still: it has to be asked for.
+  const beside = wish.part === "dhcp" && pools.some((pool) => pool.lowestFree() !== undefined);
+  const why = full.length === 0 ? `it has no IPv${wish.family} subnet` : (beside ? ranges : full).join(", ");
   return new NexusError("pool-exhausted", `no IPv${wish.family} address is free in network ${wish.network}: ${why}`, {
-    hint: "remove guests that are not needed, or use a network with a larger subnet",
+    hint: beside
+      ? "ask for an address beside that range, remove guests that are not needed, or use a network with a larger one"
+      : "remove guests that are not needed, or use a network with a larger subnet",
     details: { network: wish.network, pools: pools.map(describe) },
   });
 }
 
-function describe(pool: Pool): { prefix: Prefix; leased: number; size: number } {
-  return { prefix: pool.prefix, leased: pool.leased, size: pool.size };
+function describe(pool: Pool): { prefix: Prefix; leased: number; size: number; dhcpRange: { from: Ip; to: Ip } } {
+  return { prefix: pool.prefix, leased: pool.leased, size: pool.size, dhcpRange: pool.dhcpRange };
 }
 
 function hintFree(pool: Pool): string {

@@ -54,11 +54,13 @@ function planVeth(input: AttachmentInput, { netns }: NamespaceEnd, observed: Obs
   return steps;
 }
 
-/** One that is not there is made: that helps a guest which is about to start, and no other. */
+/** One that is not there is made, for a guest that is about to start or with the queues of one that runs. */
 function planTap(input: AttachmentInput, { queues }: TapEnd, observed: Observed): Step[] {
   const link = observed.links.get(input.attachment.hostInterface);
   if (link !== undefined) return mendHostSide(input, link, observed);
-  return [...unname(altName(input.attachment), observed), { kind: "create-tap", ...hostSide(input, observed), queues }];
+  const holder = observed.tapHolders.get(input.attachment.hostInterface);
+  const held = holder === undefined ? {} : { holder };
+  return [...unname(altName(input.attachment), observed), { kind: "create-tap", ...hostSide(input, observed), queues, ...held }];
 }
 
 /** What may have been changed on the link while it was there. */
@@ -114,7 +116,7 @@ function hasRoute(routes: readonly GuestRoute[], wanted: GuestRoute): boolean {
 }
 
 /** The host end's own MAC: the guest's with the first octet's unused bit flipped, so the two never collide. */
-export function hostMac(attachment: AttachmentRecord): AttachmentRecord["mac"] {
+export function hostMac(attachment: Pick<AttachmentRecord, "mac">): AttachmentRecord["mac"] {
   const bytes = macToBytes(attachment.mac);
   bytes[0] = (bytes[0] ?? 0) ^ 0x04;
   return macFromBytes(bytes);

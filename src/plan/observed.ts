@@ -1,7 +1,7 @@
 import type { Ip } from "../base/ip.ts";
 import type { Mac } from "../base/mac.ts";
 import type { IfName } from "../base/names.ts";
-import type { GuestRoute } from "./steps.ts";
+import type { GuestRoute, TapHolder } from "./steps.ts";
 import type { Cidr, Prefix } from "../base/prefix.ts";
 
 /** What the kernel shows; read types, never written back. */
@@ -43,6 +43,8 @@ export type Observed = {
   provenNamespaces: Set<string>;
   /** Processes that live in a guest's namespace, by the namespace's name: it can be pinned again from them. */
   residents: Map<string, number>;
+  /** Running virtual machines that have the queues of a tap open, by its name. */
+  tapHolders: Map<IfName, TapHolder>;
   /** What guests' namespaces hold, by attachment host interface; absent where it was not looked at. */
   guestSides: Map<IfName, ObservedGuestSide | "gone">;
   /** Values of the settings that the plan asked about, by path joined with "/". */

@@ -54,8 +54,8 @@ export function plan(desired: Desired, observed: Observed): Plan {
       });
       continue;
     }
-    // The descriptors of a tap that is gone are dead: only a new start of its guest, or a new card, gives it another.
-    if (link === undefined && attachment.end.kind === "tap") continue;
+    // The queues of a tap that is gone are dead, and come to life again only in the process that has them.
+    if (link === undefined && attachment.end.kind === "tap" && !observed.tapHolders.has(attachment.hostInterface)) continue;
     const own = { networks: desired.networks, attachments: byGuest.get(attachment.guest) ?? [] };
     const steps = planAttachment(
       {

@@ -56,6 +56,12 @@ export class Pool {
     this.size = Number(this.#barred.reduce((left, range) => left - (range.last - range.first + 1n), total));
   }
 
+  /** First and last address for guests that ask by DHCP; what is barred among them is not handed out all the same. */
+  get dhcpRange(): { from: Ip; to: Ip } {
+    const at = (offset: bigint) => ipFromBigint(this.family, this.#first + offset);
+    return { from: at(this.#dhcp.first), to: at(this.#dhcp.last) };
+  }
+
   get leased(): number {
     return this.#holders.size - this.#cooling.size;
   }

@@ -44,12 +44,17 @@ export type VethStep = {
   isolated: boolean;
 };
 
-/** A tap for a virtual machine that is about to start: its queues stay open until they are handed over. */
+/** A tap for a virtual machine that is about to start, whose queues stay open until they are handed over; or for one that lost its own. */
 export type TapStep = Pick<VethStep, "name" | "mac" | "master" | "mtuBytes" | "group" | "altName" | "isolated"> & {
   kind: "create-tap";
   /** More than one makes it multi-queue. */
   queues: number;
+  /** The process that has dead queues of this tap open, which come to life again. */
+  holder?: TapHolder;
 };
+
+/** A process and the numbers it knows a tap's queues by, in order. */
+export type TapHolder = { pid: number; fds: readonly number[] };
 
 export type GuestRoute = { destination: Prefix; via: Ip };
 

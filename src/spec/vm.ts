@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isUnicastMac } from "../base/mac.ts";
 import { healthSpec } from "./health.ts";
 import { labelSet } from "./labels.ts";
 import { networkRef, publishSpec, restartPolicy } from "./node.ts";
@@ -35,7 +36,9 @@ export const vmShare = z.strictObject({
 export type VmShare = z.output<typeof vmShare>;
 
 /** A network to attach to, as for nodes, and the MAC address when it is not to be made from names. */
-export const vmNetwork = networkRef.extend({ mac: macText.optional() });
+export const vmNetwork = networkRef.extend({
+  mac: macText.refine(isUnicastMac, "a card cannot have the MAC address of a group, nor none").optional(),
+});
 export type VmNetwork = z.output<typeof vmNetwork>;
 
 /** What a user asks of a virtual machine. */

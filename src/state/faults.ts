@@ -66,6 +66,7 @@ const uniqueColumns: readonly (readonly [column: string, code: ErrorCode, what: 
   ["networks.bridge", "name-taken", "another network has that bridge"],
   ["networks.mac", "name-taken", "another network has that MAC address, which is made from the name"],
   ["subnets.prefix", "subnet-overlap", "another network has that subnet"],
+  ["attachments.mac", "address-taken", "another guest has that MAC address"],
   ["leases.network", "address-taken", "the address is leased already"],
   ["publishes.protocol", "port-taken", "the host port is published already"],
 ];

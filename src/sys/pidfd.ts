@@ -7,6 +7,7 @@ import { isReadable, Watch } from "./poll.ts";
 // The same numbers on every architecture (include/uapi/asm-generic/unistd.h).
 const sysPidfdSendSignal = 424;
 const sysPidfdOpen = 434;
+const sysPidfdGetfd = 438;
 const esrch = 3;
 
 /** One process, whoever its parent is: unlike a pid it never comes to mean another (pidfd_open(2), Linux 5.3). */
@@ -36,6 +37,13 @@ export class Pidfd implements Disposable {
     const errno = lastErrno();
     if (errno === esrch) return false;
     throw kernelRefusal(`send signal ${number} to process ${this.pid}`, errno);
+  }
+
+  /** The same open file as one of the process' descriptors, by its number there; wants the right to trace it (pidfd_getfd(2), Linux 5.6). @throws KernelError */
+  descriptor(number: number): Fd {
+    const fd = Number(libc().syscall(sysPidfdGetfd, this.#fd.number, number, null, 0));
+    if (fd >= 0) return new Fd(fd);
+    throw kernelRefusal(`take descriptor ${number} of process ${this.pid}`, lastErrno());
   }
 
   /** Whether the process has ended, reaped or not. */

@@ -31,6 +31,13 @@ export function openTap(tap: TapRequest): Tap {
   using stack = new DisposableStack();
   const { O_RDWR, O_NONBLOCK } = fs.constants;
   const fd = stack.use(openFile("/dev/net/tun", O_RDWR | O_NONBLOCK));
+  const name = joinTap(fd, tap);
+  stack.move();
+  return { fd, name };
+}
+
+/** Makes an open /dev/net/tun a queue of a tap: a new one, or one whose link was deleted. Gives the tap's name. @throws KernelError; EEXIST when it is a queue already */
+export function joinTap(fd: Fd, tap: TapRequest): string {
   const ifreq = new Uint8Array(40);
   ifreq.set(new TextEncoder().encode(tap.name));
   const flags =
@@ -51,8 +58,7 @@ export function openTap(tap: TapRequest): Tap {
   if (tap.group !== undefined) number("set the group", request.setGroup, tap.group);
   if (tap.persist !== undefined) number("set the persistence", request.setPersist, tap.persist ? 1 : 0);
   if (tap.vnetHeader) setHeaderSize(fd, name);
-  stack.move();
-  return { fd, name };
+  return name;
 }
 
 /** 12 bytes: struct virtio_net_hdr_mrg_rxbuf, which every guest of this century expects. */

@@ -51,6 +51,19 @@ describe("a command line", () => {
     assert.deepEqual([args.get("NAME"), rest, flags.has("force")], ["a", ["b", "c"], true]);
   });
 
+  it("takes a name as an argument, as --name, or as both when they agree", () => {
+    for (const line of ["vm start web", "vm start --name web", "vm start --name=web"])
+      assert.deepEqual([parse(line).args.get("NAME"), parse(line).rest], ["web", []], line);
+    for (const line of ["vm start a b", "vm start --name a --name b", "vm start a --name b"])
+      assert.deepEqual([parse(line).args.get("NAME"), parse(line).rest], ["a", ["b"]], line);
+    assert.equal(parse("vm create --name web --mem 128").args.get("NAME"), "web");
+    assert.equal(parse("vm inspect web --name web").args.get("NAME"), "web");
+    refused("vm inspect web --name db", /two names are given, web and db/, /for example: nexus vm inspect/);
+    refused("vm create --name a --name b", /--name is given twice/);
+    refused("vm start", /NAME is missing/);
+    refused("vm start --name", /--name needs a value/);
+  });
+
   it("takes global flags before the command as well", () => {
     const { command, flags } = parse("--json --socket /x node --no-start ls");
     assert.equal(command.path, "node ls");

@@ -119,7 +119,7 @@ describe("accidents", { timeout: 240_000 }, () => {
   test("a node killed from outside is exited with its signal", async () => {
     await made(["node", "create", "brief", "--network", "lan", "--", "sleep", "1000"]);
     const { pid } = await bed.node("brief");
-    process.kill(pid ?? -1, "SIGKILL");
+    process.kill(pid ?? assert.fail("it has no process"), "SIGKILL");
     const exited = await bed.nodeIs("brief", (n) => n.state === "exited");
     assert.deepEqual([exited.exit?.code, exited.exit?.signal], [137, "SIGKILL"]);
     await made(["node", "rm", "brief"]);

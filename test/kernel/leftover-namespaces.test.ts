@@ -15,7 +15,14 @@ test("of namespaces that bear a stopped guest's name, only those are ours that h
   try {
     using host = Host.open();
     const proven = () => {
-      const seen = observe(host, { networks: [], attachments: [], dormant, guestSides: new Map(), residents: new Map() });
+      const seen = observe(host, {
+        networks: [],
+        attachments: [],
+        dormant,
+        guestSides: new Map(),
+        residents: new Map(),
+        tapHolders: new Map(),
+      });
       return [...seen.provenNamespaces].toSorted();
     };
     // The process needs a moment to arrive.

@@ -93,6 +93,7 @@ function observed(host: Host) {
       wanted.attachments.flatMap((a) => (a.end.kind === "namespace" ? [[a.hostInterface, observeGuestSide(a.nic, a.end.netns)]] : [])),
     ),
     residents: new Map(),
+    tapHolders: new Map(),
   });
 }
 

@@ -38,6 +38,36 @@ test("IPv6 addresses start at ::10, in a subnet with room for that", () => {
   assert.equal(pool("fd42::/64").gateway, "fd42::1");
 });
 
+test("virtual machines get .10 to .250 of a /24, or what range was said, around what is reserved in it", () => {
+  const dhcp = (from: Pool, owner: string) => allocate([from], wish(owner, { part: "dhcp" }));
+  const usual = pool("10.0.42.0/24");
+  assert.deepEqual(usual.dhcpRange, { from: "10.0.42.10", to: "10.0.42.250" });
+  assert.deepEqual([dhcp(usual, "a"), dhcp(usual, "b"), allocate([usual], wish("container"))], ["10.0.42.10", "10.0.42.11", "10.0.42.2"]);
+  const own = pool("10.0.42.0/24", {
+    gateway: ip("10.0.42.101"),
+    reserved: [prefix("10.0.42.102/31")],
+    dhcpRange: { from: ip("10.0.42.100"), to: ip("10.0.42.105") },
+  });
+  assert.deepEqual([dhcp(own, "a"), dhcp(own, "b"), dhcp(own, "c")], ["10.0.42.100", "10.0.42.104", "10.0.42.105"]);
+  fails(
+    () => dhcp(own, "late"),
+    "pool-exhausted",
+    /in network default: all of 10\.0\.42\.100 to 10\.0\.42\.105 is taken, the range for DHCP in 10\.0\.42\.0\/24/,
+  );
+  assert.equal(allocate([own], wish("late", { part: "dhcp", request: ip("10.0.42.7") })), "10.0.42.7", "beside it, when asked");
+});
+
+test("a subnet too small for .10 to .250 gives virtual machines what it has, and says how full it is", () => {
+  const small = pool("10.0.42.0/29");
+  assert.deepEqual(
+    ["a", "b", "c", "d", "e"].map((owner) => allocate([small], wish(owner, { part: "dhcp" }))),
+    ["10.0.42.2", "10.0.42.3", "10.0.42.4", "10.0.42.5", "10.0.42.6"],
+  );
+  fails(() => allocate([small], wish("late", { part: "dhcp" })), "pool-exhausted", /10\.0\.42\.0\/29 has 5 of 5 addresses leased/);
+  assert.equal(allocate([pool("fd42::/64")], wish("six", { family: 6, part: "dhcp" })), "fd42::10");
+  fails(() => pool("10.0.42.0/24", { dhcpRange: { from: ip("10.0.41.1"), to: ip("10.0.42.9") } }), "address-outside", /10\.0\.41\.1/);
+});
+
 test("a requested address is taken or refused with the reason, never replaced by another", () => {
   const net = pool("10.0.42.0/24", { reserved: [prefix("10.0.42.128/25")] });
   assert.equal(allocate([net], wish("a", { request: ip("10.0.42.77") })), "10.0.42.77");
@@ -194,7 +224,7 @@ function take(from: Pool, count: number): Ip[] {
   return Array.from({ length: count }, (_, n) => allocate([from], wish(`guest-${n}`, { family: from.family })));
 }
 
-function pool(text: string, extra: { gateway?: Ip; reserved?: Prefix[] } = {}): Pool {
+function pool(text: string, extra: { gateway?: Ip; reserved?: Prefix[]; dhcpRange?: { from: Ip; to: Ip } } = {}): Pool {
   return new Pool({ prefix: prefix(text), ...extra });
 }
 

@@ -113,6 +113,7 @@ export class KernelModel {
       namespaces: new Set(this.namespaces.keys()),
       provenNamespaces: new Set(proven),
       residents: new Map(),
+      tapHolders: new Map(),
       guestSides: new Map(
         desired.attachments.flatMap(({ end, hostInterface, nic }) =>
           end.kind === "namespace" ? [[hostInterface, this.#side(end.netns, nic)]] : [],

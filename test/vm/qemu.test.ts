@@ -102,6 +102,19 @@ describe("a mini virtual machine in user mode", () => {
     assert.equal((await bed.shell(plan, "ls -d /tmp/.nexus-exec-* | wc -l")).out, "1\n", "an exec leaves something behind");
   });
 
+  it("runs many commands at once and one after the other, each to its own end", async () => {
+    const one = (n: number) => bed.shell(plan, `echo ${n}; exit ${n}`);
+    const numbers = Array.from({ length: 8 }, (_, n) => n);
+    const together = await Promise.all(numbers.map(one));
+    const after = [];
+    for (const n of numbers) after.push(await one(n));
+    for (const all of [together, after])
+      assert.deepEqual(
+        all,
+        numbers.map((n) => ({ out: `${n}\n`, err: "", code: n })),
+      );
+  });
+
   it("ends a command by a signal", async () => {
     const session = await bed.driver.exec(plan, { command: ["sleep", "1000"], env: {} });
     session.kill("SIGTERM");
