@@ -246,6 +246,12 @@ export const commands: readonly Command[] = [
     run: async (c) => (await import("./verbs/config.ts")).show(c),
   },
   {
+    path: "info",
+    summary: "say which daemon answers, and what it looks after",
+    example: "nexus info",
+    run: async (c) => (await import("./verbs/daemon.ts")).info(c),
+  },
+  {
     path: "doctor",
     summary: "check this host by doing",
     example: "nexus doctor --fix",

@@ -1,5 +1,5 @@
 import type { Answer, Handlers, Input } from "../api/contract.ts";
-import { type OperationId, operations } from "../api/operations.ts";
+import { type OperationId, operationOf, operations } from "../api/operations.ts";
 import { NexusError } from "../base/errors.ts";
 import type { Name } from "../base/names.ts";
 import type { ExecSession } from "../guests/driver.ts";
@@ -23,7 +23,7 @@ import type { Settings } from "./settings.ts";
 import type { Volumes } from "./volumes.ts";
 import { guestView, networkView } from "./views.ts";
 import { answerWhy } from "./why.ts";
-import type { Wiring } from "./wiring.ts";
+import type { NetworkEngine } from "./network-access.ts";
 import type { World } from "./world.ts";
 
 export type Rooms = {
@@ -34,7 +34,7 @@ export type Rooms = {
   guests: Guests;
   nodes: Nodes;
   vms: Vms;
-  wiring: Wiring;
+  wiring: NetworkEngine;
   chronicle: Chronicle;
   reconciler: Reconciler;
   settings: Settings;
@@ -53,7 +53,7 @@ export type Rooms = {
 
 /** The API's operations. What changes something is answered when it is on the disk as well as in the kernel. */
 export function makeHandlers(r: Rooms): Handlers {
-  return durable(operationsOn(r), r.flush);
+  return durable(permitted(operationsOn(r), r.wiring), r.flush);
 }
 
 /** Each a few lines on what the rooms do. */
@@ -211,6 +211,21 @@ function consoleSession(console: ConsoleSession): ExecSession {
 }
 
 type Plain = (input: never, context: never) => Promise<unknown>;
+
+/** What needs networks is refused at the door where there can be none. */
+function permitted(handlers: Handlers, wiring: NetworkEngine): Handlers {
+  const wrap = ([id, handler]: [string, Plain]): [string, Plain] => {
+    if (operationOf(id as OperationId).needs === undefined) return [id, handler];
+    return [
+      id,
+      async (input, context) => {
+        wiring.requireRights();
+        return await handler(input, context);
+      },
+    ];
+  };
+  return Object.fromEntries(Object.entries(handlers).map(wrap)) as Handlers;
+}
 
 function durable(handlers: Handlers, flush: () => Promise<void>): Handlers {
   const wrap = ([id, handler]: [string, Plain]): [string, Plain] => {
