@@ -11,8 +11,6 @@ export type Operation = {
   answers: "json" | "progress" | "events" | "bytes" | "upgrade";
   /** Who may call: whoever can open the socket, or root alone; of a user's own daemon, that user too. */
   who?: "root";
-  /** What a user's own daemon lacks: the right to change the host's networks. */
-  needs?: "networks";
 };
 
 const always = "always";
@@ -31,14 +29,13 @@ export const operations = {
   },
   openapi: { method: "GET", path: "/v1/openapi.json", summary: "This API as an OpenAPI 3.1 document", when: always, answers: "json" },
 
-  "network.list": { method: "GET", path: "/v1/networks", summary: "Lists the networks", when: always, answers: "json", needs: "networks" },
+  "network.list": { method: "GET", path: "/v1/networks", summary: "Lists the networks", when: always, answers: "json" },
   "network.create": {
     method: "POST",
     path: "/v1/networks",
     summary: "Creates a network and brings it up",
     when: "no network has the name, no route overlaps its subnets",
     answers: "json",
-    needs: "networks",
   },
   "network.get": {
     method: "GET",
@@ -46,7 +43,6 @@ export const operations = {
     summary: "Describes one network and its leases",
     when: known,
     answers: "json",
-    needs: "networks",
   },
   "network.change": {
     method: "PATCH",
@@ -54,7 +50,6 @@ export const operations = {
     summary: "Changes the policy of a network while guests run",
     when: known,
     answers: "json",
-    needs: "networks",
   },
   "network.remove": {
     method: "DELETE",
@@ -62,7 +57,6 @@ export const operations = {
     summary: "Removes a network",
     when: "no guest is attached, or force",
     answers: "json",
-    needs: "networks",
   },
   "network.reset": {
     method: "POST",
@@ -70,7 +64,6 @@ export const operations = {
     summary: "Removes every network and attachment of Nexus from this host",
     when: "no guest runs, or force",
     answers: "json",
-    needs: "networks",
   },
   why: {
     method: "GET",
@@ -78,7 +71,6 @@ export const operations = {
     summary: "Says whether a packet would pass, and which rule or route decides",
     when: always,
     answers: "json",
-    needs: "networks",
   },
 
   "guest.list": { method: "GET", path: "/v1/guests", summary: "Lists guests of every kind", when: always, answers: "json" },
@@ -183,23 +175,21 @@ export const operations = {
     answers: "json",
   },
 
-  "node.list": { method: "GET", path: "/v1/nodes", summary: "Lists the container nodes", when: always, answers: "json", needs: "networks" },
+  "node.list": { method: "GET", path: "/v1/nodes", summary: "Lists the container nodes", when: always, answers: "json" },
   "node.create": {
     method: "POST",
     path: "/v1/nodes",
     summary: "Creates a container node and starts it",
     when: "no guest has the name; its addresses and ports are free",
     answers: "progress",
-    needs: "networks",
   },
-  "node.get": { method: "GET", path: "/v1/nodes/{name}", summary: "Describes one node", when: known, answers: "json", needs: "networks" },
+  "node.get": { method: "GET", path: "/v1/nodes/{name}", summary: "Describes one node", when: known, answers: "json" },
   "node.start": {
     method: "POST",
     path: "/v1/nodes/{name}/start",
     summary: "Starts a node; a running one is left as it is",
     when: known,
     answers: "progress",
-    needs: "networks",
   },
   "node.stop": {
     method: "POST",
@@ -207,7 +197,6 @@ export const operations = {
     summary: "Stops a node: asks, waits for the grace time, then kills",
     when: known,
     answers: "json",
-    needs: "networks",
   },
   "node.restart": {
     method: "POST",
@@ -215,7 +204,6 @@ export const operations = {
     summary: "Stops and starts a node",
     when: known,
     answers: "progress",
-    needs: "networks",
   },
   "node.remove": {
     method: "DELETE",
@@ -223,7 +211,6 @@ export const operations = {
     summary: "Removes a node and what was made for it",
     when: "it does not run, or force",
     answers: "json",
-    needs: "networks",
   },
   "node.exec": {
     method: "POST",
@@ -231,7 +218,6 @@ export const operations = {
     summary: "Runs a command inside a node over an upgraded connection (Upgrade: nexus-exec)",
     when: "the node runs",
     answers: "upgrade",
-    needs: "networks",
   },
   "node.logs": {
     method: "GET",
@@ -239,7 +225,6 @@ export const operations = {
     summary: "What the node's command wrote, as bytes",
     when: known,
     answers: "bytes",
-    needs: "networks",
   },
 
   "vm.list": { method: "GET", path: "/v1/vms", summary: "Lists the virtual machines", when: always, answers: "json" },
@@ -307,7 +292,6 @@ export const operations = {
     summary: "Lists network namespaces made for guests others run",
     when: always,
     answers: "json",
-    needs: "networks",
   },
   "attachment.create": {
     method: "POST",
@@ -315,23 +299,14 @@ export const operations = {
     summary: "Makes a network namespace attached to networks",
     when: "no guest has the name; its addresses and ports are free",
     answers: "json",
-    needs: "networks",
   },
-  "attachment.get": {
-    method: "GET",
-    path: "/v1/attachments/{name}",
-    summary: "Describes one attachment",
-    when: known,
-    answers: "json",
-    needs: "networks",
-  },
+  "attachment.get": { method: "GET", path: "/v1/attachments/{name}", summary: "Describes one attachment", when: known, answers: "json" },
   "attachment.remove": {
     method: "DELETE",
     path: "/v1/attachments/{name}",
     summary: "Removes an attachment and its namespace",
     when: known,
     answers: "json",
-    needs: "networks",
   },
 
   "image.list": { method: "GET", path: "/v1/images", summary: "Lists the images on this host", when: always, answers: "json" },
@@ -398,23 +373,14 @@ export const operations = {
     summary: "What applying these networks, nodes and virtual machines would do, as ip and nft lines; nothing is changed",
     when: always,
     answers: "json",
-    needs: "networks",
   },
-  "plan.pending": {
-    method: "GET",
-    path: "/v1/plan",
-    summary: "What a reconcile would change now",
-    when: always,
-    answers: "json",
-    needs: "networks",
-  },
+  "plan.pending": { method: "GET", path: "/v1/plan", summary: "What a reconcile would change now", when: always, answers: "json" },
   reconcile: {
     method: "POST",
     path: "/v1/reconcile",
     summary: "Compares the host with what was asked and repairs the difference",
     when: always,
     answers: "json",
-    needs: "networks",
   },
   doctor: {
     method: "GET",

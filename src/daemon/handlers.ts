@@ -1,5 +1,5 @@
 import type { Answer, Handlers, Input } from "../api/contract.ts";
-import { type OperationId, operationOf, operations } from "../api/operations.ts";
+import { type OperationId, operations } from "../api/operations.ts";
 import { NexusError } from "../base/errors.ts";
 import type { Name } from "../base/names.ts";
 import type { ExecSession } from "../guests/driver.ts";
@@ -17,6 +17,7 @@ import type { Guests } from "./guests.ts";
 import type { Health } from "./health.ts";
 import type { Nodes, Vms } from "./kinds.ts";
 import type { Networks } from "./networks.ts";
+import { permitted } from "./permitted.ts";
 import { preview } from "./preview.ts";
 import type { Reconciler } from "./reconciler.ts";
 import type { Settings } from "./settings.ts";
@@ -211,21 +212,6 @@ function consoleSession(console: ConsoleSession): ExecSession {
 }
 
 type Plain = (input: never, context: never) => Promise<unknown>;
-
-/** What needs networks is refused at the door where there can be none. */
-function permitted(handlers: Handlers, wiring: NetworkEngine): Handlers {
-  const wrap = ([id, handler]: [string, Plain]): [string, Plain] => {
-    if (operationOf(id as OperationId).needs === undefined) return [id, handler];
-    return [
-      id,
-      async (input, context) => {
-        wiring.requireRights();
-        return await handler(input, context);
-      },
-    ];
-  };
-  return Object.fromEntries(Object.entries(handlers).map(wrap)) as Handlers;
-}
 
 function durable(handlers: Handlers, flush: () => Promise<void>): Handlers {
   const wrap = ([id, handler]: [string, Plain]): [string, Plain] => {
