@@ -16,20 +16,26 @@ export function makeOwnDirectory(path: string, uid: number): void {
 }
 
 /**
- * Whoever owns the directory of a socket, or the one above it, decides who answers there. A path that is not there passes.
+ * Whoever owns the directory of a socket, or the one above it, decides who answers there. What is not there passes.
  * @throws NexusError not-permitted when that is another user
  */
 export function checkOwnDirectory(path: string, uid: number): void {
+  const above = dirname(path);
+  const parent = lookAt(above);
+  if (parent !== undefined && parent.uid !== 0) checkOwner(above, parent.uid, uid);
+  if (parent !== undefined && (parent.mode & sticky) === 0 && (parent.mode & 0o002) !== 0)
+    throw foreign(above, "may be written by everybody");
   const found = lookAt(path);
   if (found === undefined) return;
   if (!found.isDirectory()) throw foreign(path, "is no directory");
-  if (found.uid !== uid) throw foreign(path, `belongs to user ${found.uid}, not to you (user ${uid})`);
-  const above = dirname(path);
-  const parent = lookAt(above);
-  if (parent === undefined) return;
-  if (parent.uid !== uid && parent.uid !== 0) throw foreign(above, `belongs to user ${parent.uid}, not to you (user ${uid})`);
-  const sticky = (parent.mode & 0o1000) !== 0;
-  if ((parent.mode & 0o002) !== 0 && !sticky) throw foreign(above, "may be written by everybody");
+  checkOwner(path, found.uid, uid);
+}
+
+/** Where everybody may write, as in /tmp, nobody may take away what is another's (inode(7)). */
+const sticky = 0o1000;
+
+function checkOwner(path: string, owner: number, uid: number): void {
+  if (owner !== uid) throw foreign(path, `belongs to user ${owner}, not to you (user ${uid})`);
 }
 
 /** Undefined when it is not there, or not to be seen: then nothing is opened there either. */

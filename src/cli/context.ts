@@ -53,7 +53,7 @@ export function makeContext(parsed: Parsed, io: Io): VerbContext & Disposable {
   const cleanups = new DisposableStack();
   let opened: Promise<Client> | undefined;
   const connect = async () => {
-    if (isOwnSocket(socketPath, io)) (await import("../api/own-directory.ts")).checkOwnDirectory(dirname(socketPath), io.uid);
+    await refuseForeign(socketPath, io);
     const client = (await import("../api/client.ts")).openClient(socketPath);
     cleanups.defer(() => client.close());
     return client;
@@ -104,12 +104,18 @@ function isOwnSocket(path: string, io: Io): boolean {
   return io.uid !== 0 && ownSocketPaths(io).includes(path);
 }
 
+/** A user's own socket counts only where nobody else can put one. @throws NexusError not-permitted */
+export async function refuseForeign(socketPath: string, io: Io): Promise<void> {
+  if (isOwnSocket(socketPath, io)) (await import("../api/own-directory.ts")).checkOwnDirectory(dirname(socketPath), io.uid);
+}
+
 type Wanted = { socketPath: string; mayStart: boolean; io: Io; note: (line: string) => void };
 
 /** Starting is for root's daemon by root and for a user's own: a caller that names another socket means one that runs. */
 async function ensureDaemon({ socketPath, mayStart, io, note }: Wanted): Promise<void> {
   const own = isOwnSocket(socketPath, io);
   if (!mayStart || (!own && (io.uid !== 0 || socketPath !== systemSocketPath))) return;
+  await refuseForeign(socketPath, io);
   const { listensOn, startDaemon } = await import("./start-daemon.ts");
   if (existsSync(socketPath) && (await listensOn(socketPath))) return;
   note(own ? `nexus: starting a daemon of your own (user ${io.uid})` : "nexus: starting the daemon");

@@ -44,6 +44,7 @@ import { openMachines } from "./machines.ts";
 import { listenerOn } from "./port-check.ts";
 import { Reconciler } from "./reconciler.ts";
 import { type ConfigFile, Settings } from "./settings.ts";
+import { whenSocketGoes } from "./socket-watch.ts";
 import { version } from "./version.ts";
 import { Volumes } from "./volumes.ts";
 import { vhostWorks } from "./vm-life.ts";
@@ -178,7 +179,6 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
       : await driver.exec(nodes.runningPlan(guest.name), request);
   const removerOf = ({ id, directory }: { id: string; directory: string }) =>
     world.leaving.get(id)?.kind === "vm" || isVmDirectory(directory) ? machines.driver : driver;
-  let served = false;
   const alongside = async () => {
     names.retry();
     addressing.retry();
@@ -188,13 +188,6 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     for (const plan of vms.runningPlans()) machines.driver.rotateLogs(plan);
     keepLimits(nodes.runningPlans(), { driver, chronicle, log });
     state.checkpoint();
-    if (access.scope === "user" && served && !existsSync(places.socket)) {
-      log.warn(
-        { socket: places.socket },
-        "the socket is gone, as at the end of a session: nexusd ends, and the next command starts another",
-      );
-      onShutdown();
-    }
   };
   const reconciler = stack.use(new Reconciler({ wiring, chronicle, log, alongside }));
 
@@ -265,8 +258,17 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     log,
     mcp: (exchange) => mcp.answer(exchange),
   });
-  served = true;
   stack.defer(() => server.close());
+  if (access.scope === "user")
+    stack.use(
+      whenSocketGoes(places.socket, () => {
+        log.warn(
+          { socket: places.socket },
+          "the socket is gone, as with the end of a session: so ends nexusd, and the next command starts another",
+        );
+        onShutdown();
+      }),
+    );
   // Behind the open door: what was begun may have an image to fetch, and nobody is to wait for that.
   for (const lives of [nodes, vms])
     lives.recover({ rebooted }).catch((error: unknown) => log.error({ error: String(error) }, "recovering guests failed"));

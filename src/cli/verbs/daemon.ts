@@ -1,4 +1,4 @@
-import type { VerbContext } from "../context.ts";
+import { refuseForeign, type VerbContext } from "../context.ts";
 import { facts } from "../tables.ts";
 import { since } from "../figures.ts";
 import type { Answer } from "../../api/contract.ts";
@@ -19,6 +19,7 @@ export function loadDaemon() {
 
 export async function start(c: VerbContext): Promise<void> {
   const { startDaemon, tryConnecting } = await import("../start-daemon.ts");
+  await refuseForeign(c.socketPath, c.io);
   const refusal = await tryConnecting(c.socketPath);
   if (isClosed(refusal)) throw (await import("../../api/client-errors.ts")).unreachableError(refusal, c.socketPath);
   if (refusal === undefined) {
