@@ -6,7 +6,7 @@ import { runStep } from "./run-step.ts";
 export const testCache = join(import.meta.dirname, "../node_modules/.cache/nexus-vm");
 
 /** Where the tests' mini virtual machine is, as a daemon with that cache keeps it. */
-export const testMini = join(testCache, "vm");
+export const testMini = join(testCache, "vm/mini");
 
 /**
  * Builds the mini virtual machine of the tests before any of them runs: it is made of 31 MB of Debian packages, and tests

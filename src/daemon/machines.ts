@@ -29,7 +29,7 @@ export function openMachines(o: {
   planOf: (guest: Machine) => VmPlan;
 }): Machines {
   const { guests, chronicle, log, planOf, guestsDirectory } = o;
-  const images = imagesIn(join(o.cacheDirectory, "vm"));
+  const images = imagesIn(join(o.cacheDirectory, "vm", "mini"));
   const driver = createQemuDriver({ directory: join(o.stateDirectory, "qemu"), images, guestsDirectory });
   const lives = new Lives<Machine, VmPlan, RunningVm>({
     noun: "vm",

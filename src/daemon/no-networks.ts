@@ -41,6 +41,7 @@ export class NoNetworks implements NetworkEngine {
 
   adopt(): void {}
   detach(): void {}
+  changePublishes(): void {}
   releaseLater(): void {}
   distrustFirewall(): void {}
   refreshUplink = () => false;

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { testCache } from "../../scripts/test-mini.ts";
+import { testMini } from "../../scripts/test-mini.ts";
 
 const root = join(import.meta.dirname, "../..");
 
@@ -17,11 +17,12 @@ export const bob: Person = { uid: 64202 };
 /** The number of the group `nexus` there. */
 export const group = 64299;
 
-/** The checkout and its caches, at a place everybody may read whatever is above them. */
-const [checkout, cache] = ["/run/checkout", "/run/cache"];
+/** The checkout, at a place everybody may read whatever is above it. */
+const checkout = "/run/checkout";
 /** As /tmp is: everybody's. */
 export const shared = "/run/shared";
 export const homeOf = ({ uid }: Person) => `/run/homes/${uid}`;
+const cacheOf = (person: Person) => `${homeOf(person)}/cache`;
 
 /** A bare machine with ordinary users: a network, a /run and a state of its own; a group `nexus`; the mini virtual machine built. */
 export class UserBed implements AsyncDisposable {
@@ -29,18 +30,24 @@ export class UserBed implements AsyncDisposable {
   readonly #known = new Set<Person>();
 
   static async make(): Promise<UserBed> {
-    const people = [alice, bob].map(({ uid }) => `mkdir -m 700 /run/homes/${uid}; chown ${uid}:${uid} /run/homes/${uid}`);
+    // Everybody has a cache with the mini virtual machine in it, for no archive is in reach.
+    const people = [superuser, alice, bob].map(
+      ({ uid }) => `
+      mkdir -p -m 700 /run/homes/${uid} /run/homes/${uid}/cache/vm/mini
+      cp -r "$2"/built.json "$2"/[0-9a-f]*[0-9a-f] /run/homes/${uid}/cache/vm/mini/
+      chown -R ${uid}:${uid} /run/homes/${uid}`,
+    );
     const furnish = `
       set -e
       for place in /run /var/lib /var/cache /etc/nexus; do [ ! -d $place ] || mount -t tmpfs -o mode=755 tmpfs $place; done
-      mkdir ${checkout} ${cache} /run/homes; mkdir -m 1777 ${shared}
-      mount --bind "$1" ${checkout}; mount --bind "$2" ${cache}
+      mkdir ${checkout} /run/homes; mkdir -m 1777 ${shared}
+      mount --bind "$1" ${checkout}
       { cat /etc/group; echo nexus:x:${group}:; } >/run/group; mount --bind /run/group /etc/group
       ${people.join("\n")}
       ip link set lo up
       echo ready
       read end`;
-    const holder = spawn("unshare", ["-n", "-m", "--propagation", "private", "sh", "-c", furnish, "sh", root, testCache], {
+    const holder = spawn("unshare", ["-n", "-m", "--propagation", "private", "sh", "-c", furnish, "sh", root, testMini], {
       stdio: ["pipe", "pipe", "inherit"],
     });
     const ready = await createInterface({ input: holder.stdout })[Symbol.asyncIterator]().next();
@@ -92,7 +99,13 @@ export class UserBed implements AsyncDisposable {
   #as(person: Person, command: readonly string[]): [string, ...string[]] {
     this.#known.add(person);
     const { uid, groups = [], env = {} } = person;
-    const variables = { PATH: process.env["PATH"] ?? "", HOME: homeOf(person), LC_ALL: "C.UTF-8", NEXUS_CACHE_DIR: cache, ...env };
+    const variables = {
+      PATH: process.env["PATH"] ?? "",
+      HOME: homeOf(person),
+      LC_ALL: "C.UTF-8",
+      NEXUS_CACHE_DIR: cacheOf(person),
+      ...env,
+    };
     const rights = ["--reuid", uid, "--regid", uid, ...(groups.length === 0 ? ["--clear-groups"] : ["--groups", groups.join(",")])];
     return [
       "nsenter",
