@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { prepareMini } from "./test-mini.ts";
+import { prepareMini, testCache } from "./test-mini.ts";
 import { installTools } from "./test-tools.ts";
 import { filesOf, type Tier, tierNames } from "./test-tiers.ts";
 import { runStep } from "./run-step.ts";
@@ -76,7 +76,10 @@ async function runFile(tier: Tier, file: string): Promise<void> {
   const test: [string, ...string[]] = [process.execPath, "--test", "--test-reporter=tap", file];
   const command: [string, ...string[]] =
     tier === "unit" ? test : ["unshare", "-n", "-m", "--propagation", "private", "sh", "-c", freshNamespaces, "sh", ...test];
-  const { output, ok, seconds } = await runStep(file, command, { deadlineMs: 600_000 });
+  const { output, ok, seconds } = await runStep(file, command, {
+    deadlineMs: 600_000,
+    env: { ...process.env, NEXUS_CACHE_DIR: testCache },
+  });
   const tap = readTap(output);
   const skips = tap.skipped.map((skip) => ({ ...skip, allowed: allowedSkips.find((a) => a.file === file && a.test === skip.test) }));
   const unlisted = skips.filter((skip) => skip.allowed === undefined);

@@ -107,12 +107,9 @@ export class UserBed implements AsyncDisposable {
       ...env,
     };
     const rights = ["--reuid", uid, "--regid", uid, ...(groups.length === 0 ? ["--clear-groups"] : ["--groups", groups.join(",")])];
-    return [
-      "nsenter",
-      ...["-t", String(this.#holder.pid), "-n", "-m"],
-      ...(uid === 0 ? [] : ["setpriv", ...rights.map(String), "--inh-caps=-all"]),
-      ...["env", "-i", "-C", checkout, ...Object.entries(variables).map(([name, value]) => `${name}=${value}`)],
-      ...command,
-    ];
+    const enter = ["-t", String(this.#holder.pid), "-n", "-m"];
+    const drop = uid === 0 ? [] : ["setpriv", ...rights.map(String), "--inh-caps=-all"];
+    const clean = ["env", "-i", "-C", checkout, ...Object.entries(variables).map(([name, value]) => `${name}=${value}`)];
+    return ["nsenter", ...enter, ...drop, ...clean, ...command];
   }
 }
