@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { prepareMini, testCache } from "./test-mini.ts";
 import { installTools } from "./test-tools.ts";
 import { filesOf, type Tier, tierNames } from "./test-tiers.ts";
 import { runStep } from "./run-step.ts";
@@ -22,9 +23,11 @@ const allowedSkips = JSON.parse(readFileSync("test/allowed-skips.json", "utf8"))
 /** A network and a mount namespace are new already; what the host keeps in /run must not be shared either. */
 const freshNamespaces = 'mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lock && exec "$@"';
 const total = { passed: 0, failed: 0, skipped: 0 };
+const bootsMachines: ReadonlySet<Tier> = new Set(["e2e", "chaos", "vm"]);
 const privileged = tiers.some((tier) => tier !== "check" && tier !== "unit");
 
 if (privileged) await installTools((line) => console.log(line));
+if (tiers.some((tier) => bootsMachines.has(tier))) await prepareMini((line) => console.log(line));
 for (const tier of tiers) await runTier(tier);
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
@@ -73,7 +76,10 @@ async function runFile(tier: Tier, file: string): Promise<void> {
   const test: [string, ...string[]] = [process.execPath, "--test", "--test-reporter=tap", file];
   const command: [string, ...string[]] =
     tier === "unit" ? test : ["unshare", "-n", "-m", "--propagation", "private", "sh", "-c", freshNamespaces, "sh", ...test];
-  const { output, ok, seconds } = await runStep(file, command, { deadlineMs: 600_000 });
+  const { output, ok, seconds } = await runStep(file, command, {
+    deadlineMs: 600_000,
+    env: { ...process.env, NEXUS_CACHE_DIR: testCache },
+  });
   const tap = readTap(output);
   const skips = tap.skipped.map((skip) => ({ ...skip, allowed: allowedSkips.find((a) => a.file === file && a.test === skip.test) }));
   const unlisted = skips.filter((skip) => skip.allowed === undefined);

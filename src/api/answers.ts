@@ -176,6 +176,9 @@ export const info = answer(
     socket: text,
     stateDir: text,
     runDir: text,
+    cacheDir: text,
+    /** host: root's daemon. user: an ordinary user's own, for virtual machines in user mode. */
+    scope: z.enum(["host", "user"]),
     kernel: text,
     networks: count,
     guests: z.strictObject({ total: count, running: count }),

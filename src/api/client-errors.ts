@@ -1,5 +1,6 @@
 import { statSync } from "node:fs";
 import { type ErrorBody, type ErrorCode, errorCatalogue, NexusError, SpecError, type SpecProblem } from "../base/errors.ts";
+import { systemSocketPath } from "../spec/places.ts";
 
 /** The error the daemon raised, rebuilt from its answer. An answer that is none of ours becomes `internal`. */
 export function errorFromBody(answer: unknown, status: number): NexusError {
@@ -13,15 +14,16 @@ export function errorFromBody(answer: unknown, status: number): NexusError {
 /** Why the socket gave no answer, with what to do about it. */
 export function unreachableError(cause: unknown, socketPath: string): NexusError {
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : undefined;
+  const start = socketPath === systemSocketPath ? "sudo nexus daemon start" : "nexus daemon start";
   switch (code) {
     case "ENOENT":
       return failed(
         `no daemon: ${socketPath} does not exist`,
-        "start it with `sudo nexus daemon start`, or name its socket with --socket or NEXUS_SOCKET",
+        `start it with \`${start}\`, or name its socket with --socket or NEXUS_SOCKET`,
         cause,
       );
     case "ECONNREFUSED":
-      return failed(`no daemon: nothing listens on ${socketPath}`, "start it with `sudo nexus daemon start`", cause);
+      return failed(`no daemon: nothing listens on ${socketPath}`, `start it with \`${start}\``, cause);
     case "EACCES":
     case "EPERM":
       return new NexusError("not-permitted", `the daemon's socket ${socketPath} is closed to this user`, {

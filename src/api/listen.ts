@@ -3,15 +3,23 @@ import type { Server } from "node:net";
 import { connect } from "node:net";
 import { once } from "node:events";
 import { dirname } from "node:path";
-import { NexusError } from "../base/errors.ts";
+import { NexusError, SpecError } from "../base/errors.ts";
 
-/** Serves on a unix socket of mode 0660, owned by the group when the host has it. A socket left by a dead daemon is replaced; anything else is refused. */
-export async function listenUnix(server: Server, path: string, group: string | undefined): Promise<void> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+/** Who may open the socket: root and a group of the host, when it has that group; or the daemon's own user alone. */
+export type Audience = { kind: "group"; name: string } | { kind: "owner" };
+
+/**
+ * Serves on a unix socket of mode 0660 or, for its owner alone, 0600. A socket left by a dead daemon is replaced; anything else is
+ * refused. @throws NexusError daemon-running; SpecError when the path is too long
+ */
+export async function listenUnix(server: Server, path: string, audience: Audience): Promise<void> {
+  refuseLong(path);
+  const alone = audience.kind === "owner";
+  mkdirSync(dirname(path), { recursive: true, mode: alone ? 0o700 : 0o755 });
   await removeStale(path);
-  const gid = group === undefined ? undefined : groupId(group);
+  const gid = alone ? undefined : groupId(audience.name);
   // The socket must never be open to all, not even between bind and chmod; bind happens inside listen().
-  const mask = process.umask(0o117);
+  const mask = process.umask(alone ? 0o177 : 0o117);
   try {
     server.listen({ path, backlog: 1024 });
   } finally {
@@ -19,6 +27,16 @@ export async function listenUnix(server: Server, path: string, group: string | u
   }
   await once(server, "listening");
   if (gid !== undefined) chownSync(path, process.getuid?.() ?? 0, gid);
+}
+
+/** unix(7): sun_path has 108 bytes and ends in a zero. */
+const longestPath = 107;
+
+function refuseLong(path: string): void {
+  const bytes = Buffer.byteLength(path);
+  if (bytes <= longestPath) return;
+  const hint = "set XDG_RUNTIME_DIR to a shorter directory of your own, or name another with --socket";
+  throw new SpecError([{ path: "socket", problem: `${path} has ${bytes} bytes; a socket's path has at most ${longestPath}`, hint }]);
 }
 
 /** The id of a local group (group(5)), or undefined when there is none of that name. */

@@ -7,7 +7,7 @@ export type Operation = {
   when: string;
   /** progress: JSON, or with `Accept: application/x-ndjson` lines of progress and then the answer. upgrade: leaves HTTP. */
   answers: "json" | "progress" | "events" | "bytes" | "upgrade";
-  /** Who may call: whoever can open the socket, or root alone. */
+  /** Who may call: whoever can open the socket, or root alone; of a user's own daemon, that user too. */
   who?: "root";
 };
 

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import type { ByteStream, Context, ExecSession, Handlers, Peer } from "./contract.ts";
 import { serveExec } from "./exec-server.ts";
 import { execProtocol } from "./exec-stream.ts";
-import { listenUnix } from "./listen.ts";
+import { type Audience, listenUnix } from "./listen.ts";
 import { openapiDocument } from "./openapi.ts";
 import { type OperationId, operationOf, operations } from "./operations.ts";
 import { makeReader, readBody, type RequestReader } from "./request.ts";
@@ -18,8 +18,7 @@ import type { Log } from "../base/log.ts";
 
 export type ServerOptions = {
   socketPath: string;
-  /** The socket belongs to this group when the host has it. */
-  group?: string;
+  audience: Audience;
   version: string;
   handlers: Handlers;
   /** Who is at the other end; asked once for each connection. A throw refuses the connection. */
@@ -62,7 +61,7 @@ export async function startServer(options: ServerOptions): Promise<ApiServer> {
   });
   server.on("upgrade", (request, socket, head) => void upgrade(door, router.match, { request, socket, head }));
   server.on("clientError", (_error, socket) => socket.destroy());
-  await listenUnix(server, options.socketPath, options.group);
+  await listenUnix(server, options.socketPath, options.audience);
   return { close: (graceMs = 5000) => closeServer(door, server, graceMs) };
 }
 
@@ -158,7 +157,8 @@ function refuse(response: ServerResponse, found: Exclude<Match, Found>, asked: s
 function permittedPeer(door: Door, socket: Duplex, id: OperationId): Peer {
   const peer = door.peers.get(socket);
   if (peer === undefined) throw new NexusError("not-permitted", "the caller is unknown");
-  if (operationOf(id).who === "root" && peer.uid !== 0) {
+  const mayAll = peer.uid === 0 || (door.options.audience.kind === "owner" && peer.uid === process.getuid?.());
+  if (operationOf(id).who === "root" && !mayAll) {
     throw new NexusError("not-permitted", `${id} is for root, and the caller has uid ${peer.uid}`, { hint: "use sudo" });
   }
   return peer;

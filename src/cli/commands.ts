@@ -1,5 +1,5 @@
 import type { Command, Flag, Positional } from "./command.ts";
-import { force, guestNetworks, lifeCommands, marks, vmConsole, vmCreate } from "./guest-commands.ts";
+import { force, guestNetworks, lifeCommands, marks, vmConsole, vmCreate, vmSsh } from "./guest-commands.ts";
 import { composeCommands } from "./compose-commands.ts";
 import { fileCommands } from "./commands-files.ts";
 import { mcpCommands } from "./commands-mcp.ts";
@@ -139,6 +139,7 @@ export const commands: readonly Command[] = [
   { path: "vm ls", summary: "list virtual machines", example: "nexus vm ls", run: async (c) => (await import("./verbs/vm.ts")).list(c) },
   ...lifeCommands({ noun: "vm", called: "a virtual machine", example: "web" }),
   vmConsole,
+  ...vmSsh,
   ...fileCommands,
   {
     path: "attachment create",
@@ -244,6 +245,12 @@ export const commands: readonly Command[] = [
     summary: "print every setting and where it comes from",
     example: "nexus config show",
     run: async (c) => (await import("./verbs/config.ts")).show(c),
+  },
+  {
+    path: "info",
+    summary: "say which daemon answers, and what it looks after",
+    example: "nexus info",
+    run: async (c) => (await import("./verbs/daemon.ts")).info(c),
   },
   {
     path: "doctor",

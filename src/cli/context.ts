@@ -1,12 +1,13 @@
-import { existsSync } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
+import { dirname } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import type { Command } from "./command.ts";
 import { makeOutput, type Output } from "./output.ts";
 import type { Parsed } from "./parse.ts";
 import { makeProgress, type Progress } from "./progress.ts";
 import type { Client } from "../api/client.ts";
-import { socketCandidates, systemSocketPath } from "../api/places.ts";
 import { NexusError } from "../base/errors.ts";
+import { defaultPlaces, ownSocketPaths, systemSocketPath } from "../spec/places.ts";
 
 /** The process as a verb sees it; tests give their own. */
 export type Io = {
@@ -52,6 +53,7 @@ export function makeContext(parsed: Parsed, io: Io): VerbContext & Disposable {
   const cleanups = new DisposableStack();
   let opened: Promise<Client> | undefined;
   const connect = async () => {
+    await refuseForeign(socketPath, io);
     const client = (await import("../api/client.ts")).openClient(socketPath);
     cleanups.defer(() => client.close());
     return client;
@@ -83,20 +85,41 @@ export function makeContext(parsed: Parsed, io: Io): VerbContext & Disposable {
   };
 }
 
-/** The first socket that is there; when none is, the host's, so that the error names it. */
+/** Root's daemon for whoever may use it, and else the user's own: where it serves, or would be started. */
 function foundSocket(io: Io): string {
-  return socketCandidates(io).find((path) => existsSync(path)) ?? systemSocketPath;
+  if (io.uid === 0 || mayUse(systemSocketPath)) return systemSocketPath;
+  return ownSocketPaths(io).find((path) => existsSync(path)) ?? defaultPlaces(io).socket;
+}
+
+function mayUse(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function isOwnSocket(path: string, io: Io): boolean {
+  return io.uid !== 0 && ownSocketPaths(io).includes(path);
+}
+
+/** A user's own socket counts only where nobody else can put one. @throws NexusError not-permitted */
+export async function refuseForeign(socketPath: string, io: Io): Promise<void> {
+  if (isOwnSocket(socketPath, io)) (await import("../api/own-directory.ts")).checkOwnDirectory(dirname(socketPath), io.uid);
 }
 
 type Wanted = { socketPath: string; mayStart: boolean; io: Io; note: (line: string) => void };
 
-/** Starting is for the default daemon alone: a caller that names another socket means one that runs. */
+/** Starting is for root's daemon by root and for a user's own: a caller that names another socket means one that runs. */
 async function ensureDaemon({ socketPath, mayStart, io, note }: Wanted): Promise<void> {
-  if (!mayStart || io.uid !== 0 || socketPath !== systemSocketPath) return;
+  const own = isOwnSocket(socketPath, io);
+  if (!mayStart || (!own && (io.uid !== 0 || socketPath !== systemSocketPath))) return;
+  await refuseForeign(socketPath, io);
   const { listensOn, startDaemon } = await import("./start-daemon.ts");
   if (existsSync(socketPath) && (await listensOn(socketPath))) return;
-  note("nexus: starting the daemon");
-  await startDaemon({ socketPath, args: [] });
+  note(own ? `nexus: starting a daemon of your own (user ${io.uid})` : "nexus: starting the daemon");
+  await startDaemon({ socketPath, stateDir: defaultPlaces(io).stateDir, args: [] });
 }
 
 function flagsOf(parsed: Parsed): Flags {

@@ -140,3 +140,19 @@ export const vmConsole: Command = {
   flags: [{ name: "name", value: "NAME", complete: "vm", summary: "the same as NAME" }],
   run: async (c) => (await import("./verbs/vm-console.ts")).join(c),
 };
+
+/** Both `vm ssh` and, shorter, `ssh`. */
+export const vmSsh: readonly Command[] = ["vm ssh", "ssh"].map((path) => ({
+  path,
+  summary: path === "ssh" ? "the same as vm ssh" : "log in to a virtual machine, or run a command there, by the host's ssh",
+  example: `nexus ${path} web --user debian -- uptime`,
+  args: [{ name: "NAME", complete: "vm", orFlag: "name" }],
+  rest: { name: "CMD", from: "dashes" },
+  flags: [
+    { name: "name", value: "NAME", complete: "vm", summary: "the same as NAME" },
+    { name: "user", short: "l", value: "USER", summary: "whom to log in as (root)" },
+    { name: "identity", short: "i", value: "FILE", complete: "file", summary: "private key (ssh's own choice)" },
+    { name: "wait", value: "TIME", summary: "how long its SSH server may take to answer (10s)" },
+  ],
+  run: async (c) => (await import("./verbs/vm-ssh.ts")).ssh(c),
+}));

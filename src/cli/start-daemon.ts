@@ -4,12 +4,13 @@ import { connect } from "node:net";
 import { once } from "node:events";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { daemonLogName, systemStateDir } from "../api/places.ts";
+import { daemonLogName } from "../api/places.ts";
 import { NexusError } from "../base/errors.ts";
 
 export type DaemonStart = {
   socketPath: string;
-  stateDir?: string;
+  /** Its log is there. */
+  stateDir: string;
   /** Further arguments of nexusd. */
   args: readonly string[];
   deadlineMs?: number;
@@ -24,7 +25,7 @@ const pollMs = 15;
  * @throws NexusError daemon-unreachable with the end of what it logged; not-permitted when its log cannot be written
  */
 export async function startDaemon(start: DaemonStart): Promise<void> {
-  const log = openLog(join(start.stateDir ?? systemStateDir, daemonLogName));
+  const log = openLog(join(start.stateDir, daemonLogName));
   const deadline = performance.now() + (start.deadlineMs ?? 15_000);
   const child = launch(start, log);
   let ended: string | undefined;
@@ -73,7 +74,7 @@ function openLog(path: string): Log {
   try {
     const directory = dirname(path);
     if (mkdirSync(directory, { recursive: true, mode: 0o700 }) !== undefined) chmodSync(directory, 0o700);
-    const fd = openSync(path, "a", 0o640);
+    const fd = openSync(path, "a", process.getuid?.() === 0 ? 0o640 : 0o600);
     return { path, fd, before: fstatSync(fd).size };
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;

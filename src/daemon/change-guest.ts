@@ -5,9 +5,9 @@ import type { GuestRecord } from "../state/rows.ts";
 import { claimPublishes } from "./admit.ts";
 import type { Kinds } from "./any-guest.ts";
 import type { Container, Machine } from "./kinds.ts";
-import type { Wiring } from "./wiring.ts";
+import type { NetworkEngine } from "./network-access.ts";
 
-export type Changer = Kinds & { wiring: Wiring };
+export type Changer = Kinds & { wiring: NetworkEngine };
 
 /**
  * Changes what can be changed on a guest while it runs; all of it, or none.

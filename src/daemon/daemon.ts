@@ -1,10 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { Host } from "../apply/host.ts";
+import { dirname, join } from "node:path";
 import type { Answer } from "../api/contract.ts";
+import { makeOwnDirectory } from "../api/own-directory.ts";
 import { startServer } from "../api/server.ts";
 import { systemClock } from "../base/clock.ts";
-import { NexusError } from "../base/errors.ts";
 import type { Name } from "../base/names.ts";
 import type { Log } from "../base/log.ts";
 import type { ExecRequest, GuestPlan } from "../guests/driver.ts";
@@ -14,13 +13,14 @@ import { runDoctor } from "../host/doctor/run.ts";
 import { ImageStore } from "../images/store.ts";
 import { tryLock } from "../kernel/lock.ts";
 import { namespaceExists, namespacePath, removeNamespace } from "../kernel/namespaces.ts";
-import { callerOf, takeAbstractLock } from "../kernel/unix-socket.ts";
+import { callerOf } from "../kernel/unix-socket.ts";
 import { netnsName } from "../plan/naming.ts";
 import { Loopback6Publisher } from "../services/publish/loopback6.ts";
 import { DhcpServer } from "../services/dhcp/server.ts";
 import { DnsServer } from "../services/dns/server.ts";
 import { RaServer } from "../services/ra/server.ts";
-import { type Config, placesOf, type Surroundings } from "../spec/config.ts";
+import { type Config, placesOf } from "../spec/config.ts";
+import type { Surroundings } from "../spec/places.ts";
 import type { GuestRecord } from "../state/rows.ts";
 import { State } from "../state/state.ts";
 import { Addressing } from "./addressing.ts";
@@ -28,12 +28,13 @@ import { Chronicle } from "./chronicle.ts";
 import { withDefaultNetwork } from "./default-network.ts";
 import { Guests } from "./guests.ts";
 import { planOf } from "./guest-plan.ts";
-import { runtimeProbes } from "./examine.ts";
+import { machineProbe, runtimeProbes } from "./examine.ts";
 import { keepLimits } from "./keep-limits.ts";
 import { Health } from "./health.ts";
 import { hostLines, HostsFile } from "./hosts-file.ts";
 import { makeHandlers } from "./handlers.ts";
 import { McpDoor } from "./mcp-door.ts";
+import { openNetworkAccess } from "./network-access.ts";
 import { Names } from "./names.ts";
 import { NetworkProblems } from "./network-problems.ts";
 import { Networks } from "./networks.ts";
@@ -43,12 +44,11 @@ import { openMachines } from "./machines.ts";
 import { listenerOn } from "./port-check.ts";
 import { Reconciler } from "./reconciler.ts";
 import { type ConfigFile, Settings } from "./settings.ts";
+import { whenSocketGoes } from "./socket-watch.ts";
 import { version } from "./version.ts";
 import { Volumes } from "./volumes.ts";
 import { tapHoldersOf, vhostWorks } from "./vm-life.ts";
 import { vmPlanOf } from "./vm-plan.ts";
-import { watchKernel } from "./watches.ts";
-import { Wiring } from "./wiring.ts";
 import { World } from "./world.ts";
 
 export type DaemonInput = {
@@ -61,17 +61,15 @@ export type DaemonInput = {
 
 export type Daemon = AsyncDisposable & { socket: string; stateDir: string };
 
-/** The bound name that makes a second daemon in one network namespace impossible. */
-const lockName = "nexus/nexusd";
-
 /** Opens everything, adopts what is there, and serves. On return the host is as it should be. @throws NexusError daemon-running, not-permitted, state-corrupt; KernelError */
 export async function startDaemon({ source, surroundings, log, onShutdown, onLogLevel }: DaemonInput): Promise<Daemon> {
   await using stack = new AsyncDisposableStack();
   const places = placesOf(source.config, surroundings);
-  stack.use(onlyDaemonHere(log));
+  const access = stack.use(openNetworkAccess(surroundings.uid, log));
+  const inRunDir = dirname(places.socket) === places.runDir;
+  if (access.scope === "user" && inRunDir) makeOwnDirectory(places.runDir, surroundings.uid);
   const state = stack.use(State.open(places.stateDir, tryLock, systemClock));
   const settings = new Settings(source, state.settings);
-  const host = stack.use(openHost());
   const chronicle = new Chronicle(state.events, systemClock, log);
   const snapshot = state.load();
   const world = new World(state.identity.instance, snapshot);
@@ -81,7 +79,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
       [...world.live].flatMap((name) => world.guests.get(name) ?? []),
       (name) => vms.running(name)?.pid,
     );
-  const wiring = new Wiring({ world, state, host, chronicle, log, residents, tapHolders });
+  const wiring = access.engine({ world, state, chronicle, log, residents, tapHolders });
   wiring.adopt();
 
   const nameProblems = new NetworkProblems(chronicle, { service: "dns", restored: "names are served" });
@@ -170,9 +168,10 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
   const vhost = vhostWorks();
   const machines = openMachines({
     stateDirectory: places.stateDir,
+    cacheDirectory: places.cacheDir,
     guestsDirectory,
     guests,
-    taps: host.taps,
+    taps: access.taps,
     volumes,
     chronicle,
     log,
@@ -206,7 +205,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
   for (const guest of guests.all()) if (world.live.has(guest.name)) names.guestChanged(guest, true);
   void loopback6.set(world.desired().publishes);
   const rebooted = state.noteBoot(readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim());
-  stack.use(watchKernel({ host, world, wiring, chronicle, ask: (reason) => reconciler.ask(reason) }));
+  stack.use(access.watch({ world, chronicle, ask: (reason) => reconciler.ask(reason) }));
 
   const startedAt = new Date().toISOString();
   const info = (): Answer<"info"> => ({
@@ -216,16 +215,12 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     socket: places.socket,
     stateDir: places.stateDir,
     runDir: places.runDir,
+    cacheDir: places.cacheDir,
     kernel: readFileSync("/proc/sys/kernel/osrelease", "utf8").trim(),
     networks: world.networks.size,
     guests: { total: world.guests.size, running: world.live.size },
-    features: [
-      {
-        name: "owner-persist",
-        present: host.firewall.features.ownerPersist,
-        ...(host.firewall.features.ownerPersist ? {} : { note: "tables are watched and rebuilt instead (Linux 6.9 has it)" }),
-      },
-    ],
+    scope: access.scope,
+    features: access.features,
   });
   const doctor = () =>
     runDoctor({
@@ -234,6 +229,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
       networks: networks.all().map((n) => ({ name: n.name, bridge: n.bridge, prefixes: n.subnets.map((s) => s.prefix) })),
       probeRuntimes: () => runtimeProbes(driver),
       daemonPid: process.pid,
+      ...(access.scope === "user" ? { user: { uid: surroundings.uid, probeMachines: () => machineProbe(machines.driver) } } : {}),
     });
   const handlers = makeHandlers({
     flush: () => state.flush(),
@@ -260,7 +256,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
   const mcp = stack.use(new McpDoor({ socketPath: places.socket, version, log }));
   const server = await startServer({
     socketPath: places.socket,
-    group: settings.config.socket_group,
+    audience: access.audience(settings.config.socket_group),
     version,
     handlers,
     peerOf: callerOf,
@@ -268,42 +264,22 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     mcp: (exchange) => mcp.answer(exchange),
   });
   stack.defer(() => server.close());
+  if (access.scope === "user")
+    stack.use(
+      whenSocketGoes(places.socket, () => {
+        log.warn(
+          { socket: places.socket },
+          "the socket is gone, as with the end of a session: so ends nexusd, and the next command starts another",
+        );
+        onShutdown();
+      }),
+    );
   // Behind the open door: what was begun may have an image to fetch, and nobody is to wait for that.
   for (const lives of [nodes, vms])
     lives.recover({ rebooted }).catch((error: unknown) => log.error({ error: String(error) }, "recovering guests failed"));
   log.info({ socket: places.socket, state: places.stateDir, networks: world.networks.size, guests: world.guests.size }, "nexusd serves");
   const kept = stack.move();
   return { socket: places.socket, stateDir: places.stateDir, [Symbol.asyncDispose]: () => kept.disposeAsync() };
-}
-
-function onlyDaemonHere(log: Log): Disposable {
-  const lock = takeAbstractLock(lockName);
-  if (lock.kind === "held") return lock.lock;
-  const { holder } = lock;
-  // Anybody may bind an abstract name: only root and ourselves are believed. The tables' owner still tells two daemons apart.
-  if (holder !== undefined && holder.uid !== 0 && holder.uid !== process.getuid?.()) {
-    log.warn({ ...holder }, `the name @${lockName} is held by a user who cannot be a daemon here; gone on without it`);
-    return { [Symbol.dispose]() {} };
-  }
-  const who = holder === undefined ? "" : ` (pid ${holder.pid})`;
-  throw new NexusError("daemon-running", `another nexusd${who} serves this network namespace`, {
-    hint: "stop it with `nexus daemon stop`",
-    details: { pid: holder?.pid },
-  });
-}
-
-function openHost(): Host {
-  try {
-    return Host.open();
-  } catch (error) {
-    if (error instanceof Error && "errno" in error && error.errno === "EPERM") {
-      throw new NexusError("not-permitted", "the kernel refuses network changes: CAP_NET_ADMIN is missing", {
-        hint: "run nexusd as root, as a system service does; `nexus doctor` says more",
-        cause: error,
-      });
-    }
-    throw error;
-  }
 }
 
 function residentOf(name: Name, nodes: Nodes): [string, number][] {

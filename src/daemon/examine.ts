@@ -1,12 +1,15 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createOciDriver, type OciDriver } from "../guests/oci.ts";
-import type { DoctorReport, RuntimeProbe } from "../host/doctor/report.ts";
+import { createQemuDriver, type QemuDriver } from "../guests/qemu.ts";
+import type { DoctorReport, MachineProbe, OwnDaemon, RuntimeProbe } from "../host/doctor/report.ts";
 import { runDoctor } from "../host/doctor/run.ts";
 import { trialDirectory } from "../host/doctor/trial-directory.ts";
 import { ImageStore } from "../images/store.ts";
+import { mayAdministerNetworks } from "../kernel/rights.ts";
 import type { Prefix } from "../base/prefix.ts";
-import { type Config, placesOf, type Surroundings } from "../spec/config.ts";
+import { type Config, placesOf } from "../spec/config.ts";
+import type { Surroundings } from "../spec/places.ts";
 
 /** The doctor without a daemon: for hosts on which none can start. Looks only at what is configured, and leaves no state where no daemon ever ran. */
 export async function examine(config: Config, surroundings: Surroundings, options: { fix: boolean }): Promise<DoctorReport> {
@@ -23,6 +26,7 @@ export async function examine(config: Config, surroundings: Surroundings, option
       socketPath: places.socket,
       networks: [{ name: "default", bridge, prefixes }],
       probeRuntimes: () => runtimeProbes(driver),
+      ...(surroundings.uid === 0 || mayAdministerNetworks() ? {} : { user: ownDaemon(surroundings.uid, trial.directory) }),
     },
     options,
   );
@@ -37,4 +41,16 @@ export async function runtimeProbes(driver: OciDriver): Promise<RuntimeProbe[]> 
     ...(version === undefined ? {} : { version }),
     ...(result.kind === "works" ? {} : { problem: result.kind === "absent" ? "not installed" : result.problem }),
   }));
+}
+
+/** QEMU tried, in the doctor's words. @throws NexusError runtime-missing */
+export async function machineProbe(driver: QemuDriver): Promise<MachineProbe> {
+  const { program, accel } = await driver.probe();
+  const { major, minor } = program.version;
+  return { version: `${major}.${minor}`, acceleration: accel };
+}
+
+function ownDaemon(uid: number, directory: string): OwnDaemon {
+  const images = { resolve: () => Promise.reject(new TypeError("a probe needs no image")), hold() {}, release() {} };
+  return { uid, probeMachines: () => machineProbe(createQemuDriver({ directory, images })) };
 }

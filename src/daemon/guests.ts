@@ -6,13 +6,13 @@ import type { Desired as Wanted, GuestRecord, Lifecycle } from "../state/rows.ts
 import type { State } from "../state/state.ts";
 import { admit, type Admission, type Newcomer } from "./admit.ts";
 import type { Placed } from "./default-network.ts";
-import type { Wiring } from "./wiring.ts";
+import type { NetworkEngine } from "./network-access.ts";
 import type { World } from "./world.ts";
 
 export type GuestsOptions = {
   world: World;
   state: State;
-  wiring: Wiring;
+  wiring: NetworkEngine;
   clock: Clock;
   listener: (publish: PublishSpec) => string | undefined;
   /** Told after every change of who is live: names follow guests. */
@@ -43,9 +43,10 @@ export class Guests {
     return this.world.guests.get(name);
   }
 
-  /** Decides and writes down; nothing is in the kernel yet. @throws NexusError as admit does */
+  /** Decides and writes down; nothing is in the kernel yet. @throws NexusError as admit does, and not-permitted */
   admit(newcomer: Newcomer, wanted: Exclude<Wanted, "absent">): GuestRecord {
     const { world, state } = this.#o;
+    if (newcomer.kind !== "vm" || newcomer.spec.networks.length > 0) this.#o.wiring.requireRights();
     const { newcomer: placed, made } = this.#o.place(newcomer);
     using undo = new DisposableStack();
     if (made !== undefined) undo.defer(() => this.#o.dropNetwork(made));

@@ -17,13 +17,14 @@ import type { Guests } from "./guests.ts";
 import type { Health } from "./health.ts";
 import type { Nodes, Vms } from "./kinds.ts";
 import type { Networks } from "./networks.ts";
+import { permitted } from "./permitted.ts";
 import { preview } from "./preview.ts";
 import type { Reconciler } from "./reconciler.ts";
 import type { Settings } from "./settings.ts";
 import type { Volumes } from "./volumes.ts";
 import { guestView, networkView } from "./views.ts";
 import { answerWhy } from "./why.ts";
-import type { Wiring } from "./wiring.ts";
+import type { NetworkEngine } from "./network-access.ts";
 import type { World } from "./world.ts";
 
 export type Rooms = {
@@ -34,7 +35,7 @@ export type Rooms = {
   guests: Guests;
   nodes: Nodes;
   vms: Vms;
-  wiring: Wiring;
+  wiring: NetworkEngine;
   chronicle: Chronicle;
   reconciler: Reconciler;
   settings: Settings;
@@ -53,7 +54,7 @@ export type Rooms = {
 
 /** The API's operations. What changes something is answered when it is on the disk as well as in the kernel. */
 export function makeHandlers(r: Rooms): Handlers {
-  return durable(operationsOn(r), r.flush);
+  return durable(permitted(operationsOn(r), r.wiring), r.flush);
 }
 
 /** Each a few lines on what the rooms do. */

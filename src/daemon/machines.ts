@@ -18,6 +18,8 @@ export type Machines = { driver: QemuDriver; lives: Vms };
 /** Virtual machines: their driver, and their lives by it. */
 export function openMachines(o: {
   stateDirectory: string;
+  /** Images are built and kept there. */
+  cacheDirectory: string;
   guestsDirectory: string;
   guests: Guests;
   taps: TapStock;
@@ -27,7 +29,7 @@ export function openMachines(o: {
   planOf: (guest: Machine) => VmPlan;
 }): Machines {
   const { guests, chronicle, log, planOf, guestsDirectory } = o;
-  const images = imagesIn(join(o.stateDirectory, "vm-images"));
+  const images = imagesIn(join(o.cacheDirectory, "vm", "mini"));
   const driver = createQemuDriver({ directory: join(o.stateDirectory, "qemu"), images, guestsDirectory });
   const lives = new Lives<Machine, VmPlan, RunningVm>({
     noun: "vm",

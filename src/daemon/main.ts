@@ -9,6 +9,8 @@ import { readConfig } from "./settings.ts";
 /** nexusd: serves until SIGTERM, SIGINT or a caller ends it; guests and networks stay. Gives the exit code. @throws NexusError when it cannot start */
 export async function runDaemon(options: DaemonOptions): Promise<number> {
   const surroundings = { uid: process.getuid?.() ?? 0, env: process.env };
+  // What a user's daemon makes is nobody else's to read; nor is what its virtual machines' processes make.
+  if (surroundings.uid !== 0) process.umask(0o077);
   const source = readConfig(options.configFile, surroundings);
   const config = {
     ...source.config,

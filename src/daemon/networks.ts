@@ -11,13 +11,13 @@ import { type NetworkChange, type NetworkSpec, reservedOf } from "../spec/networ
 import type { NetworkRow, SubnetRow } from "../state/rows.ts";
 import type { State } from "../state/state.ts";
 import type { Chronicle } from "./chronicle.ts";
-import type { Wiring } from "./wiring.ts";
+import type { NetworkEngine } from "./network-access.ts";
 import { poolsOf, type World } from "./world.ts";
 
 export type NetworksOptions = {
   world: World;
   state: State;
-  wiring: Wiring;
+  wiring: NetworkEngine;
   chronicle: Chronicle;
   clock: Clock;
   /** Told after a network came, changed or went: its DNS listens and answers accordingly. */

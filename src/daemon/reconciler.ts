@@ -1,7 +1,7 @@
 import { NexusError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Chronicle } from "./chronicle.ts";
-import type { Wiring } from "./wiring.ts";
+import type { NetworkEngine } from "./network-access.ts";
 
 /** How long after something was noticed a reconcile runs: long enough to gather a burst, short enough to be within a second. */
 const gatherMs = 50;
@@ -10,7 +10,7 @@ const stormLimit = 20;
 const intervalMs = 30_000;
 
 export type ReconcilerOptions = {
-  wiring: Wiring;
+  wiring: NetworkEngine;
   chronicle: Chronicle;
   log: Log;
   /** Runs beside each reconcile: what else has to be looked at. */

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import type { Setting } from "../api/answers.ts";
 import { NexusError } from "../base/errors.ts";
-import { type Config, configFiles, defaultConfig, parseConfig, type Surroundings } from "../spec/config.ts";
+import { type Config, configFiles, defaultConfig, parseConfig } from "../spec/config.ts";
+import type { Surroundings } from "../spec/places.ts";
 import { parseSetting, settingKeys, settingMeaning, settingOf, withSettings } from "../spec/settings.ts";
 import type { SettingTable } from "../state/settings.ts";
 

@@ -4,11 +4,11 @@ import { parseIp } from "../base/ip.ts";
 import { prefixAddress } from "../base/prefix.ts";
 import type { WhyView } from "../spec/views.ts";
 import { why } from "../plan/why.ts";
-import type { Wiring } from "./wiring.ts";
+import type { NetworkEngine } from "./network-access.ts";
 import type { World } from "./world.ts";
 
 /** The policy's answer, with what only this host knows: its addresses and other programs' rules. */
-export function answerWhy(query: Input<"why">["query"], world: World, wiring: Wiring): WhyView {
+export function answerWhy(query: Input<"why">["query"], world: World, wiring: NetworkEngine): WhyView {
   const { host, port } = query.to;
   const desired = world.desired();
   const name = shortName(host);

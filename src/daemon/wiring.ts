@@ -70,6 +70,9 @@ export class Wiring {
     this.refreshUplink();
   }
 
+  /** This is the engine that has them. */
+  requireRights(): void {}
+
   get uplinkMtuBytes(): number {
     return this.#uplinkMtuBytes;
   }

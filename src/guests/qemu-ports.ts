@@ -23,6 +23,10 @@ export function chooseSshPort(plan: VmPlan, except: ReadonlySet<number>): number
 
 function isFree(port: number): boolean {
   const found = testPort("tcp", port, loopback);
+  if (found === "not-permitted")
+    throw new NexusError("not-permitted", `port ${port} for SSH is below those a user may take`, {
+      hint: "without `sshPort` one from 2222 up is taken",
+    });
   if (found === "no-such-address") throw new NexusError("unsupported", `this host has no ${loopback}: is its loopback interface up?`);
   return found === "free";
 }

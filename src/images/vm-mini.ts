@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, globSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import { type CpioEntry, withParents, writeCpio } from "./vm-cpio.ts";
@@ -85,7 +85,8 @@ function build(directory: string, key: string, from: { tree: string; program: Ui
     if (kernel === undefined) throw new NexusError("image-missing", "the kernel's package has no kernel in boot/");
     writeFileSync(join(work, "kernel"), readFileSync(join(from.tree, kernel)), { mode: 0o644 });
     writeFileSync(join(work, "initrd"), writeCpio(withParents(contents(from))), { mode: 0o644 });
-    mkdirSync(directory, { recursive: true });
+    // Made for its maker alone; finished, everybody may boot it and nobody else change it.
+    chmodSync(work, 0o755);
     renameSync(work, join(directory, key));
   } catch (error) {
     rmSync(work, { recursive: true, force: true });

@@ -3,8 +3,11 @@ import type { Transport } from "../base/port.ts";
 import { isErrno } from "../sys/errno.ts";
 import { bindSocket, family, openSocket, socketOption, socketType, trySocketOption } from "../sys/socket.ts";
 
+/** `not-permitted`: the port is below what users may listen on (ip(7), ip_unprivileged_port_start). */
+export type PortFound = "free" | "taken" | "no-such-address" | "not-permitted";
+
 /** Whether a program could listen there now. `address` absent means every address of both families. @throws KernelError */
-export function testPort(transport: Transport, port: number, address: Ip | undefined): "free" | "taken" | "no-such-address" {
+export function testPort(transport: Transport, port: number, address: Ip | undefined): PortFound {
   const addresses = address === undefined ? (["0.0.0.0", "::"] as Ip[]) : [address];
   for (const one of addresses) {
     const found = testOne(transport, port, one);
@@ -13,7 +16,7 @@ export function testPort(transport: Transport, port: number, address: Ip | undef
   return "free";
 }
 
-function testOne(transport: Transport, port: number, address: Ip): "free" | "taken" | "no-such-address" {
+function testOne(transport: Transport, port: number, address: Ip): PortFound {
   try {
     const v6 = ipFamily(address) === 6;
     using socket = openSocket(v6 ? family.inet6 : family.inet, transport === "tcp" ? socketType.stream : socketType.datagram);
@@ -24,6 +27,7 @@ function testOne(transport: Transport, port: number, address: Ip): "free" | "tak
   } catch (error) {
     if (isErrno(error, "EADDRINUSE")) return "taken";
     if (isErrno(error, "EADDRNOTAVAIL")) return "no-such-address";
+    if (isErrno(error, "EACCES")) return "not-permitted";
     // A host without IPv6 has nothing that listens there.
     if (isErrno(error, "EAFNOSUPPORT")) return "free";
     throw error;

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { isFault, parseName } from "../base/names.ts";
+import { defaultPlaces, type Places, type Surroundings } from "./places.ts";
 import { ifNameText, ipText, prefixText } from "./text.ts";
 import { parseYaml } from "./yaml.ts";
 
@@ -65,9 +66,6 @@ export function defaultConfig(): Config {
   return config.parse({});
 }
 
-/** The part of a process's surroundings that paths depend on. */
-export type Surroundings = { uid: number; env: Readonly<Record<string, string | undefined>> };
-
 /** Where a config file is looked for when none is named; the first that exists is read. */
 export function configFiles({ uid, env }: Surroundings): string[] {
   const home = env["XDG_CONFIG_HOME"] ?? (env["HOME"] === undefined ? undefined : `${env["HOME"]}/.config`);
@@ -77,13 +75,14 @@ export function configFiles({ uid, env }: Surroundings): string[] {
   return uid === 0 ? [system, own] : [own, system];
 }
 
-/** Where state, sockets and run-time files are, with the defaults for root (FHS) or a user (XDG base directories). */
-export function placesOf(
-  settings: Pick<Config, "state_dir" | "run_dir" | "socket">,
-  { uid, env }: Surroundings,
-): { stateDir: string; runDir: string; socket: string } {
-  const state = uid === 0 ? "/var/lib" : (env["XDG_STATE_HOME"] ?? `${env["HOME"] ?? ""}/.local/state`);
-  const run = uid === 0 ? "/run" : (env["XDG_RUNTIME_DIR"] ?? `/run/user/${uid}`);
-  const runDir = settings.run_dir ?? `${run}/nexus`;
-  return { stateDir: settings.state_dir ?? `${state}/nexus`, runDir, socket: settings.socket ?? `${runDir}/nexusd.sock` };
+/** Where state, sockets, run-time files and caches are: as configured, else the defaults for root or a user. */
+export function placesOf(settings: Pick<Config, "state_dir" | "run_dir" | "socket">, surroundings: Surroundings): Places {
+  const usual = defaultPlaces(surroundings);
+  const runDir = settings.run_dir ?? usual.runDir;
+  return {
+    stateDir: settings.state_dir ?? usual.stateDir,
+    runDir,
+    cacheDir: usual.cacheDir,
+    socket: settings.socket ?? `${runDir}/nexusd.sock`,
+  };
 }

@@ -20,7 +20,14 @@ export async function fakeDaemon(handlers: Partial<Handlers> = {}, peer: Peer = 
   const socketPath = join(directory, "nexus.sock");
   const logged: FakeDaemon["logged"] = [];
   const log: Log = { ...silentLog, error: (fields, message) => void logged.push({ fields, message }) };
-  const server = await startServer({ socketPath, version: "0.0.0-test", handlers: withRefusals(handlers), peerOf: () => peer, log });
+  const server = await startServer({
+    socketPath,
+    audience: { kind: "group", name: "nexus" },
+    version: "0.0.0-test",
+    handlers: withRefusals(handlers),
+    peerOf: () => peer,
+    log,
+  });
   return {
     socketPath,
     directory,

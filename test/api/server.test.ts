@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { tmpdir } from "node:os";
 import { once } from "node:events";
 import { after, describe, it } from "node:test";
@@ -240,11 +240,26 @@ describe("the door", () => {
 });
 
 describe("the socket", () => {
-  const options = { version: "0", handlers: {} as never, peerOf: () => ({ uid: 0, gid: 0, pid: 1 }), log: silentLog };
+  const audience = { kind: "group", name: "nexus" } as const;
+  const options = { version: "0", handlers: {} as never, peerOf: () => ({ uid: 0, gid: 0, pid: 1 }), log: silentLog, audience };
 
   it("is for its owner and group alone", async () => {
     await using daemon = await fakeDaemon();
     assert.equal(statSync(daemon.socketPath).mode & 0o7777, 0o660);
+  });
+
+  it("of a user's own daemon is for that user alone, who may do what is root's of the other", async () => {
+    const socketPath = join(mkdtempSync(join(scratch, "own-")), "made", "s");
+    const server = await startServer({ ...options, audience: { kind: "owner" }, socketPath });
+    assert.equal(statSync(socketPath).mode & 0o7777, 0o600);
+    assert.equal(statSync(dirname(socketPath)).mode & 0o7777, 0o700);
+    await server.close();
+  });
+
+  it("is refused a path that no socket address can hold, with what to do", async () => {
+    const socketPath = join(scratch, "x".repeat(100), "nexusd.sock");
+    await assert.rejects(startServer({ ...options, socketPath }), codeOf("spec-invalid"));
+    assert.equal(existsSync(dirname(socketPath)), false);
   });
 
   it("replaces one that a dead daemon left, and no other", async () => {

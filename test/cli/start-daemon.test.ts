@@ -6,8 +6,6 @@ import { after, describe, it } from "node:test";
 import { listensOn, startDaemon } from "../../src/cli/start-daemon.ts";
 import { withoutRights } from "./without-rights.ts";
 import type { NexusError } from "../../src/base/errors.ts";
-import { placesOf } from "../../src/spec/config.ts";
-import { socketCandidates, systemSocketPath, systemStateDir } from "../../src/api/places.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "nexus-start-"));
 after(() => rmSync(scratch, { recursive: true, force: true }));
@@ -80,11 +78,5 @@ describe("starting the daemon in the background", { timeout: 20_000 }, () => {
       deadlineMs: 200,
     });
     await assert.rejects(start, /did not open .*c\.sock in time/);
-  });
-
-  it("looks where the daemon's configuration puts things", () => {
-    assert.deepEqual(placesOf({}, { uid: 0, env: {} }), { stateDir: systemStateDir, runDir: "/run/nexus", socket: systemSocketPath });
-    const user = { uid: 7, env: { XDG_RUNTIME_DIR: "/x" } };
-    assert.deepEqual(socketCandidates(user), [placesOf({}, { ...user, env: { ...user.env, HOME: "/h" } }).socket, systemSocketPath]);
   });
 });

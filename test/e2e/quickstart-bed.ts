@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { testCache } from "../../scripts/test-mini.ts";
 import { lookForPackages } from "../../src/cli/quickstart/packages.ts";
 
 export const root = join(import.meta.dirname, "../..");
@@ -37,7 +38,7 @@ export async function makeBed(): Promise<Bed> {
   const ready = await createInterface({ input: holder.stdout })[Symbol.asyncIterator]().next();
   if (ready.value !== "ready") throw new Error("the namespaces could not be made");
   const inside = (command: readonly string[]) => ["-t", String(holder.pid), "-n", "-m", `--wd=${root}`, ...command];
-  const env = { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent", LC_ALL: "C.UTF-8" };
+  const env = { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent", LC_ALL: "C.UTF-8", NEXUS_CACHE_DIR: testCache };
   const run: Bed["run"] = (command, options = {}) => {
     const began = performance.now();
     const { status, stdout, stderr } = spawnSync(

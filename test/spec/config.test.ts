@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ErrorCode, NexusError, SpecError } from "../../src/base/errors.ts";
 import { type Config, configFiles, defaultConfig, parseConfig, placesOf } from "../../src/spec/config.ts";
+import { ownSocketPaths, systemSocketPath } from "../../src/spec/places.ts";
 import { jsonSchemas } from "../../src/spec/schemas.ts";
 import { parseSetting, settingKeys, settingOf, withSettings } from "../../src/spec/settings.ts";
 
@@ -55,13 +56,27 @@ test("root's files are under /etc, /var/lib and /run, a user's in its own direct
   assert.deepEqual(configFiles(root), ["/etc/nexus/nexus.yaml", "/root/.config/nexus/nexus.yaml"]);
   assert.deepEqual(configFiles(user), ["/home/u/.config/nexus/nexus.yaml", "/etc/nexus/nexus.yaml"]);
   assert.deepEqual(configFiles({ uid: 0, env: {} }), ["/etc/nexus/nexus.yaml"]);
-  assert.deepEqual(placesOf({}, root), { stateDir: "/var/lib/nexus", runDir: "/run/nexus", socket: "/run/nexus/nexusd.sock" });
+  const ofRoot = { stateDir: "/var/lib/nexus", runDir: "/run/nexus", cacheDir: "/var/cache/nexus", socket: "/run/nexus/nexusd.sock" };
+  assert.deepEqual(placesOf({}, root), ofRoot);
+  assert.equal(ofRoot.socket, systemSocketPath);
   assert.deepEqual(placesOf({}, user), {
     stateDir: "/home/u/.local/state/nexus",
     runDir: "/run/user/1000/nexus",
+    cacheDir: "/home/u/.cache/nexus",
     socket: "/run/user/1000/nexus/nexusd.sock",
   });
-  assert.deepEqual(placesOf({ state_dir: "/s", run_dir: "/r", socket: "/k" }, root), { stateDir: "/s", runDir: "/r", socket: "/k" });
+  const set = placesOf({ state_dir: "/s", run_dir: "/r", socket: "/k" }, { uid: 0, env: { NEXUS_CACHE_DIR: "/c/" } });
+  assert.deepEqual(set, { stateDir: "/s", runDir: "/r", cacheDir: "/c", socket: "/k" });
+});
+
+test("a user's daemon is found from sessions that are told different things", () => {
+  const home = { HOME: "/home/u" };
+  const fallback = "/home/u/.local/state/nexus/run/nexusd.sock";
+  assert.equal(placesOf({}, { uid: 7, env: home }).socket, fallback);
+  assert.deepEqual(ownSocketPaths({ uid: 7, env: home }), [fallback, "/run/user/7/nexus/nexusd.sock"]);
+  assert.deepEqual(ownSocketPaths({ uid: 7, env: { ...home, XDG_RUNTIME_DIR: "/x/" } }), ["/x/nexus/nexusd.sock", fallback]);
+  const relative = { ...home, XDG_RUNTIME_DIR: "x", XDG_STATE_HOME: "", XDG_CACHE_HOME: "./c", NEXUS_CACHE_DIR: "c" };
+  assert.deepEqual(placesOf({}, { uid: 7, env: relative }), placesOf({}, { uid: 7, env: home }));
 });
 
 test("a setting goes over the file, and is refused like the file would be", () => {

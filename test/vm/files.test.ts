@@ -1,13 +1,11 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { buildMiniVm } from "../../src/images/vm-mini.ts";
 import { until } from "../kernel/world/until.ts";
 import { Bed } from "../e2e/recovery-bed.ts";
-import { miniDirectory } from "./qemu-bed.ts";
 
 describe("files of a virtual machine, as users get at them", { timeout: 300_000 }, () => {
   let bed: Bed;
@@ -15,7 +13,6 @@ describe("files of a virtual machine, as users get at them", { timeout: 300_000 
   before(async () => {
     bed = await Bed.make();
     bed.daemon.named.add("box");
-    await seedMini(join(bed.daemon.places.stateDir, "vm-images"));
     await bed.client.call("vm.create", { body: { name: "box", mem: 128 } });
     await until("its agent answers", async () => (await bed.nexus("mcp", "run_command", "--vm", "box", "--", "true")).code === 0, 120_000);
   });
@@ -51,11 +48,3 @@ describe("files of a virtual machine, as users get at them", { timeout: 300_000 
     assert.equal((await bed.refusal("cp", "box:/dev/zero", join(here, "x"))).error.code, "unsupported");
   });
 });
-
-/** What other tests have built already need not be built from packages again. */
-async function seedMini(images: string): Promise<void> {
-  const { kernel } = await buildMiniVm({ directory: miniDirectory });
-  mkdirSync(images, { recursive: true, mode: 0o700 });
-  for (const part of [basename(dirname(kernel.path)), "built.json"])
-    cpSync(join(miniDirectory, part), join(images, part), { recursive: true });
-}

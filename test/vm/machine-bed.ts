@@ -1,14 +1,12 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { VmSpecInput } from "../../src/spec/vm.ts";
 import type { GuestView } from "../../src/spec/views.ts";
-import { buildMiniVm } from "../../src/images/vm-mini.ts";
 import * as host from "../chaos/host.ts";
 import { Nexusd } from "../chaos/nexusd.ts";
 import { runNexus, type Said } from "../e2e/recovery-bed.ts";
 import { until } from "../kernel/world/until.ts";
-import { miniDirectory } from "./qemu-bed.ts";
 
 /** A daemon whose mini image is built already, and what its virtual machines leave on the host. */
 export class MachineBed implements AsyncDisposable {
@@ -17,11 +15,8 @@ export class MachineBed implements AsyncDisposable {
 
   static async make(): Promise<MachineBed> {
     await host.sh("ip", "link", "set", "lo", "up");
-    await buildMiniVm({ directory: miniDirectory });
     const links = (await host.linksOf()).map((link) => link.ifname);
     const daemon = new Nexusd();
-    mkdirSync(daemon.places.stateDir, { recursive: true, mode: 0o700 });
-    symlinkSync(miniDirectory, join(daemon.places.stateDir, "vm-images"));
     try {
       await daemon.start();
     } catch (error) {

@@ -8,10 +8,8 @@ import type { VmImage, VmImageSource } from "../../src/guests/qemu-image.ts";
 import type { VmNic, VmPlan } from "../../src/guests/qemu-plan.ts";
 import { createQemuDriver, type QemuDriver, type QemuOptions } from "../../src/guests/qemu.ts";
 import { buildMiniVm } from "../../src/images/vm-mini.ts";
+import { testMini } from "../../scripts/test-mini.ts";
 import { vmSpec, type VmSpecInput } from "../../src/spec/vm.ts";
-
-/** What it is built from is 31 MB of packages and the same for every test: it is kept. */
-export const miniDirectory = join(tmpdir(), "nexus-test-mini-vm");
 
 /** A driver with directories of its own, and virtual machines to try it on. */
 export class QemuBed implements AsyncDisposable {
@@ -83,7 +81,7 @@ export class QemuBed implements AsyncDisposable {
   #images(): VmImageSource {
     return {
       async resolve(reference, progress): Promise<VmImage> {
-        if (reference === "mini") return buildMiniVm({ directory: miniDirectory, progress });
+        if (reference === "mini") return buildMiniVm({ directory: testMini, progress });
         return { reference, key: reference, disk: { path: reference, format: "qcow2" } };
       },
       hold: (_, id) => void this.holds.add(id),

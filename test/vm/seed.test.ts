@@ -8,7 +8,8 @@ import type { IfName } from "../../src/base/names.ts";
 import { cloudSeed, seedFiles } from "../../src/images/cloud-init.ts";
 import { writeSeedIso } from "../../src/images/seed-iso.ts";
 import { modulesInOrder } from "../../src/images/vm-modules.ts";
-import { miniDirectory, QemuBed } from "./qemu-bed.ts";
+import { QemuBed } from "./qemu-bed.ts";
+import { testMini } from "../../scripts/test-mini.ts";
 
 describe("a cloud-init seed in a virtual machine", () => {
   it("is read by Linux, with Rock Ridge's names and with Joliet's", { timeout: 180_000 }, async () => {
@@ -48,9 +49,9 @@ describe("a cloud-init seed in a virtual machine", () => {
 
 /** The kernel's modules for such a disk, of the package that mini was built from. */
 function isoModules(directory: string): Uint8Array[] {
-  const [archive] = globSync("packages/linux-image-*.deb", { cwd: miniDirectory }).toSorted().reverse();
+  const [archive] = globSync("packages/linux-image-*.deb", { cwd: testMini }).toSorted().reverse();
   assert.ok(archive !== undefined);
   const tree = join(directory, "kernel");
-  execFileSync("dpkg-deb", ["-x", join(miniDirectory, archive), tree]);
+  execFileSync("dpkg-deb", ["-x", join(testMini, archive), tree]);
   return modulesInOrder(join(tree, "lib/modules"), ["isofs"]).map((module) => module.content);
 }

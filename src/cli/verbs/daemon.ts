@@ -1,8 +1,10 @@
-import type { VerbContext } from "../context.ts";
+import { refuseForeign, type VerbContext } from "../context.ts";
 import { facts } from "../tables.ts";
 import { since } from "../figures.ts";
+import type { Answer } from "../../api/contract.ts";
 import { errorCatalogue, NexusError } from "../../base/errors.ts";
 import type { DaemonOptions } from "../../api/places.ts";
+import { defaultPlaces } from "../../spec/places.ts";
 
 /** nexusd itself: serves until it is told to end. */
 export async function foreground(c: VerbContext): Promise<number> {
@@ -17,6 +19,7 @@ export function loadDaemon() {
 
 export async function start(c: VerbContext): Promise<void> {
   const { startDaemon, tryConnecting } = await import("../start-daemon.ts");
+  await refuseForeign(c.socketPath, c.io);
   const refusal = await tryConnecting(c.socketPath);
   if (isClosed(refusal)) throw (await import("../../api/client-errors.ts")).unreachableError(refusal, c.socketPath);
   if (refusal === undefined) {
@@ -29,7 +32,7 @@ export async function start(c: VerbContext): Promise<void> {
     ...(stateDir === undefined ? [] : ["--state-dir", stateDir]),
     ...(runDir === undefined ? [] : ["--run-dir", runDir]),
   ];
-  await startDaemon({ socketPath: c.socketPath, args, ...(stateDir === undefined ? {} : { stateDir }) });
+  await startDaemon({ socketPath: c.socketPath, args, stateDir: stateDir ?? defaultPlaces(c.io).stateDir });
   c.out.result({ running: true, started: true, socket: c.socketPath }, () => `nexusd serves ${c.socketPath}\n`);
 }
 
@@ -49,17 +52,7 @@ export async function stop(c: VerbContext): Promise<void> {
 export async function status(c: VerbContext): Promise<number> {
   try {
     const info = await (await c.runningClient()).call("info", {}, { timeoutMs: 5000 });
-    c.out.result({ running: true, ...info }, () =>
-      facts([
-        ["nexusd", `${info.version}, pid ${info.pid}, up ${since(info.startedAt)}`],
-        ["socket", info.socket],
-        ["state", info.stateDir],
-        ["kernel", info.kernel],
-        ["networks", String(info.networks)],
-        ["guests", `${info.guests.total}, ${info.guests.running} running`],
-        ...info.features.filter((f) => !f.present).map((f) => ["missing", f.note === undefined ? f.name : `${f.name}: ${f.note}`] as const),
-      ]),
-    );
+    c.out.result({ running: true, ...info }, () => infoText(info));
     return 0;
   } catch (error) {
     if (!(error instanceof NexusError) || error.code !== "daemon-unreachable") throw error;
@@ -67,6 +60,28 @@ export async function status(c: VerbContext): Promise<number> {
     return errorCatalogue["daemon-unreachable"].exit;
   }
 }
+
+/** The daemon that answers this caller: whose it is, where it keeps things, what it has. */
+export async function info(c: VerbContext): Promise<void> {
+  const answer = await (await c.client()).call("info");
+  c.out.result(answer, () => infoText(answer));
+}
+
+function infoText(info: Answer<"info">): string {
+  return facts([
+    ["nexusd", `${info.version}, pid ${info.pid}, up ${since(info.startedAt)}`],
+    ["whose", whose[info.scope]],
+    ["socket", info.socket],
+    ["state", info.stateDir],
+    ["cache", info.cacheDir],
+    ["kernel", info.kernel],
+    ["networks", String(info.networks)],
+    ["guests", `${info.guests.total}, ${info.guests.running} running`],
+    ...info.features.filter((f) => !f.present).map((f) => ["missing", f.note === undefined ? f.name : `${f.name}: ${f.note}`] as const),
+  ]);
+}
+
+const whose = { host: "this host's", user: "a user's own: virtual machines in user mode" } as const;
 
 /** A daemon may well be behind it, and then another one must not be started. */
 function isClosed(refusal: unknown): boolean {

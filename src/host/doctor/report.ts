@@ -31,7 +31,13 @@ export type DoctorContext = {
   probeRuntimes(): Promise<readonly RuntimeProbe[]>;
   /** Set when the daemon itself asks: it is not "another". */
   daemonPid?: number;
+  /** Set for an ordinary user's own daemon: then only what that can do is looked at. */
+  user?: OwnDaemon;
 };
+
+export type OwnDaemon = { uid: number; probeMachines(): Promise<MachineProbe> };
+/** QEMU's version, and how it would run guests. */
+export type MachineProbe = { version: string; acceleration: { kind: "kvm" | "tcg"; why: string } };
 
 export type ConfiguredNetwork = { name: string; bridge: string; prefixes: readonly Prefix[] };
 export type RuntimeProbe = { name: string; works: boolean; version?: string; problem?: string };

@@ -8,12 +8,14 @@ import { forwardPolicy } from "./forward-policy.ts";
 import { linkKinds } from "./link-kinds.ts";
 import { nfTables, nfTablesFeatures } from "./nf-tables.ts";
 import { otherDaemon } from "./other-daemon.ts";
+import { ownDaemon } from "./own-daemon.ts";
 import { overlay } from "./overlay.ts";
 import { namespaces, netAdmin } from "./privileges.ts";
 import { type Check, type CheckResult, type DoctorContext, type DoctorReport, type Finding, runAsRoot, type Scratch } from "./report.ts";
 import { runtime } from "./runtime.ts";
 import { stateDirectory } from "./state-directory.ts";
 import { subnets } from "./subnets.ts";
+import { virtualMachines } from "./virtual-machines.ts";
 import { tap } from "./tap.ts";
 
 /** In the order in which one depends on another: the first broken one is usually the cause of the rest. */
@@ -36,13 +38,16 @@ export const checks: readonly Check[] = [
   otherDaemon,
 ];
 
+/** For a user's own daemon. */
+const ownChecks: readonly Check[] = [ownDaemon, virtualMachines, stateDirectory, otherDaemon];
+
 const probeDeadlineMs = 20_000;
 
 /** Examines this host by doing. Without `fix` nothing outside of throw-away namespaces and files is changed. Never throws for a broken host. */
 export async function runDoctor(context: DoctorContext, options: { fix?: boolean; only?: readonly string[] } = {}): Promise<DoctorReport> {
   using scratch = makeScratch();
   const results: CheckResult[] = [];
-  for (const check of checks) {
+  for (const check of context.user === undefined ? checks : ownChecks) {
     if (options.only !== undefined && !options.only.includes(check.name)) continue;
     results.push(await examine(check, { context, scratch, fix: options.fix === true }));
   }

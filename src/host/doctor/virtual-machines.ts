@@ -1,0 +1,28 @@
+import { accessSync, constants, existsSync } from "node:fs";
+import type { Check } from "./report.ts";
+
+const kvm = "/dev/kvm";
+
+/** QEMU, and whether the hardware helps it: a trial guest is booted. */
+export const virtualMachines: Check = {
+  name: "virtual-machines",
+  needed: true,
+  async probe({ user }) {
+    if (user === undefined) return { ok: "skip", detail: "nobody tried" };
+    const { version, acceleration } = await user.probeMachines();
+    if (acceleration.kind === "kvm") return { ok: "ok", detail: `QEMU ${version} with KVM: ${acceleration.why}` };
+    const detail = `QEMU ${version} emulates: ${acceleration.why}`;
+    return existsSync(kvm) && !mayOpen(kvm)
+      ? { ok: "warn", detail, remedy: "sudo usermod -aG kvm $USER, then log in again" }
+      : { ok: "ok", detail };
+  },
+};
+
+function mayOpen(device: string): boolean {
+  try {
+    accessSync(device, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
