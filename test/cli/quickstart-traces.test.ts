@@ -74,6 +74,7 @@ test("a record comes back as it was written, and a broken one is refused with it
   const record: QuickstartRecord = {
     networks: ["front"],
     nodes: ["web"],
+    vms: [],
     packages: [],
     daemon: { pid: 7, bootId: "b" },
     made: { ...nothingMade, state: "directory" },

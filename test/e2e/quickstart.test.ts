@@ -15,6 +15,7 @@ const expected = [
   "daemon",
   "networks",
   "nodes",
+  "vms",
   "ping-host-web",
   "ping-web-gateway",
   "dns-short",
@@ -27,6 +28,10 @@ const expected = [
   "published-outside",
   "published-host",
   "outside-direct",
+  "vm-boots",
+  "vm-ping",
+  "vm-name",
+  "vm-file-read",
   "limits",
   "spec-second-apply",
 ];
@@ -62,7 +67,7 @@ test("on a bare machine it sets up, proves everything, does so again, and leaves
 
   const down = bed.run(["./nexus", "quickstart", "--down"]);
   assert.equal(down.code, 0, down.stderr);
-  assert.match(down.stdout, /removed nodes web, db, cache/);
+  assert.match(down.stdout, /removed nodes web, db, cache\nremoved virtual machines box/);
   assert.deepEqual(traces(bed), before);
   const trees = readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
@@ -93,7 +98,7 @@ test("it leaves alone what it did not make, going up and going down", { skip, ti
   assert.equal(bed.run(["./nexus", "node", "rm", "web", "--force"]).code, 0);
   assert.equal(bed.run(["./nexus", "network", "create", "mine"]).code, 0);
   const planned = bed.run(["./nexus", "plan", "examples/quickstart/quickstart.yaml"]);
-  assert.match(planned.stdout, /^# run mini as node cache/m, planned.stderr);
+  assert.match(planned.stdout, /^# run mini as node cache[^]*^# run mini as virtual machine box/m, planned.stderr);
   const listener = bed.start(["busybox", "httpd", "-f", "-p", "8080"]);
   const up = outcome(bed.run(["./nexus", "quickstart", "--yes", "--json"]));
   listener.kill();

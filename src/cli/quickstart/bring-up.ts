@@ -22,13 +22,14 @@ const morePorts = 19;
 /** Refuses names that belong to someone else, before anything is made. @throws NexusError name-taken */
 export async function refuseForeignNames({ client, example, record }: BringUp): Promise<void> {
   const [networks, guests] = [await client.call("network.list"), await client.call("guest.list")];
-  const isTheirs = (kind: "networks" | "nodes", there: readonly { name: string }[]) =>
+  const isTheirs = (kind: "networks" | "nodes" | "vms", there: readonly { name: string }[]) =>
     example[kind]
       .map((wanted) => wanted.name as string)
       .filter((name) => !record[kind].includes(name) && there.some((object) => object.name === name));
   const theirs = [
     ...isTheirs("networks", networks).map((name) => `network ${name}`),
     ...isTheirs("nodes", guests).map((name) => `node ${name}`),
+    ...isTheirs("vms", guests).map((name) => `virtual machine ${name}`),
   ];
   if (theirs.length === 0) return;
   throw new NexusError("name-taken", `the example needs these names, and quickstart did not make what has them: ${theirs.join(", ")}`, {
@@ -92,6 +93,29 @@ export async function bringUpNodes(b: BringUp): Promise<Brought<GuestView>> {
   return { views, made };
 }
 
+/** Makes the virtual machines that are missing, and starts those that do not run. */
+export async function bringUpVms(b: BringUp): Promise<Brought<GuestView>> {
+  const views = new Map<string, GuestView>();
+  const there = new Map((await b.client.call("vm.list")).map((vm) => [vm.name as string, vm]));
+  let made = 0;
+  for (const spec of b.example.vms) {
+    b.signal.throwIfAborted();
+    const params = { name: spec.name };
+    const known = there.get(spec.name);
+    if (known === undefined) {
+      b.progress(`making virtual machine ${spec.name}`);
+      remember(b, "vms", spec.name);
+      await b.client.follow("vm.create", { body: spec }, b.progress);
+      made++;
+    } else if (known.state !== "running") {
+      b.progress(`starting virtual machine ${spec.name}`);
+      await b.client.follow("vm.start", { params }, b.progress);
+    }
+    views.set(spec.name, await b.client.call("vm.get", { params }));
+  }
+  return { views, made };
+}
+
 /** On the first host port from the wanted one on that nobody holds. */
 async function createNode(b: BringUp, spec: Example["nodes"][number]): Promise<void> {
   for (let offset = 0; ; offset++) {
@@ -106,7 +130,7 @@ async function createNode(b: BringUp, spec: Example["nodes"][number]): Promise<v
   }
 }
 
-function remember(b: BringUp, kind: "networks" | "nodes", name: string): void {
+function remember(b: BringUp, kind: "networks" | "nodes" | "vms", name: string): void {
   if (b.record[kind].includes(name)) return;
   b.record[kind].push(name);
   b.save();

@@ -54,7 +54,7 @@ export function expectPage(got: string | undefined, wanted: { who: string; url: 
   if (got !== wanted.page) throw new Disproof(`${wanted.who} gets another page from ${wanted.url}: "${got.slice(0, 60)}"`);
 }
 
-function roundTrip({ code, stdout, stderr }: Ran): string {
+export function roundTrip({ code, stdout, stderr }: Ran): string {
   const time = /time=([\d.]+) ms/.exec(stdout)?.[1];
   if (code === 0 && time !== undefined) return `${time} ms`;
   throw new Disproof(`no answer (code ${code}) ${stderr.trim()}`.trim());

@@ -24,7 +24,7 @@ export async function takeDown(c: VerbContext): Promise<void> {
     return;
   }
   const progress = c.progress();
-  progress.show("removing nodes and networks of the example");
+  progress.show("removing guests and networks of the example");
   const objects = await removeObjects(client, record);
   lines.push(...objects.lines);
   for (const link of objects.links) await waitUntilGone(link, path);
@@ -32,7 +32,8 @@ export async function takeDown(c: VerbContext): Promise<void> {
   const others = await othersOf(client);
   const isOurs = record.daemon?.pid === info.pid && record.daemon.bootId === readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
   // What is still ours can be taken down later.
-  if (objects.kept.length > 0 || (isOurs && others.length > 0)) writeRecord(stateDir, { ...record, nodes: [], networks: objects.kept });
+  if (objects.kept.length > 0 || (isOurs && others.length > 0))
+    writeRecord(stateDir, { ...record, nodes: [], vms: [], networks: objects.kept });
   else removeRecord(stateDir);
   if (!isOurs) lines.push("nexusd stays: quickstart did not start it");
   else if (others.length > 0) lines.push(`nexusd stays, with its state in ${stateDir}: it also keeps ${others.join(", ")}`);
@@ -44,7 +45,7 @@ export async function takeDown(c: VerbContext): Promise<void> {
   if (record.packages.length > 0)
     lines.push(`Debian packages stay: ${record.packages.join(", ")} (apt-get remove ${record.packages.join(" ")})`);
   const cache = "/var/cache/nexus";
-  if (existsSync(cache)) lines.push(`${cache} stays: compiled code, made again when it is gone`);
+  if (existsSync(cache)) lines.push(`${cache} stays: compiled code and what virtual machines boot, made again when it is gone`);
   progress[Symbol.dispose]();
   report(c, lines);
 }
@@ -61,12 +62,14 @@ async function clientFor(c: VerbContext, stateDir: string): Promise<Client | und
   return client;
 }
 
-/** In the order they depend on each other; what is gone already is fine. `links` are those of the nodes, which the kernel takes away. */
+/** In the order they depend on each other; what is gone already is fine. `links` are those of the guests, which the kernel takes away. */
 async function removeObjects(client: Client, record: QuickstartRecord): Promise<{ lines: string[]; kept: string[]; links: string[] }> {
   const nodes = (await client.call("node.list")).filter((node) => record.nodes.includes(node.name));
-  for (const { name } of nodes) await client.call("node.remove", { params: { name }, query: { force: true } });
-  const links = nodes.flatMap((node) => node.attachments.map((attachment) => attachment.hostInterface));
+  const vms = (await client.call("vm.list")).filter((vm) => record.vms.includes(vm.name));
+  for (const { name } of [...nodes, ...vms]) await client.call("guest.remove", { params: { name } });
+  const links = [...nodes, ...vms].flatMap((node) => node.attachments.map((attachment) => attachment.hostInterface));
   const lines = nodes.length === 0 ? [] : [`removed nodes ${nodes.map((node) => node.name).join(", ")}`];
+  if (vms.length > 0) lines.push(`removed virtual machines ${vms.map((vm) => vm.name).join(", ")}`);
   const guests = await client.call("guest.list");
   const gone: string[] = [];
   const kept: string[] = [];

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
 import { routes } from "../../api/routes.ts";
+import { architecture } from "./claims-vm.ts";
 import { NexusError } from "../../base/errors.ts";
 import { parseYaml } from "../../spec/yaml.ts";
 
@@ -20,9 +21,10 @@ export function readExample(file: string = join(import.meta.dirname, "../../..",
       cause: error,
     });
   }
-  const example = parseYaml(routes["plan.preview"].body, text, shipped);
-  const names = new Set<string>([...example.networks, ...example.nodes].map((object) => object.name));
-  const lacking = ["front", "back", "web", "db", "cache"].filter((name) => !names.has(name));
+  const whole = parseYaml(routes["plan.preview"].body, text, shipped);
+  const example = process.arch === architecture ? whole : { ...whole, vms: [] };
+  const names = new Set<string>([...whole.networks, ...whole.nodes, ...whole.vms].map((object) => object.name));
+  const lacking = ["front", "back", "web", "db", "cache", "box"].filter((name) => !names.has(name));
   if (lacking.length === 0) return example;
   throw new NexusError("spec-invalid", `${shipped} lacks ${lacking.join(", ")}, which the checks are about`, { hint: "restore the file" });
 }

@@ -1,9 +1,9 @@
 import type { Ran } from "./programs.ts";
 import type { Client } from "../../api/client.ts";
 
-/** Runs a command in a node through the daemon. It is cut off at its deadline, with code 124 as timeout(1) gives. */
+/** Runs a command in a guest through the daemon. It is cut off at its deadline, with code 124 as timeout(1) gives. */
 export async function runInNode(client: Client, node: string, command: readonly string[], timeoutMs = 3000): Promise<Ran> {
-  const call = await client.exec("node.exec", node, { command: [...command] });
+  const call = await client.exec("guest.exec", node, { command: [...command] });
   const chunks: Record<"stdout" | "stderr", Uint8Array[]> = { stdout: [], stderr: [] };
   const text = (stream: "stdout" | "stderr") => Buffer.concat(chunks[stream]).toString("utf8");
   void call.send({ kind: "stdin-end" });

@@ -35,6 +35,13 @@ export async function installPackages(names: readonly string[], how: Install): P
   });
 }
 
+/** Fetches apt's lists anew: what a virtual machine is built from is downloaded by name. @throws NexusError runtime-failed */
+export async function refreshLists(how: Install): Promise<void> {
+  const update = await aptGet(["update"], how);
+  if (update.code === 0) return;
+  throw new NexusError("runtime-failed", [sentence(update), ...update.words].join("\n"), { hint: "mend that, then run this again" });
+}
+
 type Ended = { args: readonly string[]; code: number | null; words: string[] };
 
 function sentence({ args, code }: Ended): string {

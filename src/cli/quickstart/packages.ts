@@ -4,6 +4,11 @@ import { findProgram } from "./programs.ts";
 /** A Debian package the example cannot do without, and how it is known to be there. */
 type Need = { package: string; for: string; find: (path: string) => string | undefined };
 
+const machines: readonly Need[] = [
+  { package: "qemu-system-x86", for: "running virtual machines", find: (path) => findProgram("qemu-system-x86_64", path) },
+  { package: "qemu-utils", for: "their disks", find: (path) => findProgram("qemu-img", path) },
+];
+
 const needs: readonly Need[] = [
   {
     package: "busybox-static",
@@ -11,6 +16,7 @@ const needs: readonly Need[] = [
     find: () => ["/bin/busybox", "/usr/bin/busybox"].find((file) => existsSync(file) && isStatic(file)),
   },
   { package: "crun", for: "running containers", find: (path) => findProgram("crun", path) ?? findProgram("runc", path) },
+  ...(process.arch === "x64" ? machines : []),
   { package: "iproute2", for: "looking from outside: ip", find: (path) => findProgram("ip", path) },
   { package: "iputils-ping", for: "looking from outside: ping", find: (path) => findProgram("ping", path) },
 ];

@@ -6,6 +6,7 @@ import { NexusError } from "../../base/errors.ts";
 const recordSchema = z.strictObject({
   networks: z.array(z.string()),
   nodes: z.array(z.string()),
+  vms: z.array(z.string()).default([]),
   /** Debian packages it installed. */
   packages: z.array(z.string()),
   /** The daemon it started, and the boot in which. */

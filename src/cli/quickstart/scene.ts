@@ -13,6 +13,7 @@ export type Scene = {
   example: Example;
   network(name: "front" | "back"): NetworkView;
   node(name: "web" | "db" | "cache"): GuestView;
+  vm(): GuestView;
   /** The throw-away machine; every call gives the same one. */
   outside(): Promise<Outside>;
 };
@@ -20,10 +21,11 @@ export type Scene = {
 export type SceneParts = Pick<Scene, "client" | "path" | "example"> & {
   networks: ReadonlyMap<string, NetworkView>;
   nodes: ReadonlyMap<string, GuestView>;
+  vms: ReadonlyMap<string, GuestView>;
   cleanup: AsyncDisposableStack;
 };
 
-export function makeScene({ client, path, example, networks, nodes, cleanup }: SceneParts): Scene {
+export function makeScene({ client, path, example, networks, nodes, vms, cleanup }: SceneParts): Scene {
   let opening: Promise<Outside> | undefined;
   return {
     client,
@@ -31,6 +33,7 @@ export function makeScene({ client, path, example, networks, nodes, cleanup }: S
     example,
     network: (name) => present(networks.get(name), `network ${name}`),
     node: (name) => present(nodes.get(name), `node ${name}`),
+    vm: () => present(vms.get("box"), "virtual machine box"),
     outside() {
       if (opening === undefined) {
         opening = openOutside(path);

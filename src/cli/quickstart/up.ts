@@ -1,19 +1,20 @@
 import { readFileSync } from "node:fs";
-import { bringUpNetworks, bringUpNodes, type BringUp, refuseForeignNames } from "./bring-up.ts";
+import { bringUpNetworks, bringUpNodes, bringUpVms, type BringUp, refuseForeignNames } from "./bring-up.ts";
 import { claims } from "./claims.ts";
 import { bridgesUp, nodesApart } from "./claims-objects.ts";
 import { ensurePackages } from "./ensure-packages.ts";
 import { readExample } from "./example.ts";
 import { daemonPlaces, missingTraces } from "./host-traces.ts";
+import { refreshLists } from "./install.ts";
 import { invocation } from "./invocation.ts";
 import { lookForPackages } from "./packages.ts";
-import { searchPath } from "./programs.ts";
+import { findProgram, searchPath } from "./programs.ts";
 import { mergeMade, nothingMade, type QuickstartRecord, readRecord, writeRecord } from "./record.ts";
 import { makeReport } from "./report.ts";
 import { makeScene, publishOf, urlOf } from "./scene.ts";
 import type { VerbContext } from "../context.ts";
 import type { Client } from "../../api/client.ts";
-import { errorCatalogue } from "../../base/errors.ts";
+import { errorCatalogue, NexusError } from "../../base/errors.ts";
 import type { GuestView, NetworkView } from "../../spec/views.ts";
 
 /** Sets everything up and proves it; gives the exit code. @throws NexusError for what is refused before anything is touched */
@@ -63,6 +64,7 @@ export async function setUp(c: VerbContext): Promise<number> {
   await using cleanup = new AsyncDisposableStack();
   let networks: ReadonlyMap<string, NetworkView> = new Map();
   let nodes: ReadonlyMap<string, GuestView> = new Map();
+  let vms: ReadonlyMap<string, GuestView> = new Map();
   const up: BringUp | undefined =
     client === undefined || brought === undefined
       ? undefined
@@ -81,12 +83,21 @@ export async function setUp(c: VerbContext): Promise<number> {
         return nodesApart(nodes.values());
       },
       60_000,
+    )) &&
+    (await report.check(
+      "vms",
+      async () => {
+        vms = await withFreshLists(() => bringUpVms(up), { path, mayUpdate: c.flags.on("yes"), signal, progress: up.progress });
+        return [...vms.values()].map((vm) => `${vm.name} ${vm.attachments.map((a) => a.addresses.join(" ")).join(" ")}`).join(", ");
+      },
+      // What it is built from may have to be fetched first.
+      300_000,
     ));
   if (isUp) {
-    const scene = makeScene({ client: up.client, path, example, networks, nodes, cleanup });
-    for (const claim of claims) {
+    const scene = makeScene({ client: up.client, path, example, networks, nodes, vms, cleanup });
+    for (const claim of claims.filter(({ onlyOn }) => onlyOn === undefined || onlyOn === process.arch)) {
       if (signal.aborted) break;
-      await report.check(claim.name, () => claim.prove(scene));
+      await report.check(claim.name, () => claim.prove(scene), claim.deadlineMs);
     }
   }
   progress[Symbol.dispose]();
@@ -106,6 +117,21 @@ export async function setUp(c: VerbContext): Promise<number> {
     }),
   );
   return ok ? 0 : signal.aborted ? interruptedExit : errorCatalogue.internal.exit;
+}
+
+/** Virtual machines are built from packages, which a machine that has never asked for any does not know. */
+async function withFreshLists(
+  bringUp: () => Promise<{ views: Map<string, GuestView> }>,
+  { path, mayUpdate, signal, progress }: { path: string; mayUpdate: boolean; signal: AbortSignal; progress: (line: string) => void },
+): Promise<Map<string, GuestView>> {
+  try {
+    return (await bringUp()).views;
+  } catch (error) {
+    const aptGet = findProgram("apt-get", path);
+    if (!mayUpdate || aptGet === undefined || !(error instanceof NexusError) || error.code !== "image-missing") throw error;
+    await refreshLists({ path, aptGet, progress, signal });
+    return (await bringUp()).views;
+  }
 }
 
 /** As a shell gives it for a command that SIGINT ended. */
@@ -134,6 +160,7 @@ function recordFor({ stateDir, installed, pid, before, ours }: Started): Quickst
   return {
     networks: known?.networks ?? [],
     nodes: known?.nodes ?? [],
+    vms: known?.vms ?? [],
     packages: [...new Set([...(known?.packages ?? []), ...installed])],
     ...(daemon === undefined ? {} : { daemon }),
     made,
@@ -166,6 +193,7 @@ function closing({ ok, isUp, interrupted, failed, seconds, nodes }: Ending): str
     `  ${invocation(["node", "ls"])}`,
     ...(db === undefined ? [] : [`  ${invocation(["node", "exec", "web", "wget", "-qO-", urlOf(db)])}`]),
     `  ${invocation(["network", "why", "db", "cache:6379"])}`,
+    `  ${invocation(["vm", "console", "box"])}`,
     undo.replace(/^u/, "U"),
     "",
   ].join("\n");
