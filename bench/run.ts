@@ -3,7 +3,7 @@ import { describeMachine } from "./measure.ts";
 import { isInside, runInside } from "./inside.ts";
 import { buildMiniVm } from "../src/images/vm-mini.ts";
 import { printMachine, progress } from "./table.ts";
-import { miniDirectory } from "./mini.ts";
+import { testMini } from "../scripts/test-mini.ts";
 
 /** What a benchmark module exports as `run`: prints its table and gives the figures that `--json` puts on the last line. */
 export type Benchmark = (options: BenchmarkOptions) => Promise<Record<string, unknown>>;
@@ -25,7 +25,7 @@ process.exitCode = await main(positionals);
 async function main([name, ...rest]: string[]): Promise<number> {
   if (name === undefined || rest.length > 0 || !names.includes(name)) return usage();
   // Its packages come from outside, where there is a network.
-  if (!isInside() && name === "vm-boot") await buildMiniVm({ directory: miniDirectory, progress });
+  if (!isInside() && name === "vm-boot") await buildMiniVm({ directory: testMini, progress });
   if (!isInside()) return await runInside(import.meta.filename, process.argv.slice(2), 15 * 60_000);
 
   const { run } = (await import(`./${name}.ts`)) as { run: Benchmark };

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Client, openClient } from "../../src/api/client.ts";
 import type { EventView } from "../../src/spec/views.ts";
+import { testCache } from "../../scripts/test-mini.ts";
 import { until } from "../kernel/world/until.ts";
 import { mountPoints, processesWith, shTry } from "./host.ts";
 
@@ -72,7 +73,8 @@ export class Nexusd implements AsyncDisposable {
     mkdirSync(this.#directory, { recursive: true });
     const log = openSync(this.places.log, "a");
     const { stateDir, runDir, socket } = this.places;
-    this.#child = spawn(program, ["--state-dir", stateDir, "--run-dir", runDir, "--socket", socket], { stdio: ["ignore", log, log] });
+    const env = { ...process.env, NEXUS_CACHE_DIR: testCache };
+    this.#child = spawn(program, ["--state-dir", stateDir, "--run-dir", runDir, "--socket", socket], { stdio: ["ignore", log, log], env });
     closeSync(log);
   }
 
