@@ -229,7 +229,8 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
       networks: networks.all().map((n) => ({ name: n.name, bridge: n.bridge, prefixes: n.subnets.map((s) => s.prefix) })),
       probeRuntimes: () => runtimeProbes(driver),
       daemonPid: process.pid,
-      ...(access.scope === "user" ? { user: { uid: surroundings.uid, probeMachines: () => machineProbe(machines.driver) } } : {}),
+      probeMachines: () => machineProbe(machines.driver),
+      ...(access.scope === "user" ? { user: { uid: surroundings.uid } } : {}),
     });
   const handlers = makeHandlers({
     flush: () => state.flush(),

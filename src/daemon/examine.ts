@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createOciDriver, type OciDriver } from "../guests/oci.ts";
 import { createQemuDriver, type QemuDriver } from "../guests/qemu.ts";
-import type { DoctorReport, MachineProbe, OwnDaemon, RuntimeProbe } from "../host/doctor/report.ts";
+import type { DoctorReport, MachineProbe, RuntimeProbe } from "../host/doctor/report.ts";
 import { runDoctor } from "../host/doctor/run.ts";
 import { trialDirectory } from "../host/doctor/trial-directory.ts";
 import { ImageStore } from "../images/store.ts";
@@ -26,7 +26,8 @@ export async function examine(config: Config, surroundings: Surroundings, option
       socketPath: places.socket,
       networks: [{ name: "default", bridge, prefixes }],
       probeRuntimes: () => runtimeProbes(driver),
-      ...(surroundings.uid === 0 || mayAdministerNetworks() ? {} : { user: ownDaemon(surroundings.uid, trial.directory) }),
+      probeMachines: () => machineProbe(createQemuDriver({ directory: trial.directory, images: noImages })),
+      ...(surroundings.uid === 0 || mayAdministerNetworks() ? {} : { user: { uid: surroundings.uid } }),
     },
     options,
   );
@@ -50,7 +51,5 @@ export async function machineProbe(driver: QemuDriver): Promise<MachineProbe> {
   return { version: `${major}.${minor}`, acceleration: accel };
 }
 
-function ownDaemon(uid: number, directory: string): OwnDaemon {
-  const images = { resolve: () => Promise.reject(new TypeError("a probe needs no image")), hold() {}, release() {} };
-  return { uid, probeMachines: () => machineProbe(createQemuDriver({ directory, images })) };
-}
+/** A probe needs none. */
+const noImages = { resolve: () => Promise.reject(new TypeError("a probe needs no image")), hold() {}, release() {} };

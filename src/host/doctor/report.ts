@@ -31,11 +31,12 @@ export type DoctorContext = {
   probeRuntimes(): Promise<readonly RuntimeProbe[]>;
   /** Set when the daemon itself asks: it is not "another". */
   daemonPid?: number;
+  /** @throws NexusError runtime-missing */
+  probeMachines?(): Promise<MachineProbe>;
   /** Set for an ordinary user's own daemon: then only what that can do is looked at. */
-  user?: OwnDaemon;
+  user?: { uid: number };
 };
 
-export type OwnDaemon = { uid: number; probeMachines(): Promise<MachineProbe> };
 /** QEMU's version, and how it would run guests. */
 export type MachineProbe = { version: string; acceleration: { kind: "kvm" | "tcg"; why: string } };
 

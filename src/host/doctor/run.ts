@@ -34,12 +34,13 @@ export const checks: readonly Check[] = [
   cgroups,
   runtime,
   overlay,
+  virtualMachines,
   stateDirectory,
   otherDaemon,
 ];
 
 /** For a user's own daemon. */
-const ownChecks: readonly Check[] = [ownDaemon, virtualMachines, stateDirectory, otherDaemon];
+const ownChecks: readonly Check[] = [ownDaemon, { ...virtualMachines, needed: true }, stateDirectory, otherDaemon];
 
 const probeDeadlineMs = 20_000;
 
