@@ -13,7 +13,7 @@ export type BenchmarkOptions = {
   quick: boolean;
 };
 
-const names = ["attach", "dns", "dhcp", "idle", "node", "ruleset", "tap", "vm-boot"];
+const names = ["attach", "compose", "dns", "dhcp", "idle", "node", "ruleset", "tap", "vm-boot"];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
