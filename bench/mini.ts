@@ -1,11 +1,7 @@
-import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 
-/** Where the mini image that benchmarks boot is built, once. */
-export const miniDirectory = join(import.meta.dirname, "../node_modules/.cache/nexus-vm/vm/mini");
+/** The cache of daemons that are measured (NEXUS_CACHE_DIR), below the checkout. */
+export const cacheDirectory = join(import.meta.dirname, "../node_modules/.cache/nexus-vm");
 
-/** Gives a daemon that is about to start that image. */
-export function furnishMini(stateDirectory: string): void {
-  mkdirSync(stateDirectory, { mode: 0o700 });
-  symlinkSync(miniDirectory, join(stateDirectory, "vm-images"));
-}
+/** Where the mini image that benchmarks boot is built, once. */
+export const miniDirectory = join(cacheDirectory, "vm/mini");

@@ -6,7 +6,6 @@ import { socketNames } from "../src/guests/qemu-layout.ts";
 import { GuestAgent } from "../src/guests/qga.ts";
 import { Qmp } from "../src/guests/qmp.ts";
 import { until, interleave, median, rounded, summarize } from "./measure.ts";
-import { furnishMini } from "./mini.ts";
 import { NexusClient } from "./nexus/client.ts";
 import { startDaemon } from "./nexus/daemon.ts";
 import type { Benchmark } from "./run.ts";
@@ -20,7 +19,7 @@ const together = 5;
  * same for all and by far the longest, so the time until QEMU says that the processors run is shown beside it.
  */
 export const run: Benchmark = async ({ quick }) => {
-  await using daemon = await startDaemon({ furnish: furnishMini });
+  await using daemon = await startDaemon();
   using client = new NexusClient(daemon.socket, together);
   await client.call("POST", "/v1/networks", { name: "bench", subnets: ["10.100.0.0/24"] });
   let count = 0;

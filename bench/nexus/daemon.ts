@@ -3,6 +3,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs"
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { until } from "../measure.ts";
+import { cacheDirectory } from "../mini.ts";
 import { NexusClient } from "./client.ts";
 
 /** The launcher people use: it decides how the daemon is run. */
@@ -11,15 +12,15 @@ const entry = fileURLToPath(new URL("../../nexusd", import.meta.url));
 /** A nexusd of our own, with its state on the real disk and everything else under the private /run. */
 export type Daemon = AsyncDisposable & { pid: number; socket: string; directory: string };
 
-export async function startDaemon(options: { config?: string; furnish?: (stateDirectory: string) => void } = {}): Promise<Daemon> {
+export async function startDaemon(options: { config?: string } = {}): Promise<Daemon> {
   // State must pay for its fsync: not below /run, which is memory here.
   const directory = mkdtempSync("/var/tmp/nexus-bench-");
   const socket = "/run/nexus-bench.sock";
-  options.furnish?.(join(directory, "state"));
   const log = openSync(join(directory, "log"), "a");
   const args = ["--state-dir", join(directory, "state"), "--run-dir", "/run/nexus-bench", "--socket", socket];
   const child = spawn(entry, options.config === undefined ? args : [...args, "--config", options.config], {
     stdio: ["ignore", log, log],
+    env: { ...process.env, NEXUS_CACHE_DIR: cacheDirectory },
   });
   closeSync(log);
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
