@@ -5,6 +5,7 @@ import { NexusError } from "../base/errors.ts";
 import { firstInherited } from "../guests/qemu-network-arguments.ts";
 import type { VmPlan } from "../guests/qemu-plan.ts";
 import type { QemuDriver } from "../guests/qemu.ts";
+import { readProcessStat } from "../kernel/processes.ts";
 import type { TapStock } from "../kernel/taps.ts";
 import type { TapHolder } from "../plan/steps.ts";
 import type { GuestRecord } from "../state/rows.ts";
@@ -37,17 +38,22 @@ function withQueues(plan: VmPlan, taps: TapStock): VmPlan {
   return { ...plan, nics };
 }
 
-/** Who has the queues of which tap open: QEMU, under the numbers they were inherited by. */
+/** Who has the queues of which tap open: QEMU, under the numbers they were inherited by. One that has just ended holds nothing, though its end is not known yet. */
 export function tapHoldersOf(guests: readonly GuestRecord[], pidOf: (name: Name) => number | undefined): Map<IfName, TapHolder> {
   const holders = new Map<IfName, TapHolder>();
   for (const guest of guests) {
     const pid = guest.kind === "vm" ? pidOf(guest.name) : undefined;
-    if (guest.kind !== "vm" || pid === undefined) continue;
+    if (guest.kind !== "vm" || pid === undefined || hasEnded(pid)) continue;
     const { queues } = guest.spec;
     for (const [i, { hostInterface }] of guest.attachments.entries())
       holders.set(hostInterface, { pid, fds: Array.from({ length: queues }, (_, q) => firstInherited + i * queues + q) });
   }
   return holders;
+}
+
+function hasEnded(pid: number): boolean {
+  const state = readProcessStat(pid)?.state ?? "X";
+  return state === "Z" || state === "X";
 }
 
 /** Whether the kernel can move a guest's packets itself (drivers/vhost/net.c). */

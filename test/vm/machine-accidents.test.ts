@@ -153,6 +153,8 @@ describe("accidents of virtual machines on networks", { timeout: 240_000 }, () =
     await bed.must("network", "reset", "--force");
     assert.deepEqual(await bed.client.call("guest.list"), []);
     await bed.allIsWell();
+    const failures = (await bed.daemon.eventsSince(0)).filter((event) => event.kind === "repair.failed");
+    assert.deepEqual(failures, [], "of all repairs none failed");
   });
 });
 
