@@ -141,13 +141,7 @@ function makeNamespace({ name, ofPid }: Extract<Step, { kind: "create-namespace"
 function makeVeth(route: NetlinkSocket, step: VethStep): void {
   using netns = openNamespace(namespacePath(step.netns));
   createVeth(route, {
-    name: step.name,
-    mac: step.mac,
-    mtuBytes: step.mtuBytes,
-    group: step.group,
-    master: the(route, step.master),
-    altName: step.altName,
-    port: { isolated: step.isolated, hairpin: true },
+    ...hostSide(route, step),
     up: true,
     peer: {
       name: step.guestName,
@@ -159,16 +153,15 @@ function makeVeth(route: NetlinkSocket, step: VethStep): void {
   });
 }
 
+/** The host's end of a guest's link, whatever is at the other. */
+function hostSide(route: NetlinkSocket, { name, mac, mtuBytes, group, master, altName, isolated }: VethStep | TapStep) {
+  return { name, mac, mtuBytes, group, master: the(route, master), altName, port: { isolated, hairpin: true } };
+}
+
 function makeTap({ route, taps }: Host, step: TapStep): void {
   const [queues] = createTaps(route, [
     {
-      name: step.name,
-      mac: step.mac,
-      mtuBytes: step.mtuBytes,
-      group: step.group,
-      master: the(route, step.master),
-      altName: step.altName,
-      port: { isolated: step.isolated, hairpin: true },
+      ...hostSide(route, step),
       queues: step.queues,
       holder: step.holder,
     },
