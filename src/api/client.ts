@@ -72,6 +72,15 @@ export function openClient(socketPath: string): Client {
     return response;
   }
 
+  /** What comes of an answer; a daemon that dies in the middle is said to have. */
+  async function* whole(response: IncomingMessage): AsyncGenerator<Buffer> {
+    try {
+      yield* response as AsyncIterable<Buffer>;
+    } catch (error) {
+      throw response.errored === null ? error : transportError(error, socketPath, undefined);
+    }
+  }
+
   return {
     async call(id, ...[asked, options]) {
       const signal = signalFor(options);
@@ -83,7 +92,7 @@ export function openClient(socketPath: string): Client {
     },
     async follow(id, asked, onProgress) {
       const response = await open(id, asked as AnyAsked, { headers: { accept: "application/x-ndjson" } });
-      for await (const line of readLines(response)) {
+      for await (const line of readLines(whole(response))) {
         const { progress, result, error } = line as { progress?: string; result?: unknown; error?: unknown };
         if (error !== undefined) throw errorFromBody(line, 500);
         if (result !== undefined) return result as never;
@@ -92,17 +101,18 @@ export function openClient(socketPath: string): Client {
       throw cutError(socketPath);
     },
     async events(id, ...[asked, options]) {
-      return eventsOf(await open(id, asked as AnyAsked, { signal: options?.signal })) as never;
+      return eventsOf(whole(await open(id, asked as AnyAsked, { signal: options?.signal }))) as never;
     },
     async bytes(id, ...[asked, options]) {
-      return (await open(id, asked as AnyAsked, { signal: options?.signal })) as ByteAnswer;
+      const response = await open(id, asked as AnyAsked, { signal: options?.signal });
+      return Object.assign(whole(response), { headers: response.headers });
     },
     exec: (id, name, request) => execOver({ http, socketPath, path: pathOf(id, { params: { name } }) }, request),
     close: () => agent.destroy(),
   };
 }
 
-async function* eventsOf(response: IncomingMessage): AsyncGenerator<unknown> {
+async function* eventsOf(response: AsyncIterable<Buffer>): AsyncGenerator<unknown> {
   for await (const line of readLines(response)) {
     if (typeof line === "object" && line !== null && "error" in line) throw errorFromBody(line, 500);
     yield line;
