@@ -8,7 +8,8 @@ import { guestsOf, type Project } from "../../spec/compose/project.ts";
 import type { GuestView } from "../../spec/views.ts";
 import { graceOf } from "./carry-out.ts";
 import { lockProject } from "./lock.ts";
-import { openProject, projectFiles } from "./open.ts";
+import { projectFiles } from "./files.ts";
+import { openProject } from "./open.ts";
 import { guestsOfProject, presentOn } from "./present.ts";
 
 /** Removes what `up` made: guests in the reverse of their order, networks, and volumes only with -v. A file that cannot be read any more does not hinder it. */

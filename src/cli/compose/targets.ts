@@ -2,7 +2,7 @@ import type { VerbContext } from "../context.ts";
 import type { Client } from "../../api/client.ts";
 import { NexusError } from "../../base/errors.ts";
 import type { GuestView } from "../../spec/views.ts";
-import { findProjectFiles, projectFiles } from "./open.ts";
+import { findProjectFiles, projectFiles } from "./files.ts";
 import { guestsOfProject, serviceOf } from "./present.ts";
 
 /** The guests of this directory's project: those named, or all. @throws NexusError not-found */

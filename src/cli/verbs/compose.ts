@@ -41,7 +41,7 @@ export async function restart(c: VerbContext): Promise<void> {
 export async function logs(c: VerbContext): Promise<void> {
   const { followLogs } = await import("../compose/follow-logs.ts");
   const client = await c.client();
-  const { findProjectFiles } = await import("../compose/open.ts");
+  const { findProjectFiles } = await import("../compose/files.ts");
   const outside = findProjectFiles(c) === undefined && c.rest.length > 0;
   const guests = outside ? await Promise.all(c.rest.map((word) => guestNamed(c, client, word))) : await projectGuests(c, client, c.rest);
   await followLogs(c, client, guests);

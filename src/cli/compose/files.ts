@@ -1,0 +1,46 @@
+import { existsSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import type { VerbContext } from "../context.ts";
+import { NexusError } from "../../base/errors.ts";
+
+/** In the order they are looked for. The last two are another tool's, read as they are. */
+const fileNames = ["nexus-compose.yaml", "nexus-compose.yml", "qemu-compose.yaml", "qemu-compose.yml"] as const;
+const overrideNames: Readonly<Record<string, readonly string[]>> = {
+  "nexus-compose.yaml": ["nexus-compose.override.yaml", "nexus-compose.override.yml"],
+  "nexus-compose.yml": ["nexus-compose.override.yml", "nexus-compose.override.yaml"],
+};
+
+/** The files of a project: the first is the compose file, the others are put over it. */
+export type ProjectFiles = { directory: string; files: readonly [string, ...string[]] };
+
+/**
+ * The files given with -f, or the compose file of this directory or the nearest one above it. @throws NexusError not-found saying
+ * where was looked
+ */
+export function projectFiles(c: VerbContext): ProjectFiles {
+  const found = findProjectFiles(c);
+  if (found !== undefined) return found;
+  throw new NexusError("not-found", `there is no ${fileNames[0]} in ${process.cwd()} or above it`, {
+    hint: "go to your project's directory, or name the file with -f",
+  });
+}
+
+/** As projectFiles, but undefined when there is none. @throws NexusError not-found for a file of -f */
+export function findProjectFiles(c: VerbContext): ProjectFiles | undefined {
+  const [first, ...more] = c.flags.many("file");
+  if (first !== undefined) return named([first, ...more]);
+  for (let directory = process.cwd(); ; directory = dirname(directory)) {
+    const name = fileNames.find((candidate) => existsSync(join(directory, candidate)));
+    if (name !== undefined) {
+      const override = overrideNames[name]?.find((candidate) => existsSync(join(directory, candidate)));
+      return { directory, files: [join(directory, name), ...(override === undefined ? [] : [join(directory, override)])] };
+    }
+    if (directory === dirname(directory)) return undefined;
+  }
+}
+
+/** As -f gives them. */
+export function named([first, ...more]: readonly [string, ...string[]]): ProjectFiles {
+  const file = resolve(first);
+  return { directory: dirname(file), files: [file, ...more.map((other) => resolve(other))] };
+}
