@@ -30,6 +30,8 @@ const tools: readonly (readonly [program: string, debianPackage: string])[] = [
   ["qemu-img", "qemu-utils"],
   ["isoinfo", "genisoimage"],
   ["ssh-keygen", "openssh-client"],
+  ["mmdebstrap", "mmdebstrap"],
+  ["mke2fs", "e2fsprogs"],
   ["/usr/lib/ipxe/qemu/efi-virtio.rom", "ipxe-qemu"],
 ];
 

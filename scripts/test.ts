@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { prepareMini, testCache } from "./test-mini.ts";
+import { prepareDebian } from "./test-debian.ts";
 import { installTools } from "./test-tools.ts";
 import { filesOf, type Tier, tierNames } from "./test-tiers.ts";
 import { runStep } from "./run-step.ts";
@@ -23,11 +24,12 @@ const allowedSkips = JSON.parse(readFileSync("test/allowed-skips.json", "utf8"))
 /** A network and a mount namespace are new already; what the host keeps in /run must not be shared either. */
 const freshNamespaces = 'mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lock && exec "$@"';
 const total = { passed: 0, failed: 0, skipped: 0 };
-const bootsMachines: ReadonlySet<Tier> = new Set(["e2e", "chaos", "vm"]);
+const bootsMachines: ReadonlySet<Tier> = new Set(["e2e", "chaos", "vm", "debian"]);
 const privileged = tiers.some((tier) => tier !== "check" && tier !== "unit");
 
 if (privileged) await installTools((line) => console.log(line));
 if (tiers.some((tier) => bootsMachines.has(tier))) await prepareMini((line) => console.log(line));
+if (tiers.includes("debian") && chosen("debian").length > 0) await prepareDebian((line) => console.log(line));
 for (const tier of tiers) await runTier(tier);
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
@@ -40,7 +42,7 @@ async function runTier(tier: Tier): Promise<void> {
     total.failed++;
     return;
   }
-  const files = filesOf(tier).filter((file) => positionals.length === 0 || positionals.some((part) => file.includes(part)));
+  const files = chosen(tier);
   const before = { ...total };
   // Unit tests share nothing and may run beside each other; the others share the kernel's cgroups and the clock.
   const lanes = tier === "unit" ? availableParallelism() : 1;
@@ -53,6 +55,10 @@ async function runTier(tier: Tier): Promise<void> {
   console.log(
     `   ${tier}: ${total.passed - before.passed} passed, ${total.failed - before.failed} failed, ${total.skipped - before.skipped} skipped in ${files.length} files`,
   );
+}
+
+function chosen(tier: Exclude<Tier, "check">): string[] {
+  return filesOf(tier).filter((file) => positionals.length === 0 || positionals.some((part) => file.includes(part)));
 }
 
 async function runChecks(): Promise<void> {

@@ -109,8 +109,10 @@ export const guest = answerOf<GuestView>()(
     limits: limitsSchema.optional(),
     runtime: text.optional(),
     health: z.strictObject({ state: z.enum(["starting", "healthy", "unhealthy"]), failures: count, said: text.optional() }).optional(),
+    setup: z.strictObject({ state: z.enum(["pending", "done", "failed"]), said: text.optional() }).optional(),
     acceleration: z.strictObject({ kind: z.enum(["kvm", "tcg"]), why: text }).optional(),
     sshPort: count.optional(),
+    sshUser: text.optional(),
     /** What was asked, as nodeSpec or vmSpec wrote it out. */
     spec: z.record(text, z.unknown()).optional(),
   }),
@@ -194,7 +196,18 @@ export const steps = answer("Steps", z.strictObject({ steps: z.array(text) }));
 
 export const image = answer(
   "Image",
-  z.strictObject({ reference: text, digest: text.optional(), sizeBytes: count, pulledAt: text.optional(), usedBy: z.array(text) }),
+  z.strictObject({
+    reference: text,
+    /** "oci": the root file system of containers; "vm": what virtual machines boot. */
+    kind: z.enum(["oci", "vm"]),
+    digest: text.optional(),
+    sizeBytes: count,
+    /** Of the disk a virtual machine sees; absent for a kernel. */
+    virtualBytes: count.optional(),
+    format: text.optional(),
+    pulledAt: text.optional(),
+    usedBy: z.array(text),
+  }),
 );
 
 export const setting = answer(

@@ -15,3 +15,22 @@ export const imageReference = z
   .min(1)
   .max(512)
   .regex(shape, { error: ({ input }) => `"${String(input)}" is no image reference like alpine:3.20 or registry.example.org/team/app:1.0` });
+
+/** An image of either kind: as above, or for virtual machines an address, the absolute path of a disk file, or a publisher's short name. */
+export const anyImageReference = z
+  .string()
+  .min(1)
+  .max(2048)
+  .refine((text) => disk.test(text) || imageReference.safeParse(text).success, {
+    error: ({ input }) =>
+      `"${String(input)}" is no image reference like alpine:3.20, debian-12, https://example.org/disk.qcow2 or /srv/disk.qcow2`,
+  });
+
+const disk = /^(https?:\/\/|\/)[^\s\p{Cc}]+$/iu;
+
+export const imageKind = z.enum(["oci", "vm"]);
+
+/** What an image must hash to. */
+export const imageChecksum = z
+  .string()
+  .regex(/^(sha256:[0-9a-fA-F]{64}|sha512:[0-9a-fA-F]{128})$/, "a checksum is sha256: or sha512: and its digits");

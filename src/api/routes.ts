@@ -2,7 +2,7 @@ import { z } from "zod";
 import * as answers from "./answers.ts";
 import type { AnswerShape } from "./answers.ts";
 import * as files from "./file-requests.ts";
-import { imageReference } from "./image-reference.ts";
+import { anyImageReference, imageChecksum, imageKind } from "./image-reference.ts";
 import { target } from "./why-target.ts";
 import type { OperationId } from "./operations.ts";
 import { labelSet } from "../spec/labels.ts";
@@ -90,7 +90,14 @@ export const routes = {
   },
 
   "vm.list": { answer: answers.listOf(answers.guest) },
-  "vm.create": { query: z.strictObject({ start: z.boolean().default(true) }), body: vmSpec, answer: answers.guest, status: 201 },
+  "vm.create": {
+    query: z.strictObject({ start: z.boolean().default(true) }),
+    body: vmSpec,
+    // Scripts and user data come along.
+    bodyLimit: 2 * 1024 * 1024,
+    answer: answers.guest,
+    status: 201,
+  },
   "vm.get": { params: named, answer: answers.guest },
   "vm.start": { params: named, answer: answers.guest },
   "vm.stop": { params: named, query: z.strictObject({ grace }), answer: answers.guest },
@@ -106,8 +113,16 @@ export const routes = {
   "attachment.remove": { params: named, answer: answers.removed },
 
   "image.list": { answer: answers.listOf(answers.image) },
-  "image.pull": { body: z.strictObject({ reference: imageReference }), answer: answers.image, status: 201 },
-  "image.remove": { params: z.strictObject({ reference: imageReference }), answer: answers.removed },
+  "image.pull": {
+    body: z.strictObject({ reference: anyImageReference, kind: imageKind.optional(), checksum: imageChecksum.optional() }),
+    answer: answers.image,
+    status: 201,
+  },
+  "image.remove": {
+    params: z.strictObject({ reference: anyImageReference }),
+    query: z.strictObject({ kind: imageKind.optional() }),
+    answer: answers.removed,
+  },
 
   "volume.list": { answer: answers.listOf(answers.volume) },
   "volume.create": { body: z.strictObject({ name: nameText, labels: labelSet.default({}) }), answer: answers.volume, status: 201 },

@@ -2,6 +2,7 @@ import type { Command, Flag, Positional } from "./command.ts";
 import { force, guestNetworks, lifeCommands, marks, vmConsole, vmCreate, vmSsh } from "./guest-commands.ts";
 import { composeCommands } from "./compose-commands.ts";
 import { fileCommands } from "./commands-files.ts";
+import { imageCommands } from "./image-commands.ts";
 import { mcpCommands } from "./commands-mcp.ts";
 
 const network: Positional = { name: "NAME", complete: "network" };
@@ -170,22 +171,7 @@ export const commands: readonly Command[] = [
     rest: { name: "NAME", from: "names" },
     run: async (c) => (await import("./verbs/attachment.ts")).remove(c),
   },
-  { path: "image ls", summary: "list images", example: "nexus image ls", run: async (c) => (await import("./verbs/image.ts")).list(c) },
-  {
-    path: "image pull",
-    summary: "fetch an image",
-    example: "nexus image pull docker.io/library/alpine:3",
-    args: [{ name: "REF" }],
-    run: async (c) => (await import("./verbs/image.ts")).pull(c),
-  },
-  {
-    path: "image rm",
-    summary: "remove images",
-    example: "nexus image rm docker.io/library/alpine:3",
-    args: [{ name: "REF", complete: "image" }],
-    rest: { name: "REF", from: "names" },
-    run: async (c) => (await import("./verbs/image.ts")).remove(c),
-  },
+  ...imageCommands,
   { path: "volume ls", summary: "list volumes", example: "nexus volume ls", run: async (c) => (await import("./verbs/volume.ts")).list(c) },
   {
     path: "volume rm",

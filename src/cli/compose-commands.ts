@@ -1,6 +1,6 @@
 import type { Command, Flag } from "./command.ts";
 
-const file: Flag = {
+export const composeFile: Flag = {
   name: "file",
   short: "f",
   value: "FILE",
@@ -10,7 +10,7 @@ const file: Flag = {
 };
 const projectName: Flag = { name: "project-name", short: "p", value: "NAME", summary: "instead of the file's name or the directory's" };
 const profile: Flag = { name: "profile", value: "NAME", many: true, summary: "also the guests of this profile (or NEXUS_PROFILES)" };
-const common: readonly Flag[] = [file, projectName];
+const common: readonly Flag[] = [composeFile, projectName];
 const grace: Flag = { name: "grace", short: "t", value: "TIME", summary: "time to end by itself before it is killed (10s)" };
 const services = { name: "SERVICE", from: "names" } as const;
 

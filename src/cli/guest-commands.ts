@@ -1,4 +1,5 @@
 import type { Command, Flag, Positional } from "./command.ts";
+import { composeFile } from "./compose-commands.ts";
 
 export const force: Flag = { name: "force", short: "f", summary: "do it even though it is in use" };
 const grace: Flag = { name: "grace", short: "t", value: "TIME", summary: "time to end by itself before it is killed (10s)" };
@@ -123,7 +124,12 @@ export const vmCreate: Command = {
     { name: "machine", value: "q35|microvm", complete: ["q35", "microvm"], summary: "kind of machine (q35)" },
     { name: "uefi", summary: "boot by UEFI firmware" },
     { name: "accel", value: "auto|kvm|tcg", complete: ["auto", "kvm", "tcg"], summary: "hardware or emulation (auto)" },
-    { name: "env", short: "e", value: "K=V", many: true, summary: "environment variable, where the image takes them" },
+    { name: "user", value: "USER", summary: "who gets the SSH keys, and sudo (the image's own user)" },
+    { name: "ssh-key", value: "FILE", many: true, complete: "file", summary: "public keys that may log in too" },
+    { name: "no-ssh-key", summary: "do not let your own key of Nexus in" },
+    { name: "user-data", value: "FILE", complete: "file", summary: "for cloud-init, beside what Nexus asks of it" },
+    { name: "provision", value: "FILE", many: true, complete: "file", summary: "script run in the guest when it is set up" },
+    { name: "env", short: "e", value: "K=V", many: true, summary: "environment variable, of its scripts too" },
     { name: "restart", value: "POLICY", complete: policies, summary: "no, on-failure, always or unless-stopped" },
     { name: "hostname", value: "NAME", summary: "its host name (NAME)" },
     { name: "dns", value: "ADDRESS", many: true, summary: "resolver instead of the network's" },
@@ -150,8 +156,9 @@ export const vmSsh: readonly Command[] = ["vm ssh", "ssh"].map((path) => ({
   rest: { name: "CMD", from: "dashes" },
   flags: [
     { name: "name", value: "NAME", complete: "vm", summary: "the same as NAME" },
-    { name: "user", short: "l", value: "USER", summary: "whom to log in as (root)" },
-    { name: "identity", short: "i", value: "FILE", complete: "file", summary: "private key (ssh's own choice)" },
+    { name: "user", short: "l", value: "USER", summary: "whom to log in as (its image's user, or root)" },
+    { name: "identity", short: "i", value: "FILE", complete: "file", summary: "private key (your key of Nexus, then ssh's own choice)" },
+    ...(path === "ssh" ? [composeFile] : []),
     { name: "wait", value: "TIME", summary: "how long its SSH server may take to answer (10s)" },
   ],
   run: async (c) => (await import("./verbs/vm-ssh.ts")).ssh(c),

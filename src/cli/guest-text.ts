@@ -1,7 +1,8 @@
+import { unreachable } from "../base/exhaustive.ts";
 import { bytesText, since } from "./figures.ts";
 import { facts } from "./tables.ts";
 import type { PublishSpec } from "../spec/node.ts";
-import type { GuestView, LimitsView } from "../spec/views.ts";
+import type { GuestView, LimitsView, SetupView } from "../spec/views.ts";
 
 /** What is told of a guest that was just made. */
 export function guestLine(guest: GuestView): string {
@@ -28,6 +29,20 @@ export function stateText(guest: GuestView): string {
   return `${guest.state} (${how}) ${since(guest.exit.at)} ago`;
 }
 
+/** `being set up`, `set-up failed: …`. */
+export function setupText({ state, said }: SetupView): string {
+  switch (state) {
+    case "pending":
+      return "being set up";
+    case "done":
+      return "set up";
+    case "failed":
+      return `set-up failed: ${said ?? "it does not say why"}`;
+    default:
+      return unreachable(state);
+  }
+}
+
 /** Everything worth knowing of one guest, for `inspect`. What a guest said is shown, not obeyed; only `logs` passes it on raw, as it must. */
 export function guestFacts(g: GuestView): string {
   const pairs: (readonly [string, string | undefined])[] = [
@@ -35,12 +50,14 @@ export function guestFacts(g: GuestView): string {
     ["state", stateText(g)],
     ["problem", g.problem],
     ["health", g.health === undefined ? undefined : [g.health.state, g.health.said].filter((part) => part !== undefined).join(": ")],
+    ["set-up", g.setup === undefined ? undefined : setupText(g.setup)],
     ["image", g.image],
     ["command", g.spec !== undefined && "command" in g.spec ? g.spec.command.join(" ") : undefined],
     ["pid", g.pid?.toString()],
     ["runtime", g.runtime],
     ["acceleration", g.acceleration === undefined ? undefined : `${g.acceleration.kind}: ${g.acceleration.why}`],
     ["ssh", g.sshPort === undefined ? undefined : `127.0.0.1:${g.sshPort}`],
+    ["ssh user", g.sshUser],
     ["restarts", g.restarts === 0 ? undefined : `${g.restarts} (policy ${g.spec?.restart ?? "no"})`],
     ["limits", g.limits === undefined ? undefined : limitsText(g.limits)],
     ["namespace", g.netns],

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import type { GuestView } from "../spec/views.ts";
@@ -18,8 +18,10 @@ export function sshTargetOf(guest: GuestView): SshTarget {
 
 export type SshChoice = {
   user: string;
-  /** A private key; by default ssh's own choice, and the key below the state directory when there is one. */
+  /** A private key, and no other. */
   identity: string | undefined;
+  /** The caller's key of Nexus for this guest, beside ssh's own choice. */
+  ownKey: string | undefined;
   /** The command to run there, as ssh(1) passes it on: its words with spaces between, read by the guest's shell. */
   command: readonly string[];
   /** The caller's own, where keys of hosts are remembered. */
@@ -31,8 +33,7 @@ export type SshChoice = {
  * same port or address is no forgery, and neither is one of the same name made anew.
  */
 export function sshArguments(guest: GuestView, { host, port }: SshTarget, choice: SshChoice): string[] {
-  const own = join(choice.stateDir, "ssh", "id_ed25519");
-  const identity = choice.identity ?? (existsSync(own) ? own : undefined);
+  const identity = choice.identity ?? choice.ownKey;
   const knownHosts = `UserKnownHostsFile=${quoted(knownHostsFile(guest, choice.stateDir))}`;
   const trust = ["-o", knownHosts, "-o", "StrictHostKeyChecking=accept-new", "-o", `HostKeyAlias=${guest.name}`];
   const key = [...(identity === undefined ? [] : ["-i", identity]), ...(choice.identity === undefined ? [] : ["-o", "IdentitiesOnly=yes"])];

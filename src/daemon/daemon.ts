@@ -43,12 +43,14 @@ import { Lives } from "./lives.ts";
 import { openMachines } from "./machines.ts";
 import { listenerOn } from "./port-check.ts";
 import { Reconciler } from "./reconciler.ts";
+import { Setups } from "./setups.ts";
 import { type ConfigFile, Settings } from "./settings.ts";
 import { whenSocketGoes } from "./socket-watch.ts";
 import { version } from "./version.ts";
 import { Volumes } from "./volumes.ts";
 import { tapHoldersOf, vhostWorks } from "./vm-life.ts";
-import { vmPlanOf } from "./vm-plan.ts";
+import { vmPlanOf, vmSetupFacts } from "./vm-plan.ts";
+import { setupReport } from "./vm-setup.ts";
 import { World } from "./world.ts";
 
 export type DaemonInput = {
@@ -107,6 +109,13 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     onProblem: (network, problem) => addressProblems.tell(network, problem),
   });
   const health = stack.use(new Health({ chronicle, exec: (guest, request) => execIn(guest, request) }));
+  const setups = stack.use(
+    new Setups({
+      chronicle,
+      reportOf: (guest) => setupReport(guest, () => vmSetupFacts(guest, vmFacts())),
+      agent: (guest, limit) => machines.driver.agent(vms.planFor(guest), limit),
+    }),
+  );
   const hosts = new HostsFile((message) => chronicle.tell({ kind: "hosts-file.failed", subject: "host", message }));
   settings.follow(({ hosts_file: file }) => {
     hosts.use(file === "off" ? undefined : file);
@@ -133,6 +142,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
       names.guestChanged(guest, live);
       addressing.guestChanged(guest, live);
       health.guestChanged(guest, live);
+      setups.guestChanged(guest, live);
       hosts.set(() => hostLines(world, domain));
       if (guest.publishes.some((p) => p.hostAddress === "::1")) void loopback6.set(world.desired().publishes);
     },
@@ -166,6 +176,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     }),
   );
   const vhost = vhostWorks();
+  const vmFacts = () => ({ world, domain, guestsDirectory, uplinkMtuBytes: wiring.uplinkMtuBytes, vhost, volumes });
   const machines = openMachines({
     stateDirectory: places.stateDir,
     cacheDirectory: places.cacheDir,
@@ -175,7 +186,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     volumes,
     chronicle,
     log,
-    planOf: (guest) => vmPlanOf(guest, { world, domain, guestsDirectory, uplinkMtuBytes: wiring.uplinkMtuBytes, vhost, volumes }),
+    planOf: (guest) => vmPlanOf(guest, vmFacts()),
   });
   const vms: Vms = stack.use(machines.lives);
   const execIn = async (guest: GuestRecord, request: ExecRequest) =>
@@ -243,9 +254,10 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     chronicle,
     reconciler,
     settings,
-    images,
+    images: { oci: images, vm: machines.images },
     volumes,
     health,
+    setups,
     driver,
     vmDriver: machines.driver,
     info,

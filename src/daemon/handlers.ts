@@ -6,7 +6,6 @@ import type { ExecSession } from "../guests/driver.ts";
 import type { OciDriver } from "../guests/oci.ts";
 import type { ConsoleSession, VmDriver } from "../guests/qemu-plan.ts";
 import { netnsDirectory } from "../kernel/namespaces.ts";
-import type { ImageStore, ImageView } from "../images/store.ts";
 import type { GuestView, NetworkView } from "../spec/views.ts";
 import type { GuestRecord, NetworkRow } from "../state/rows.ts";
 import type { Chronicle } from "./chronicle.ts";
@@ -15,11 +14,13 @@ import { changeGuest } from "./change-guest.ts";
 import { fileOperations } from "./guest-files.ts";
 import type { Guests } from "./guests.ts";
 import type { Health } from "./health.ts";
+import { imageOperations, type Images } from "./images.ts";
 import type { Nodes, Vms } from "./kinds.ts";
 import type { Networks } from "./networks.ts";
 import { permitted } from "./permitted.ts";
 import { preview } from "./preview.ts";
 import type { Reconciler } from "./reconciler.ts";
+import { type Setups, sshUserOf } from "./setups.ts";
 import type { Settings } from "./settings.ts";
 import type { Volumes } from "./volumes.ts";
 import { guestView, networkView } from "./views.ts";
@@ -39,9 +40,10 @@ export type Rooms = {
   chronicle: Chronicle;
   reconciler: Reconciler;
   settings: Settings;
-  images: ImageStore;
+  images: Omit<Images, "nameOf">;
   volumes: Volumes;
   health: Health;
+  setups: Setups;
   driver: OciDriver;
   vmDriver: VmDriver;
   info: () => Answer<"info">;
@@ -70,6 +72,8 @@ function operationsOn(r: Rooms): Handlers {
       uplinkMtuBytes: r.wiring.uplinkMtuBytes,
       running: r.nodes.running(guest.name) ?? r.vms.running(guest.name),
       health: r.health.of(guest.name),
+      setup: r.setups.of(guest.name),
+      sshUser: sshUserOf(guest),
       netnsDirectory,
     });
   const node = lifeOperations(r.nodes, viewGuest);
@@ -143,17 +147,7 @@ function operationsOn(r: Rooms): Handlers {
       return { removed: [params.name] };
     },
 
-    "image.list": async () => r.images.list().map((image) => imageView(r, image)),
-    "image.pull": async ({ body }, { progress, signal }) => {
-      const { reference } = await r.images.pull(body.reference, progress, signal);
-      const image = r.images.list().find((i) => i.reference === reference);
-      if (image === undefined) throw new NexusError("internal", `image ${reference} was fetched and is not listed`);
-      return imageView(r, image);
-    },
-    "image.remove": async ({ params }) => {
-      r.images.remove(params.reference);
-      return { removed: [params.reference] };
-    },
+    ...imageOperations({ ...r.images, nameOf: (id) => r.guests.all().find((guest) => guest.id === id)?.name }),
 
     "volume.list": async () => r.volumes.list(),
     "volume.create": async ({ body }) => r.volumes.create(body),
@@ -282,15 +276,4 @@ function logWish({ tail, follow }: { tail?: number | undefined; follow: boolean 
 function execRequest(body: Input<"node.exec">["body"]) {
   const { command, env, cwd, terminal } = body;
   return { command, env, ...(cwd === undefined ? {} : { cwd }), ...(terminal === undefined ? {} : { terminal }) };
-}
-
-function imageView(r: Rooms, image: ImageView): Answer<"image.pull"> {
-  const names = image.usedBy.map((id) => r.guests.all().find((g) => g.id === id)?.name ?? id);
-  return {
-    reference: image.reference,
-    sizeBytes: image.bytes,
-    usedBy: names,
-    ...(image.digest === "" ? {} : { digest: image.digest }),
-    ...(image.pulledAt === "" ? {} : { pulledAt: image.pulledAt }),
-  };
 }

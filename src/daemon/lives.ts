@@ -242,7 +242,8 @@ export class Lives<Guest extends Container | Machine, Plan, Running extends Seen
     const watching = new AbortController();
     this.#running.set(guest.name, { seen, watching });
     this.#o.driver.waitExit(this.#o.planOf(guest), watching.signal).then(
-      (exit) => this.#later(guest.name, () => this.#onExit(guest, exit)),
+      // By its turn another run may have begun, which this exit is not of.
+      (exit) => this.#later(guest.name, async () => (watching.signal.aborted ? undefined : this.#onExit(guest, exit))),
       (error: unknown) => {
         if (!watching.signal.aborted) this.#o.log.error({ guest: guest.name, error: messageOf(error) }, "waiting for a guest's end failed");
       },

@@ -1,10 +1,8 @@
 import { join } from "node:path";
 import type { Log } from "../base/log.ts";
-import { NexusError } from "../base/errors.ts";
-import type { VmImageSource } from "../guests/qemu-image.ts";
 import type { VmPlan } from "../guests/qemu-plan.ts";
 import { createQemuDriver, type QemuDriver } from "../guests/qemu.ts";
-import { buildMiniVm } from "../images/vm-mini.ts";
+import { VmImageStore } from "../images/vm-store.ts";
 import type { TapStock } from "../kernel/taps.ts";
 import type { Chronicle } from "./chronicle.ts";
 import type { Guests } from "./guests.ts";
@@ -13,12 +11,12 @@ import { Lives } from "./lives.ts";
 import type { Volumes } from "./volumes.ts";
 import { vmLife } from "./vm-life.ts";
 
-export type Machines = { driver: QemuDriver; lives: Vms };
+export type Machines = { driver: QemuDriver; lives: Vms; images: VmImageStore };
 
 /** Virtual machines: their driver, and their lives by it. */
 export function openMachines(o: {
   stateDirectory: string;
-  /** Images are built and kept there. */
+  /** What can be built again is kept there. */
   cacheDirectory: string;
   guestsDirectory: string;
   guests: Guests;
@@ -29,7 +27,8 @@ export function openMachines(o: {
   planOf: (guest: Machine) => VmPlan;
 }): Machines {
   const { guests, chronicle, log, planOf, guestsDirectory } = o;
-  const images = imagesIn(join(o.cacheDirectory, "vm", "mini"));
+  const images = new VmImageStore({ directory: join(o.stateDirectory, "vm-images"), miniDirectory: join(o.cacheDirectory, "vm", "mini") });
+  images.sweep().catch((error: unknown) => log.warn({ error: String(error) }, "leftovers of virtual machine images could not be removed"));
   const driver = createQemuDriver({ directory: join(o.stateDirectory, "qemu"), images, guestsDirectory });
   const lives = new Lives<Machine, VmPlan, RunningVm>({
     noun: "vm",
@@ -46,16 +45,5 @@ export function openMachines(o: {
     planOf,
     runtimeOf: () => "qemu",
   });
-  return { driver, lives };
-}
-
-function imagesIn(directory: string): VmImageSource {
-  return {
-    async resolve(reference, progress) {
-      if (reference === "mini") return buildMiniVm({ directory, progress });
-      throw new NexusError("image-missing", `there is no image ${reference}`, { hint: "mini is built in" });
-    },
-    hold() {},
-    release() {},
-  };
+  return { driver, lives, images };
 }

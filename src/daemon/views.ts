@@ -6,7 +6,7 @@ import { mtuOf } from "../plan/network.ts";
 import { isPrimary } from "../plan/plan.ts";
 import { peersOf } from "../plan/firewall/elements.ts";
 import { namespacesOf } from "../plan/records.ts";
-import type { AttachmentView, GuestView, HealthView, LeaseView, NetworkView } from "../spec/views.ts";
+import type { AttachmentView, GuestView, HealthView, SetupView, LeaseView, NetworkView } from "../spec/views.ts";
 import type { GuestRecord, NetworkRow } from "../state/rows.ts";
 import type { RunningNode, RunningVm } from "./kinds.ts";
 import { attachmentsOf, type World } from "./world.ts";
@@ -56,6 +56,8 @@ export type GuestFacts = {
   uplinkMtuBytes: number;
   running: RunningNode | RunningVm | undefined;
   health: HealthView | undefined;
+  setup: SetupView | undefined;
+  sshUser: string | undefined;
   netnsDirectory: string;
 };
 
@@ -74,6 +76,8 @@ export function guestView(guest: GuestRecord, world: World, facts: GuestFacts): 
     publish: guest.publishes,
     ...asked,
     ...(facts.health === undefined ? {} : { health: facts.health }),
+    ...(facts.setup === undefined ? {} : { setup: facts.setup }),
+    ...(facts.sshUser === undefined ? {} : { sshUser: facts.sshUser }),
     ...(guest.runtime === undefined ? {} : { runtime: guest.runtime }),
     ...(guest.startedAt === undefined ? {} : { startedAt: new Date(guest.startedAt).toISOString() }),
     ...(guest.exit === undefined ? {} : { exit: guest.exit }),

@@ -6,12 +6,25 @@ import type { VmPlan } from "../guests/qemu-plan.ts";
 import { attachmentCidrs, attachmentGateways } from "../plan/attachment.ts";
 import { nicMac } from "../plan/naming.ts";
 import { mtuOf } from "../plan/network.ts";
+import { type SetupFacts, setupTexts } from "./vm-setup.ts";
 import { isPrimary } from "../plan/plan.ts";
 
 export type VmFacts = { world: World; domain: string; guestsDirectory: string; uplinkMtuBytes: number; vhost: boolean; volumes: Volumes };
 
-/** What the driver is given: the virtual machine's cards with the addresses it will have, its names, its places. Taps are named; who starts it hands over their queues. */
+/** What the driver is given: a plan, and how the guest is told what it is to become. */
 export function vmPlanOf(guest: Machine, facts: VmFacts): VmPlan {
+  const setupFacts = vmSetupFacts(guest, facts);
+  const setup = setupTexts(guest, setupFacts);
+  return { ...setupFacts.plan, ...(setup === undefined ? {} : { setup }) };
+}
+
+export function vmSetupFacts(guest: Machine, facts: VmFacts): SetupFacts {
+  const dhcp = attachmentsOf(guest).map((attachment) => facts.world.networks.get(attachment.network)?.spec.dhcp ?? false);
+  return { plan: barePlan(guest, facts), dhcp };
+}
+
+/** The virtual machine's cards with the addresses it will have, its names, its places. Taps are named; who starts it hands over their queues. */
+function barePlan(guest: Machine, facts: VmFacts): SetupFacts["plan"] {
   const { world, domain, vhost, volumes } = facts;
   const attachments = attachmentsOf(guest);
   const desired = { networks: [...world.networks.values()], attachments };

@@ -18,6 +18,8 @@ export type QemuInput = {
   /** Host port to the guest's SSH, in user mode. */
   sshPort?: number;
   firmware?: { code: string; variables: string };
+  /** The guest has a script to set itself up by. */
+  hasScript?: boolean;
 };
 
 /** Spare slots for cards and disks that are added later; a PCI Express machine takes none on its root. */
@@ -57,6 +59,7 @@ export function qemuArguments(input: QemuInput): string[] {
     input.firmware === undefined ? [] : firmwareArguments(input.firmware),
     hasKernel ? kernelArguments(plan, image) : [],
     Object.keys(spec.env).length === 0 ? [] : ["-fw_cfg", "name=opt/nexus/env,file=environment"],
+    input.hasScript === true ? ["-fw_cfg", "name=opt/nexus/setup,file=setup"] : [],
     diskArguments(plan, input.disks, { boots: !hasKernel }),
     spec.shares.flatMap((share) => [
       "-fsdev",

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { copyFileSync, existsSync, renameSync, statSync } from "node:fs";
+import { copyFileSync, existsSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { NexusError } from "../base/errors.ts";
 import type { DiskFormat } from "../spec/vm.ts";
@@ -29,7 +29,7 @@ export async function prepareDisks(imageTool: string, plan: VmPlan, place: { lay
   return disksOf(imageTool, plan, place);
 }
 
-/** The guest's disks as they are now, root first. @throws NexusError as above */
+/** The guest's disks as they are now, root first, what it is set up with last. @throws NexusError as above */
 export async function disksOf(imageTool: string, plan: VmPlan, place: { layout: QemuLayout; image: VmImage }): Promise<QemuDisk[]> {
   const root: QemuDisk[] =
     place.image.disk === undefined ? [] : [{ name: "root", path: place.layout.disk, format: "qcow2", readOnly: false }];
@@ -39,8 +39,17 @@ export async function disksOf(imageTool: string, plan: VmPlan, place: { layout: 
     format: disk.format,
     readOnly: disk.readOnly,
   }));
-  for (const disk of [...root, ...further]) await examine(imageTool, disk.path, disk.format);
-  return [...root, ...further];
+  const all = [...root, ...further, ...seedDisk(plan, place)];
+  for (const disk of all) await examine(imageTool, disk.path, disk.format);
+  return all;
+}
+
+/** What the guest is told, written anew: it may have changed since. Only root may read it, for it may hold secrets. */
+function seedDisk(plan: VmPlan, { layout, image }: { layout: QemuLayout; image: VmImage }): QemuDisk[] {
+  if (plan.setup === undefined || image.disk === undefined) return [];
+  writeFileSync(`${layout.seed}.new`, plan.setup.seed(), { mode: 0o600 });
+  renameSync(`${layout.seed}.new`, layout.seed);
+  return [{ name: "cidata", path: layout.seed, format: "raw", readOnly: true }];
 }
 
 /**

@@ -23,6 +23,10 @@ export type QemuLayout = {
   disk: string;
   firmwareVariables: string;
   environment: string;
+  /** What cloud-init is told, as a CD image. */
+  seed: string;
+  /** What a guest without a disk sets itself up by. */
+  setup: string;
 };
 
 /** Names of the sockets in the directory. */
@@ -44,6 +48,8 @@ export function qemuLayout(directory: string): QemuLayout {
     disk: at("disk.qcow2"),
     firmwareVariables: at("firmware.vars"),
     environment: at("environment"),
+    seed: at("seed.iso"),
+    setup: at("setup"),
   };
 }
 

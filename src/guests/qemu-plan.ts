@@ -40,6 +40,16 @@ export type VmPlan = {
   hostname: string;
   nameservers: readonly Ip[];
   searchDomains: readonly string[];
+  /** Undefined leaves the guest as its image has it. */
+  setup?: VmSetupTexts;
+};
+
+/** How a guest is told what it is to become; which of the two depends on its image. @throws SpecError for user data that cannot be merged */
+export type VmSetupTexts = {
+  /** For an image with a disk: the CD image that cloud-init looks for. */
+  seed: () => Uint8Array;
+  /** For one without: a script for its shell, run after each boot. Undefined when there is nothing to do. */
+  script: () => string | undefined;
 };
 
 /** "tcg" is emulation; `why` says what was tried. */

@@ -84,7 +84,8 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       const { imageTool } = await qemu();
       const layout = qemuLayout(plan.directory);
       mkdirSync(layout.directory, { recursive: true, mode: 0o700 });
-      const image = await options.images.resolve(plan.spec.image, progress);
+      // What lies below a disk that was written to stays, wherever its name leads by now.
+      const image = existsSync(layout.disk) ? preparedImage(layout, plan) : await options.images.resolve(plan.spec.image, progress);
       options.images.hold(image, plan.id);
       writeWhole(layout.image, JSON.stringify(image));
       await prepareDisks(imageTool, plan, { layout, image });
@@ -101,11 +102,13 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       const accel = await chooseAcceleration(accelPlace(program), plan.spec.accel);
       const firmware = plan.spec.uefi ? { firmware: prepareFirmware(layout) } : {};
       writeWhole(layout.environment, environmentText(plan.spec.env));
+      const script = image.disk === undefined ? plan.setup?.script() : undefined;
+      if (script !== undefined) writeWhole(layout.setup, script);
       const taken = new Set<number>();
       for (;;) {
         const sshPort = chooseSshPort(plan, taken);
         const port = sshPort === undefined ? {} : { sshPort };
-        const words = qemuArguments({ plan, layout, image, accel, disks, ...firmware, ...port });
+        const words = qemuArguments({ plan, layout, image, accel, disks, hasScript: script !== undefined, ...firmware, ...port });
         writeWhole(layout.started, JSON.stringify({ accel, ...port } satisfies Started));
         try {
           await launchQemu(layout, [program.path, ...words], { fds: inheritedFds(plan), deadlineMs: options.startDeadlineMs ?? 30_000 });

@@ -3,8 +3,7 @@ import { provisionCommand, provisionFiles } from "./cloud-scripts.ts";
 
 /** What Nexus itself asks of cloud-init, as a cloud-config. Nobody can log in by password unless the user's own data says so. */
 export function cloudConfig(wish: CloudInit): Record<string, unknown> {
-  const packages = [...(wish.packages ?? []), ...(wish.agent === true ? ["qemu-guest-agent"] : [])];
-  const { user, hostKey, authorizedKeys = [] } = wish;
+  const { user, hostKey, authorizedKeys = [], packages = [] } = wish;
   return {
     hostname: wish.hostname,
     ...(wish.fqdn === undefined ? {} : { fqdn: wish.fqdn }),
@@ -16,7 +15,7 @@ export function cloudConfig(wish: CloudInit): Record<string, unknown> {
     ...(user === undefined ? {} : { user: { name: user, lock_passwd: true } }),
     ...(authorizedKeys.length === 0 ? {} : { ssh_authorized_keys: [...authorizedKeys] }),
     ...(hostKey === undefined ? {} : { ssh_keys: { ed25519_private: hostKey.privateKey, ed25519_public: hostKey.publicLine } }),
-    ...(packages.length === 0 ? {} : { package_update: true, packages }),
+    ...(packages.length === 0 ? {} : { package_update: true, packages: [...packages] }),
     write_files: [...(wish.files ?? []), ...provisionFiles(wish)].map(writeFile),
     runcmd: [provisionCommand],
   };

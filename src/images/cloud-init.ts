@@ -3,7 +3,7 @@ import type { Ip } from "../base/ip.ts";
 import type { Mac } from "../base/mac.ts";
 import type { IfName } from "../base/names.ts";
 import type { Cidr, Prefix } from "../base/prefix.ts";
-import type { ProvisionStep, VmMount } from "../spec/compose/project.ts";
+import type { ProvisionStep, VmMount } from "../spec/vm-setup.ts";
 import { checkCloudInit } from "./cloud-check.ts";
 import { cloudConfig } from "./cloud-config.ts";
 import { networkConfig } from "./cloud-network.ts";

@@ -1,5 +1,6 @@
+import { createHash } from "node:crypto";
 import { unreachable } from "../base/exhaustive.ts";
-import type { ProvisionStep, VmMount } from "../spec/compose/project.ts";
+import type { ProvisionStep, VmMount } from "../spec/vm-setup.ts";
 import type { CloudFile, CloudInit } from "./cloud-init.ts";
 
 /** Where Nexus keeps its own in a guest with cloud-init. */
@@ -7,6 +8,13 @@ const home = "/var/lib/nexus";
 
 /** One line: `running`, `ok`, or `failed` and what did. */
 export const provisionStatusPath = `${home}/status`;
+
+/** The same of one instance: what an earlier one came to does not count for it. */
+export function instanceStatusPath(wish: CloudInit): string {
+  const asked = { ...wish, userData: wish.userData?.replace(/^#cloud-config\s*$/, "").trim() ?? "" };
+  return `${provisionStatusPath}.${createHash("sha256").update(JSON.stringify(asked)).digest("hex").slice(0, 16)}`;
+}
+
 /** All that the steps said. */
 export const provisionLogPath = "/var/log/nexus-provision.log";
 
@@ -31,19 +39,20 @@ function runScript(wish: CloudInit): string {
   return `${[
     "#!/bin/sh",
     "# Written by Nexus: runs once for each instance. What it says is in the log named below.",
-    `home=${home} log=${provisionLogPath}`,
+    `home=${home} log=${provisionLogPath} instance=${instanceStatusPath(wish)}`,
     "export HOME=${HOME:-/root}",
     functions,
     "run() {",
+    // First of all, so that the rest can be followed.
+    ...(agent ? ["  start_agent </dev/null"] : []),
     "  block /etc/environment environment || return 1",
     "  block /etc/fstab fstab || return 1",
     "  . /etc/profile.d/nexus.sh",
     ...mounts.map((mount) => `  ${mountCommand(mount)} || return 1`),
-    ...(agent ? ["  start_agent"] : []),
     ...provision.map((step, i) => `  step ${i + 1} ${provision.length} ${wayOf(step)} || return 1`),
-    "  echo ok > $home/status",
+    "  tell ok",
     "}",
-    "echo running > $home/status",
+    "tell running",
     'run 2>&1 | tee -a "$log"',
     '[ "$(cat $home/status)" = ok ]',
   ].join("\n")}\n`;
@@ -51,9 +60,14 @@ function runScript(wish: CloudInit): string {
 
 /** For the POSIX shell of any image. */
 const functions = `
+tell() {
+  echo "$*" > $home/status
+  cp $home/status $instance.new && mv $instance.new $instance
+}
+
 failed() {
   echo "nexus: $*"
-  echo "failed $*" > $home/status
+  tell "failed $*"
   return 1
 }
 
@@ -77,7 +91,19 @@ mount_at() {
   mkdir -p "$1" && { grep -qs " $2 " /proc/mounts || mount "$1"; } || failed "mount $1"
 }
 
+# An image that has the agent needs no archive to be reached.
+install() {
+  if command -v apt-get >/dev/null; then
+    DEBIAN_FRONTEND=noninteractive apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y install "$1"
+  elif command -v dnf >/dev/null; then dnf -q -y install "$1"
+  elif command -v apk >/dev/null; then apk add "$1"
+  elif command -v zypper >/dev/null; then zypper -n install "$1"
+  else false
+  fi
+}
+
 start_agent() {
+  command -v qemu-ga >/dev/null || install qemu-guest-agent || { echo "nexus: qemu-guest-agent could not be installed"; return 0; }
   if command -v systemctl >/dev/null; then
     systemctl enable qemu-guest-agent >/dev/null 2>&1
     systemctl start qemu-guest-agent

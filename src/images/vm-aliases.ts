@@ -69,6 +69,11 @@ export function findAlias(name: string, options: { arch: "x64" | "arm64"; bases?
   return { name: full, url: at(entry.image[options.arch]), checksums: at(entry.checksums[options.arch]), user: entry.user };
 }
 
+/** Whether it is an alias that no registry's image is likely to be called by. */
+export function isVersionedAlias(name: string): boolean {
+  return Object.hasOwn(aliases, name);
+}
+
 /** How publishers call the two kinds of processor. */
 type Architecture = { uname: "x86_64" | "aarch64"; debian: "amd64" | "arm64" };
 

@@ -54,11 +54,17 @@ for word in $(cat /proc/cmdline); do
   esac
 done
 ip link set lo up
+cards=
 for device in /sys/class/net/*; do
-  [ "\${device##*/}" = lo ] || /etc/network "\${device##*/}" &
+  [ "\${device##*/}" = lo ] || { /etc/network "\${device##*/}" & cards="$cards $!"; }
 done
 acpid -c /etc/acpi -l /dev/null 2>/dev/null
-:
+setup=/sys/firmware/qemu_fw_cfg/by_name/opt/nexus/setup/raw
+[ -e $setup ] || exit 0
+mkdir -p -m 700 /run/nexus
+cat $setup >/run/nexus/setup
+wait $cards
+exec sh /run/nexus/setup
 `,
   },
   "etc/agent": {
@@ -171,3 +177,6 @@ export const restModules: readonly string[] = [
   "virtiofs",
   "vmw_vsock_virtio_transport",
 ];
+
+/** For disks that are mounted, and only then. */
+export const diskModules: readonly string[] = ["crc32c_generic", "ext4"];

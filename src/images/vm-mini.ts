@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import { type CpioEntry, withParents, writeCpio } from "./vm-cpio.ts";
 import { withLibraries } from "./vm-libraries.ts";
-import { firstModules, miniFiles, restModules } from "./vm-mini-files.ts";
+import { diskModules, firstModules, miniFiles, restModules } from "./vm-mini-files.ts";
 import { type KernelModule, modulesInOrder } from "./vm-modules.ts";
 import { cloudKernelPackage, unpackPackages } from "./vm-packages.ts";
 
@@ -33,7 +33,7 @@ export async function buildMiniVm(options: MiniVmOptions): Promise<MiniVm> {
   if (busybox === undefined || !existsSync(busybox)) throw noBusybox(`${busybox ?? "/bin/busybox"} is not there`);
   const program = readFileSync(busybox);
   const base = createHash("sha256")
-    .update(JSON.stringify([miniFiles, firstModules, restModules, cmdline]))
+    .update(JSON.stringify([miniFiles, firstModules, restModules, diskModules, cmdline]))
     .update(program)
     .digest("hex");
   const known = options.refresh === true ? undefined : recall(options.directory, base);
@@ -41,7 +41,10 @@ export async function buildMiniVm(options: MiniVmOptions): Promise<MiniVm> {
   const progress = options.progress ?? (() => undefined);
   const signal = options.signal ?? new AbortController().signal;
   const kernelPackage = await cloudKernelPackage(signal);
-  using tree = await unpackPackages(join(options.directory, "packages"), [kernelPackage, "qemu-guest-agent"], { progress, signal });
+  using tree = await unpackPackages(join(options.directory, "packages"), [kernelPackage, "qemu-guest-agent", "e2fsprogs"], {
+    progress,
+    signal,
+  });
   const key = createHash("sha256").update(base).update(tree.packages.join("\n")).digest("hex").slice(0, 32);
   if (!existsSync(join(options.directory, key))) {
     progress(`building the mini virtual machine with ${kernelPackage}`);
@@ -98,7 +101,8 @@ function build(directory: string, key: string, from: { tree: string; program: Ui
 function contents(from: { tree: string; program: Uint8Array; applets: string[] }): CpioEntry[] {
   const directory = join(from.tree, "lib/modules");
   const first = modulesInOrder(directory, firstModules);
-  const modules = modulesInOrder(directory, [...firstModules, ...restModules]);
+  const booted = modulesInOrder(directory, [...firstModules, ...restModules]);
+  const modules = modulesInOrder(directory, [...firstModules, ...restModules, ...diskModules]);
   const lines = (part: readonly KernelModule[]): string => part.map((module) => `${module.name}\n`).join("");
   const text = (path: string, mode: number, words: string): CpioEntry => ({ path, kind: "file", mode, content: Buffer.from(words) });
   return [
@@ -111,15 +115,23 @@ function contents(from: { tree: string; program: Uint8Array; applets: string[] }
     { path: "lib64", kind: "link", target: "lib" },
     { path: "usr", kind: "link", target: "." },
     { path: "var/run", kind: "link", target: "../run" },
-    ...withLibraries(from.tree, { from: "usr/sbin/qemu-ga", to: "bin/qemu-ga" }).map((entry) => ({
-      ...entry,
-      path: entry.path.replace(/^lib64\//, "lib/"),
-    })),
+    ...programs(from.tree),
     ...modules.map((module): CpioEntry => ({ path: `lib/modules/${module.name}.ko`, kind: "file", mode: 0o644, content: module.content })),
     text("lib/modules/first", 0o644, lines(first)),
-    text("lib/modules/rest", 0o644, lines(modules.slice(first.length))),
+    text("lib/modules/rest", 0o644, lines(booted.slice(first.length))),
+    text("lib/modules/disk", 0o644, lines(modules.slice(booted.length))),
     ...Object.entries(miniFiles).map(([path, file]) => text(path, file.mode, file.text)),
   ];
+}
+
+/** Those busybox lacks, with their libraries. Its own mke2fs writes every inode of a large disk, and knows no journal. */
+function programs(tree: string): CpioEntry[] {
+  const found = [
+    { from: "usr/sbin/qemu-ga", to: "bin/qemu-ga" },
+    { from: "sbin/mke2fs", to: "bin/mkfs.ext4" },
+  ].flatMap((program) => withLibraries(tree, program));
+  const byPath = new Map(found.map((entry) => [entry.path, { ...entry, path: entry.path.replace(/^lib64\//, "lib/") }]));
+  return [...byPath.values()];
 }
 
 function appletsOf(program: string): string[] {

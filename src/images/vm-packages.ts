@@ -58,7 +58,7 @@ async function closureOf(names: readonly string[], signal: AbortSignal): Promise
   for (let level = [...names]; level.length > 0;) {
     for (const name of level) all.add(name);
     const said = await run("apt-cache", ["depends", "--important", ...level], { signal });
-    const libraries = [...said.matchAll(/^ {2}Depends: (z?lib[\w.+-]+)$/gm)].map((match) => match[1] ?? "");
+    const libraries = [...said.matchAll(/^ {2}(?:Pre)?Depends: (z?lib[\w.+-]+)$/gm)].map((match) => match[1] ?? "");
     level = [...new Set(libraries)].filter((name) => !all.has(name));
   }
   const shown = await run("apt-cache", ["show", "--no-all-versions", ...all], { signal });

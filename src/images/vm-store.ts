@@ -20,6 +20,8 @@ import { VmTags } from "./vm-tags.ts";
 
 export type VmImageStoreOptions = {
   directory: string;
+  /** For what can be built again, so that it may be in a cache; by default `mini/` in the directory. */
+  miniDirectory?: string;
   /** A static busybox for `mini`; by default the host's. */
   busybox?: string;
   /** By default the host's qemu-img. */
@@ -50,6 +52,8 @@ export type VmPullOptions = {
 export class VmImageStore {
   readonly #options: VmImageStoreOptions;
   readonly #place: FetchPlace & SweepPlace;
+  /** On the same file system as mini, which may be another. */
+  readonly #miniTrash: Trash;
   readonly #tags: VmTags;
   readonly #holds: Holds;
   readonly #work = new SharedFetches<StoredVmImage>();
@@ -59,6 +63,7 @@ export class VmImageStore {
     this.#options = options;
     const { directory, idleMs = 30_000, retryMs = 1000 } = options;
     const trash = new Trash(join(directory, "trash"));
+    this.#miniTrash = new Trash(`${this.#miniDirectory()}-trash`);
     this.#holds = new Holds(join(directory, "holds"));
     this.#tags = new VmTags(join(directory, "tags"));
     this.#place = {
@@ -109,7 +114,7 @@ export class VmImageStore {
         throw new NexusError("timeout", `image ${name}: the fetch was called off before it was complete`, { cause: error });
       throw named(name, error);
     } finally {
-      void this.#place.trash.empty();
+      void this.#emptyTrash();
     }
   }
 
@@ -141,10 +146,10 @@ export class VmImageStore {
       throw new NexusError("in-use", `image ${name} is used by ${users.join(", ")}`, { details: { users } });
     onDisk(`remove image ${name}`, () => {
       this.#tags.remove(name);
-      if (parsed.kind === "mini") this.#place.trash.take(this.#miniDirectory());
+      if (parsed.kind === "mini") this.#miniTrash.take(this.#miniDirectory());
       else if (others.length === 0) this.#place.disks.discard(key.replace(":", "-"));
     });
-    void this.#place.trash.empty();
+    void this.#emptyTrash();
   }
 
   /**
@@ -153,8 +158,8 @@ export class VmImageStore {
    */
   async sweep(): Promise<string[]> {
     const gone = await sweepDisks(this.#place);
-    if (!this.#work.has("mini")) gone.push(...sweepMini(this.#miniDirectory(), this.#place));
-    await this.#place.trash.empty();
+    if (!this.#work.has("mini")) gone.push(...sweepMini(this.#miniDirectory(), { ...this.#place, trash: this.#miniTrash }));
+    await this.#emptyTrash();
     return gone;
   }
 
@@ -212,7 +217,11 @@ export class VmImageStore {
   }
 
   #miniDirectory(): string {
-    return join(this.#options.directory, "mini");
+    return this.#options.miniDirectory ?? join(this.#options.directory, "mini");
+  }
+
+  async #emptyTrash(): Promise<void> {
+    await Promise.all([this.#place.trash.empty(), this.#miniTrash.empty()]);
   }
 }
 

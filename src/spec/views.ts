@@ -70,16 +70,23 @@ export type GuestView = {
   limits?: LimitsView;
   runtime?: string;
   health?: HealthView;
+  /** Of a virtual machine that runs and had something to set up in itself. */
+  setup?: SetupView;
   /** Of a virtual machine that runs: hardware or emulation, and why. */
   acceleration?: { kind: "kvm" | "tcg"; why: string };
   /** Port of 127.0.0.1 that leads to its SSH, in user mode. */
   sshPort?: number;
+  /** Who SSH logs in as, where that is known. */
+  sshUser?: string;
   /** What was asked, as nodeSpec or vmSpec wrote it out. */
   spec?: NodeSpec | VmSpec;
 };
 
 /** What the last probes found; `said` is why the last one failed. */
 export type HealthView = { state: "starting" | "healthy" | "unhealthy"; failures: number; said?: string };
+
+/** How far a virtual machine is with its set-up; `said` is what failed, and its last word. */
+export type SetupView = { state: "pending" | "done" | "failed"; said?: string };
 
 /** Data that outlives guests. A volume is `unused` until its first guest makes it a directory or a disk. */
 export type VolumeView = {

@@ -5,6 +5,7 @@ import { labelSet } from "./labels.ts";
 import { networkRef, publishSpec, restartPolicy } from "./node.ts";
 import { absolutePath, volumeSource } from "./paths.ts";
 import { ipText, macText, nameText } from "./text.ts";
+import { type VmSetup, vmSetup } from "./vm-setup.ts";
 
 /** Bytes, or a number with K, M, G or T (powers of 1024). */
 export const sizeText = z
@@ -86,6 +87,7 @@ export const vmSpec = z
     /** Further names it has in DNS on each of its networks. */
     aliases: z.array(nameText).max(32).default([]),
     health: healthSpec.optional(),
+    setup: vmSetup.optional(),
     labels: labelSet.default({}),
   })
   .superRefine((vm, context) => {
@@ -97,6 +99,11 @@ export const vmSpec = z
     };
     twice("disks");
     twice("shares");
+    vm.disks.forEach(({ name }, i) => {
+      if (name === "root" || name === "cidata")
+        context.addIssue({ code: "custom", path: ["disks", i, "name"], message: `"${name}" is the name of a disk of Nexus itself` });
+    });
+    if (vm.setup !== undefined) checkSetup(vm.setup, vm, context);
     if (vm.initrd !== undefined && vm.kernel === undefined)
       context.addIssue({ code: "custom", path: ["initrd"], message: "an initrd needs a kernel beside it" });
     if (vm.machine === "microvm" && vm.uefi)
@@ -114,6 +121,21 @@ export const vmChange = z.strictObject({
   mem: z.number().int().min(64).optional(),
 });
 export type VmChange = z.output<typeof vmChange>;
+
+function checkSetup(
+  setup: VmSetup,
+  vm: { image: string; disks: readonly VmDisk[]; shares: readonly VmShare[] },
+  context: z.core.$RefinementCtx<unknown>,
+): void {
+  const fault = (path: PropertyKey[], message: string): void => context.addIssue({ code: "custom", path: ["setup", ...path], message });
+  setup.mounts.forEach(({ from }, i) => {
+    const known = "disk" in from ? vm.disks.some(({ name }) => name === from.disk) : vm.shares.some(({ name }) => name === from.share);
+    if (!known) fault(["mounts", i, "from"], `the machine has no ${"disk" in from ? `disk ${from.disk}` : `share ${from.share}`}`);
+  });
+  if (vm.image !== "mini") return;
+  if (setup.userData !== undefined) fault(["userData"], "mini has no cloud-init: take an image that has, or a script");
+  if (setup.packages.length > 0) fault(["packages"], "mini has no packages: take an image that has");
+}
 
 function bytesOf(text: string): number {
   const unit = "KMGT".indexOf(text.at(-1) ?? "") + 1;

@@ -154,7 +154,7 @@ describe("the door", () => {
         await heard.promise;
         context.progress("two");
         if (input.body.reference === "bad") throw new NexusError("image-missing", "no such image");
-        return { reference: input.body.reference, sizeBytes: 1, usedBy: [] };
+        return { reference: input.body.reference, kind: "oci" as const, sizeBytes: 1, usedBy: [] };
       },
     });
     const client = openClient(daemon.socketPath);

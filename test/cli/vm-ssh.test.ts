@@ -36,7 +36,7 @@ describe("where the SSH of a virtual machine is", () => {
 
 describe("the words given to ssh", () => {
   const target = { host: "127.0.0.1", port: 2222 };
-  const choice = { user: "root", identity: undefined, command: [], stateDir: join(scratch, 'a "b" 100%') };
+  const choice = { user: "root", identity: undefined, ownKey: undefined, command: [], stateDir: join(scratch, 'a "b" 100%') };
 
   it("end the options before the address, so that no word of a command is one", () => {
     const words = sshArguments(web, target, { ...choice, user: "-oProxyCommand=x", command: ["-V", "a b"] });
@@ -53,13 +53,12 @@ describe("the words given to ssh", () => {
     assert.deepEqual(readdirSync(directory), ["web-2@5"]);
   });
 
-  it("take the key that is asked for and no other, or the one below the state directory", () => {
-    const own = join(choice.stateDir, "ssh/id_ed25519");
+  it("take the key that is asked for and no other, or the caller's own beside ssh's", () => {
     assert.equal(sshArguments(web, target, choice).includes("-i"), false);
-    writeFileSync(own, "");
-    assert.ok(sshArguments(web, target, choice).join(" ").includes(`-i ${own} -l`));
+    const own = { ...choice, ownKey: "/own" };
+    assert.ok(sshArguments(web, target, own).join(" ").includes("-i /own -l"));
     assert.ok(
-      sshArguments(web, target, { ...choice, identity: "/k" })
+      sshArguments(web, target, { ...own, identity: "/k" })
         .join(" ")
         .includes("-i /k -o IdentitiesOnly=yes"),
     );
@@ -79,7 +78,8 @@ describe("nexus ssh", { timeout: 30_000 }, () => {
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     const sshPort = (server.address() as AddressInfo).port;
-    const daemon = await fakeDaemon({ "vm.get": async () => ({ ...web, sshPort, ...view }) });
+    const shown = { ...web, sshPort, ...view };
+    const daemon = await fakeDaemon({ "vm.get": async () => shown, "guest.list": async () => [shown] });
     return {
       sshPort,
       ask: (...words: string[]) => nexus(daemon.socketPath, words, "", env),

@@ -10,10 +10,10 @@ import type { Bed, Said } from "./recovery-bed.ts";
 /** A directory with a compose file, and the command line run in it. */
 export class ProjectBed implements Disposable {
   readonly directory: string;
-  readonly #bed: Bed;
+  readonly #bed: Pick<Bed, "daemon">;
   readonly #temporary = mkdtempSync(join(tmpdir(), "nexus-compose-"));
 
-  constructor(bed: Bed, name: string) {
+  constructor(bed: Pick<Bed, "daemon">, name: string) {
     this.#bed = bed;
     this.directory = join(this.#temporary, name);
     mkdirSync(this.directory);

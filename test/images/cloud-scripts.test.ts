@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { beforeEach, describe, it } from "node:test";
 import fc from "fast-check";
-import type { ProvisionStep } from "../../src/spec/compose/project.ts";
+import type { ProvisionStep } from "../../src/spec/vm-setup.ts";
 import type { CloudInit } from "../../src/images/cloud-init.ts";
 import { provisionCommand, provisionFiles, provisionLogPath, provisionStatusPath } from "../../src/images/cloud-scripts.ts";
 
@@ -21,15 +21,16 @@ for (const shell of [["sh"], ["busybox", "sh"]]) {
       root = mkdtempSync(join(tmpdir(), "nexus-first-boot-"));
       for (const path of ["etc", "var/log", "bin", "dev"]) mkdirSync(at(path), { recursive: true });
       // A guest's own programs, which here only write down what they were asked.
-      for (const name of ["mount", "mkfs.ext4", "systemctl"])
+      for (const name of ["mount", "mkfs.ext4", "systemctl", "qemu-ga", "apt-get"])
         writeFileSync(at(`bin/${name}`), `#!/bin/sh\necho ${name} "$@" >> ${root}/did\n`, { mode: 0o755 });
       (t as unknown as { after(f: () => void): void }).after?.(() => rmSync(root, { recursive: true, force: true }));
     });
 
     /** Runs what the guest would, with this directory in place of its root. */
-    function boot(more: Partial<CloudInit>): { code: number | null; said: string } {
+    function boot(more: Partial<CloudInit>, instead: Record<string, string> = {}): { code: number | null; said: string } {
       const here = (words: string): string =>
-        words
+        Object.entries(instead)
+          .reduce((all, [from, to]) => all.replaceAll(from, to), words)
           .replaceAll(/(?<![\w.])\/(etc|var)\//g, `${root}/$1/`)
           .replaceAll("/dev/disk/by-id/", `${root}/dev/`)
           // Only root could make a block device.
@@ -114,6 +115,15 @@ for (const shell of [["sh"], ["busybox", "sh"]]) {
       boot({ mounts: [disk], provision: scripts(`touch ${root}/never`) });
       assert.match(status(), /^failed there is no disk .*virtio-data$/);
       assert.deepEqual([existsSync(at("did")), existsSync(at("never"))], [false, false]);
+    });
+
+    it("installs the agent where the image has none", () => {
+      const { said } = boot({ agent: true }, { "command -v qemu-ga": "command -v no-such-agent" });
+      assert.match(text("did"), /^apt-get -q update\napt-get -q -y install qemu-guest-agent\nsystemctl enable/);
+      assert.equal(status(), "ok", said);
+      writeFileSync(at("bin/apt-get"), "#!/bin/sh\nexit 100\n");
+      assert.match(boot({ agent: true }, { "command -v qemu-ga": "command -v no-such-agent" }).said, /could not be installed/);
+      assert.equal(status(), "ok");
     });
 
     it("starts the agent before the steps, and goes on without it", () => {

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { setupText } from "../guest-text.ts";
 import type { Client } from "../../api/client.ts";
 import { unreachable } from "../../base/exhaustive.ts";
 import { NexusError } from "../../base/errors.ts";
@@ -29,10 +30,10 @@ export async function untilCondition(
 function holds(guest: GuestView, condition: Condition): boolean {
   switch (condition) {
     case "started":
-      if (guest.state === "running" || guest.state === "exited") return true;
+      if (guest.state === "exited" || (guest.state === "running" && isSetUp(guest, condition))) return true;
       break;
     case "healthy":
-      if (guest.health?.state === "healthy" && guest.state === "running") return true;
+      if (guest.health?.state === "healthy" && guest.state === "running" && isSetUp(guest, condition)) return true;
       if (guest.health?.state === "unhealthy") throw never(guest, condition);
       break;
     case "completed":
@@ -44,6 +45,12 @@ function holds(guest: GuestView, condition: Condition): boolean {
   const over = guest.state === "stopped" || guest.state === "failed" || guest.state === "exited";
   if (over && !comesBack(guest)) throw never(guest, condition);
   return false;
+}
+
+/** @throws NexusError wrong-state when its set-up failed: a guest is not done half */
+function isSetUp(guest: GuestView, condition: Condition): boolean {
+  if (guest.setup?.state === "failed") throw never(guest, condition);
+  return guest.setup?.state !== "pending";
 }
 
 /** Whether the daemon is about to start it again. */
@@ -63,7 +70,8 @@ function never(guest: GuestView, condition: Condition): NexusError {
 function stateOf(guest: GuestView): string {
   const health =
     guest.health === undefined ? "" : `, ${guest.health.state}${guest.health.said === undefined ? "" : `: ${guest.health.said}`}`;
+  const setup = guest.setup === undefined || guest.setup.state === "done" ? "" : `, ${setupText(guest.setup)}`;
   const exit = guest.exit === undefined || guest.state === "running" ? "" : ` with code ${guest.exit.code}`;
   const last = guest.state === "running" ? undefined : guest.exit?.lastLines.at(-1);
-  return `${guest.state}${exit}${health}${last === undefined ? "" : `; its last words: ${last}`}`;
+  return `${guest.state}${exit}${setup}${health}${last === undefined ? "" : `; its last words: ${last}`}`;
 }

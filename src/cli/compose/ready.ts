@@ -7,8 +7,8 @@ import { untilCondition } from "./conditions.ts";
 type Patience = { patienceMs: number; signal: AbortSignal; say: (line: string) => void };
 
 /**
- * Until every guest does what it is for: healthy where that is asked about, answering its agent where it is a virtual machine, and
- * otherwise running, or done. @throws NexusError timeout, wrong-state
+ * Until every guest does what it is for: healthy where that is asked about, set up and answering its agent where it is a virtual
+ * machine, and otherwise running, or done. @throws NexusError timeout, wrong-state
  */
 export async function untilReady(client: Client, guests: readonly ProjectGuest[], patience: Patience): Promise<void> {
   await Promise.all(guests.map((guest) => becomesReady(client, guest, patience)));
@@ -19,7 +19,7 @@ async function becomesReady(client: Client, guest: ProjectGuest, { patienceMs, s
   if (guest.healthcheck !== undefined) await untilCondition(client, { name, condition: "healthy", patienceMs }, signal);
   else {
     await untilCondition(client, { name, condition: "started", patienceMs }, signal);
-    if (guest.kind === "vm") await untilAgentAnswers(client, name, { patienceMs, signal });
+    if (guest.kind === "vm" && guest.spec.setup?.agent !== false) await untilAgentAnswers(client, name, { patienceMs, signal });
   }
   say(`✓ ${name} is ready`);
 }

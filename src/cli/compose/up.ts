@@ -12,13 +12,14 @@ import { lockProject } from "./lock.ts";
 import { openProject } from "./open.ts";
 import { presentOn } from "./present.ts";
 import { onlyServices } from "./services.ts";
+import { withOwnKey } from "./own-key.ts";
 import { untilReady } from "./ready.ts";
 import { parseDuration } from "../../spec/flags.ts";
 import type { GuestView } from "../../spec/views.ts";
 
 /** Brings the project, or some of its guests, to what its file says; says what it did. */
 export async function up(c: VerbContext): Promise<void> {
-  const project = onlyServices(openProject(c), c.rest);
+  const project = withOwnKey(c, onlyServices(openProject(c), c.rest));
   const client = await c.client();
   const plan = async () => changes(project, await presentOn(client), { removeOrphans: c.flags.on("remove-orphans") });
   if (c.flags.on("dry-run")) return report(c, project, { actions: await plan(), guests: [] });

@@ -3,6 +3,7 @@ import { addressesText, guestFacts, publishText, stateText } from "../guest-text
 import { table } from "../tables.ts";
 import { serviceOf } from "../compose/present.ts";
 import { guestNamed, projectGuests } from "../compose/targets.ts";
+import type { ProjectGuest } from "../../spec/compose/project.ts";
 
 export async function ps(c: VerbContext): Promise<void> {
   const client = await c.client();
@@ -68,17 +69,25 @@ export async function pull(c: VerbContext): Promise<void> {
   const { onlyServices } = await import("../compose/services.ts");
   const project = onlyServices(openProject(c), c.rest);
   const client = await c.client();
-  const wanted = new Set(activeGuests(project).flatMap((guest) => (isFetched(guest) ? [guest.spec.image] : [])));
+  const wanted = new Map(
+    activeGuests(project)
+      .filter(isFetched)
+      .map((guest) => [`${guest.kind} ${guest.spec.image}`, { reference: guest.spec.image, kind: kindOf(guest) }]),
+  );
   using progress = c.progress();
   const images: { reference: string }[] = [];
-  for (const reference of wanted) images.push(await client.follow("image.pull", { body: { reference } }, progress.show));
+  for (const body of wanted.values()) images.push(await client.follow("image.pull", { body }, progress.show));
   progress[Symbol.dispose]();
   c.out.result(images, () => images.map((image) => `${image.reference}\n`).join(""));
 }
 
-/** What is built here, or lies on this host already, is not fetched. */
-function isFetched({ spec }: { spec: { image: string } }): boolean {
-  return spec.image !== "mini" && !spec.image.startsWith("/");
+function kindOf({ kind }: ProjectGuest): "oci" | "vm" {
+  return kind === "vm" ? "vm" : "oci";
+}
+
+/** What lies on this host already is not fetched; a node's `mini` is made in no time. */
+function isFetched({ kind, spec }: ProjectGuest): boolean {
+  return !spec.image.startsWith("/") && (kind === "vm" || spec.image !== "mini");
 }
 
 type Act = (client: Awaited<ReturnType<VerbContext["client"]>>, name: string, say: (line: string) => void) => Promise<void>;

@@ -5,10 +5,11 @@ import { constants } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { VerbContext } from "../context.ts";
 import { findProgram } from "../quickstart/programs.ts";
+import { ownSshKeyPath, ownStateDirectory } from "../ssh/own-keys.ts";
 import { sshArguments, type SshTarget, sshTargetOf } from "../ssh-command.ts";
 import { NexusError } from "../../base/errors.ts";
 import { parseDuration } from "../../spec/flags.ts";
-import { defaultPlaces } from "../../spec/places.ts";
+import type { GuestView } from "../../spec/views.ts";
 
 /** The host's own ssh with this terminal, once the guest's SSH server answers; gives ssh's exit code. */
 export async function ssh(c: VerbContext): Promise<number> {
@@ -17,13 +18,23 @@ export async function ssh(c: VerbContext): Promise<number> {
   if (program === undefined)
     throw new NexusError("runtime-missing", "there is no ssh program here", { hint: "Debian: apt install openssh-client" });
   const patienceMs = parseDuration(flags.text("wait") ?? "10s");
-  const guest = await (await c.client()).call("vm.get", { params: { name: c.arg("NAME") } });
+  const guest = await machineNamed(c);
   const target = sshTargetOf(guest);
-  const { stateDir } = defaultPlaces(io);
-  const choice = { user: flags.text("user") ?? "root", identity: flags.text("identity"), command: c.rest, stateDir };
+  const stateDir = ownStateDirectory(io);
+  const ownKey = ownSshKeyPath(io, guest.spec?.labels ?? {});
+  const user = flags.text("user") ?? guest.sshUser ?? "root";
+  const choice = { user, identity: flags.text("identity"), ownKey, command: c.rest, stateDir };
   const words = sshArguments(guest, target, choice);
   await answered(target, { name: guest.name, patienceMs, note: c.out.note });
   return await run(c, program, words);
+}
+
+/** As for other verbs without a noun, `nexus ssh` means the project's guests first. */
+async function machineNamed(c: VerbContext): Promise<GuestView> {
+  const client = await c.client();
+  const word = c.arg("NAME");
+  const name = c.command.path === "ssh" ? (await (await import("../compose/targets.ts")).guestNamed(c, client, word)).name : word;
+  return await client.call("vm.get", { params: { name } });
 }
 
 /** User mode takes every connection and drops those the guest refuses, so only what an SSH server says first counts (RFC 4253 section 4.2). */

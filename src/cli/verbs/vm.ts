@@ -7,10 +7,12 @@ import type { VmSpecInput } from "../../spec/vm.ts";
 export async function create(c: VerbContext): Promise<void> {
   const { disksOf, envOf, marksOf, memOf, networksOf, publishOf } = await import("../guest-flags.ts");
   const { vmImageFor } = await import("../image-flag.ts");
+  const { setupFlagsOf } = await import("../vm-setup-flags.ts");
   const { flags } = c;
   const image = flags.text("image");
   const optional = {
     image: image === undefined ? undefined : vmImageFor(image, { directory: process.cwd(), home: c.io.env["HOME"] }),
+    setup: setupFlagsOf(c, image),
     mem: memOf(c),
     cpus: flags.number("cpus", "whole"),
     disk: flags.text("disk"),

@@ -106,7 +106,8 @@ export function finishedSpec<T extends z.ZodType>(
   for (const { at, problem, hint } of result.problems) {
     const [first = "", ...rest] = at.map((step) => (typeof step === "number" ? step : String(step)));
     faulty.add(String(first));
-    partFault(context, part, { at: writtenAs[first] ?? (first === "" ? [] : [first, ...rest]), problem, hint });
+    const written = writtenAs[`${first}.${rest[0] ?? ""}`] ?? writtenAs[first];
+    partFault(context, part, { at: written ?? (first === "" ? [] : [first, ...rest]), problem, hint });
   }
   const left = check(schema, Object.fromEntries(Object.entries(spec).filter(([key]) => !faulty.has(key))));
   return "value" in left ? left.value : undefined;

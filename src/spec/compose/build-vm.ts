@@ -1,4 +1,5 @@
 import { vmSpec } from "../vm.ts";
+import type { ProvisionStep, VmMount } from "../vm-setup.ts";
 import {
   type Built,
   aliasesOf,
@@ -12,9 +13,8 @@ import {
 } from "./build-guest.ts";
 import { type Context, hostPath, partFault, partPlace, present, textOf } from "./context.ts";
 import { type ProvisionWish, type VmEntry, vmEntry } from "./guest-schema.ts";
-import { canonical, digest } from "./names.ts";
 import { hashed } from "./hash.ts";
-import type { ProjectVm, ProvisionStep } from "./project.ts";
+import type { ProjectVm } from "./project.ts";
 import { vmVolumes } from "./vm-volumes.ts";
 
 const writtenAs = {
@@ -25,6 +25,12 @@ const writtenAs = {
   disks: ["volumes"],
   shares: ["volumes"],
   sshPort: ["ssh", "port"],
+  "setup.user": ["ssh", "user"],
+  "setup.authorizedKeys": ["cloud_init", "ssh_keys"],
+  "setup.packages": ["cloud_init", "packages"],
+  "setup.userData": ["user_data"],
+  "setup.provision": ["provision"],
+  "setup.mounts": ["volumes"],
 };
 
 /** A virtual machine of the project, or undefined with its faults told. */
@@ -70,16 +76,11 @@ export function buildVm(context: Context, given: GuestPart, around: Surroundings
       dns,
     }),
   };
-  const own = {
-    mounts,
-    provision: provisionOf(context, part, entry),
-    cloudInit: cloudInitOf(context, part, entry),
-    ...present({ sshUser: entry.ssh?.user }),
-  };
-  const labels = { ...guestLabels(context, names.service, entry.labels), "nexus.setup": digest(canonical(own)) };
-  const finished = finishedSpec(context, part, { schema: vmSpec, spec: { ...spec, labels }, writtenAs });
+  const setup = setupOf(context, part, { entry, mounts });
+  const labels = guestLabels(context, names.service, entry.labels);
+  const finished = finishedSpec(context, part, { schema: vmSpec, spec: { ...spec, ...present({ setup }), labels }, writtenAs });
   if (finished === undefined) return undefined;
-  return { part, guest: { kind: "vm", service: names.service, spec: hashed(finished, own), ...rest, ...own } };
+  return { part, guest: { kind: "vm", service: names.service, spec: hashed(finished), ...rest } };
 }
 
 /** All cards of a machine have the same number of queues. */
@@ -116,8 +117,22 @@ function textOfStep(context: Context, part: GuestPart, { wish, i }: { wish: Prov
   return textOf(context, part, { at: ["provision", i, key ?? "path"], path: wish.from });
 }
 
+/** Undefined for a `mini` that nothing is asked of: what has cloud-init is told its name and whose keys it has in any case. */
+function setupOf(context: Context, part: GuestPart, { entry, mounts }: { entry: VmEntry; mounts: VmMount[] }): object | undefined {
+  const provision = provisionOf(context, part, entry);
+  const { userData, packages, sshKeys: authorizedKeys } = cloudInitOf(context, part, entry);
+  const asked = mounts.length + provision.length + packages.length + authorizedKeys.length > 0 || userData !== undefined;
+  const user = entry.ssh?.user;
+  if (entry.image === "mini" && !asked && user === undefined) return undefined;
+  return { authorizedKeys, packages, provision, mounts, ...present({ user, userData }) };
+}
+
 /** User data on the spot has a line break or begins with `#`; anything else names a file. */
-function cloudInitOf(context: Context, part: GuestPart, entry: VmEntry): ProjectVm["cloudInit"] {
+function cloudInitOf(
+  context: Context,
+  part: GuestPart,
+  entry: VmEntry,
+): { userData?: string | undefined; packages: string[]; sshKeys: string[] } {
   const { user_data: inner, packages = [], ssh_keys: sshKeys = [] } = entry.cloud_init ?? {};
   if (inner !== undefined && entry.user_data !== undefined)
     partFault(context, part, { at: ["user_data"], onKey: true, problem: "says the same as cloud_init.user_data, which is given too" });

@@ -1,6 +1,6 @@
 import type { Name } from "../../base/names.ts";
 import type { NetworkChange, NetworkSpec } from "../network.ts";
-import { changeInPlace, type Difference, differencesOf, differenceText, networkInPlace, setupDiffers } from "./differences.ts";
+import { changeInPlace, type Difference, differencesOf, differenceText, networkInPlace } from "./differences.ts";
 import { startOrder } from "./order.ts";
 import { isOurs, isRunning, orphanNetworksOf, orphansOf, type Present, type PresentGuest, refuseForeign } from "./present.ts";
 import { activeGuests, type Project, type ProjectGuest, type ProjectVolume } from "./project.ts";
@@ -100,8 +100,7 @@ function guestChange(guest: ProjectGuest, is: PresentGuest | undefined): Action[
 
 function reasonOf(guest: ProjectGuest, is: PresentGuest, differences: readonly Difference[]): string | undefined {
   if (is.kind !== guest.kind) return `it is a ${is.kind} and becomes a ${guest.kind}`;
-  if (differences.length > 0) return changed(differences);
-  return setupDiffers(guest, is) ? "what it is set up with at its first boot changed" : undefined;
+  return differences.length > 0 ? changed(differences) : undefined;
 }
 
 function changed(differences: readonly Difference[]): string {

@@ -1,4 +1,5 @@
 import type { NetworkSpec } from "../network.ts";
+import { type VmSetup, withoutOwnKeys } from "../vm-setup.ts";
 import { canonical } from "./names.ts";
 import type { PresentGuest } from "./present.ts";
 import type { ProjectGuest } from "./project.ts";
@@ -23,18 +24,18 @@ const words: Readonly<Record<string, string>> = {
   shares: "volumes",
   cpu: "cpu weight",
   sshPort: "ssh port",
+  setup: "what it is set up with",
 };
 
 export function wordOf(key: string): string {
   return words[key] ?? key;
 }
 
-/** Keys in the order of `wanted`. Nexus's own labels are no difference: they say what was asked, and that is compared itself. */
+/** Keys in the order of `wanted`. Nexus's own labels and keys are no difference: what was asked is compared itself. */
 export function differencesOf(is: Readonly<Record<string, unknown>>, wanted: Readonly<Record<string, unknown>>): Difference[] {
   const keys = new Set([...Object.keys(wanted), ...Object.keys(is)]);
   return [...keys].flatMap((key) => {
-    const compared = key === "labels" ? [ownOf(is[key]), ownOf(wanted[key])] : [is[key], wanted[key]];
-    const [a, b] = compared.map((value) => canonical(value ?? null));
+    const [a, b] = [is[key], wanted[key]].map((value) => canonical(asAsked(key, value) ?? null));
     // A change of labels carries all of them: Nexus's own say whose the guest is.
     return a === b ? [] : [{ key, is: is[key], wanted: wanted[key] }];
   });
@@ -46,7 +47,7 @@ export function changeInPlace(
   is: PresentGuest,
   differences: readonly Difference[],
 ): Record<string, unknown> | undefined {
-  if (differences.length === 0 || is.kind !== guest.kind || setupDiffers(guest, is)) return undefined;
+  if (differences.length === 0 || is.kind !== guest.kind) return undefined;
   const follows = ({ key, is: before, wanted }: Difference): boolean => {
     if (!inPlace[guest.kind].includes(key)) return false;
     // A limit cannot be taken back by a value, and a balloon gives back no more than the machine began with.
@@ -56,11 +57,6 @@ export function changeInPlace(
     return !(guest.kind === "vm" && key === "publish" && guest.spec.networks.length === 0);
   };
   return differences.every(follows) ? Object.fromEntries(differences.map(({ key, wanted }) => [key, wanted])) : undefined;
-}
-
-/** Whether what a virtual machine is set up with at its first boot is another. */
-export function setupDiffers(guest: ProjectGuest, is: PresentGuest): boolean {
-  return guest.kind === "vm" && guest.spec.labels["nexus.setup"] !== is.labels["nexus.setup"];
 }
 
 /** Keys of a network that follow at once; see networkChange. */
@@ -75,6 +71,11 @@ export function differenceText(differences: readonly Difference[]): string {
     return short ? `${wordOf(key)} (${a} -> ${b})` : wordOf(key);
   });
   return [...new Set(texts)].join(", ");
+}
+
+function asAsked(key: string, value: unknown): unknown {
+  if (key === "labels") return ownOf(value);
+  return key === "setup" && value !== undefined ? withoutOwnKeys(value as VmSetup) : value;
 }
 
 function ownOf(labels: unknown): Record<string, unknown> {

@@ -59,21 +59,9 @@ export type ProjectNode = Guest & { kind: "container"; spec: NodeSpec };
 export type ProjectVm = Guest & {
   kind: "vm";
   spec: VmSpec;
-  /** What is mounted where in the guest; a disk of these that has no file system gets one first. */
-  mounts: VmMount[];
-  /** Done once at the first boot, in this order. */
-  provision: ProvisionStep[];
-  cloudInit: { userData?: string; packages: string[]; sshKeys: string[] };
-  /** Who `ssh` logs in as. */
-  sshUser?: string;
 };
 
 export type ProjectGuest = ProjectVm | ProjectNode;
-
-/** `from` is a disk's or a share's name in the spec. */
-export type VmMount = { from: { disk: string } | { share: string }; target: string; readOnly: boolean; options?: string };
-
-export type ProvisionStep = { kind: "shell"; script: string } | { kind: "file"; target: string; content: string; mode: string };
 
 /** Every guest, virtual machines first. */
 export function guestsOf(project: Project): ProjectGuest[] {

@@ -5,7 +5,8 @@ import type { NetworkSpec } from "../network.ts";
 import type { PublishSpec } from "../node.ts";
 import type { HealthSpec } from "../health.ts";
 import { present } from "./context.ts";
-import type { Project, ProjectGuest, ProjectNode, ProjectVm, VmMount } from "./project.ts";
+import type { Project, ProjectGuest, ProjectNode, ProjectVm } from "./project.ts";
+import { type VmMount, vmSetup } from "../vm-setup.ts";
 
 /**
  * The project as a compose file with nothing left to look up: files, variables, `extends` and overrides are in it, every default is written
@@ -83,10 +84,12 @@ function nodeOf(project: Project, node: ProjectNode): object {
   };
 }
 
+const nothing = vmSetup.parse({});
+
 function vmOf(project: Project, vm: ProjectVm): object {
   const { disk, queues, machine, uefi, accel, kernel, initrd, cmdline, sshPort } = vm.spec;
-  const { userData, packages, sshKeys } = vm.cloudInit;
-  const ssh = present({ user: vm.sshUser, port: sshPort });
+  const { userData, packages, authorizedKeys, provision, user } = vm.spec.setup ?? nothing;
+  const ssh = present({ user, port: sshPort });
   return {
     ...sharedOf(project, vm),
     ...present({ disk, kernel, initrd, cmdline }),
@@ -95,12 +98,12 @@ function vmOf(project: Project, vm: ProjectVm): object {
     uefi,
     accel,
     volumes: volumesOf(project, vm),
-    provision: vm.provision.map((step) =>
+    provision: provision.map((step) =>
       step.kind === "shell"
         ? { type: "shell", inline: step.script }
         : { type: "file", target: step.target, content: step.content, mode: step.mode },
     ),
-    cloud_init: present({ user_data: userData, packages, ssh_keys: sshKeys }),
+    cloud_init: present({ user_data: userData, packages, ssh_keys: authorizedKeys }),
     ...(Object.keys(ssh).length === 0 ? {} : { ssh }),
   };
 }
@@ -131,7 +134,8 @@ function healthOf({ probe, intervalMs, timeoutMs, retries, startPeriodMs }: Heal
 }
 
 /** Disks and shares in an order that makes them and their mounts again as they are. */
-function volumesOf(project: Project, { spec, mounts }: ProjectVm): object[] {
+function volumesOf(project: Project, { spec }: ProjectVm): object[] {
+  const { mounts } = spec.setup ?? nothing;
   const written: object[] = [];
   const disks = spec.disks.map((disk) => ({ disk, mount: mounts.find(({ from }) => "disk" in from && from.disk === disk.name) }));
   const shares = spec.shares.map((share) => ({ share, mount: mounts.find(({ from }) => "share" in from && from.share === share.name) }));

@@ -1,10 +1,10 @@
 import { basename } from "node:path/posix";
 import type { VmDisk, VmShare } from "../vm.ts";
+import type { VmMount } from "../vm-setup.ts";
 import type { GuestPart, Surroundings } from "./build-guest.ts";
 import { wantedVolume } from "./build-volumes.ts";
 import { type Context, hostPath, partFault, partPlace, present } from "./context.ts";
 import { uniqueName } from "./names.ts";
-import type { VmMount } from "./project.ts";
 import type { VolumeWish } from "./volume-schema.ts";
 
 type Given = { disks: VmDisk[]; shares: VmShare[]; mounts: VmMount[] };
@@ -16,18 +16,19 @@ export function vmVolumes(
   { wishes, around }: { wishes: readonly VolumeWish[]; around: Surroundings },
 ): Given {
   const given: Given = { disks: [], shares: [], mounts: [] };
-  // The machine's own disk is called root.
-  const disks = new Set(["root"]);
+  // The machine's own disk is called root, and what it is set up with cidata.
+  const disks = new Set(["root", "cidata"]);
   const shares = new Set<string>();
   const targets = new Set<string>();
   for (const [i, wish] of wishes.entries()) {
     const { target, readOnly } = wish;
-    if (target !== undefined && targets.has(target))
-      partFault(context, part, { at: ["volumes", i], problem: `another volume is at ${target} already` });
+    const isTaken = target !== undefined && targets.has(target);
+    if (isTaken) partFault(context, part, { at: ["volumes", i], problem: `another volume is at ${target} already` });
     targets.add(target ?? "");
     const path = hostPath(context, wish.source, partPlace(part, ["volumes", i]).source);
     const mount = (from: VmMount["from"]): void => {
-      if (target !== undefined && wish.automount) given.mounts.push({ from, target, readOnly, ...present({ options: wish.mountOptions }) });
+      if (target !== undefined && !isTaken && wish.automount)
+        given.mounts.push({ from, target, readOnly, ...present({ options: wish.mountOptions }) });
     };
     switch (wish.type) {
       case "volume": {

@@ -68,7 +68,7 @@ describe("changes", () => {
       ["memory: 512", "memory: 1024", ["recreate demo-db: changed: memory (512 -> 1024)"]],
       ["image: debian-12", "image: debian-13", ["recreate demo-db: changed: image (debian-12 -> debian-13)"]],
       ["image: mini", "image: mini, env: {SECRET: hunter2}", ["recreate demo-web: changed: environment"]],
-      ["inline: a", "inline: b", ["recreate demo-db: what it is set up with at its first boot changed"]],
+      ["inline: a", "inline: b", ["recreate demo-db: changed: what it is set up with"]],
       [
         "{peers: [back]}",
         "{peers: [back], nat: false, mtu: 1400}",

@@ -89,10 +89,26 @@ describe("loadProject", () => {
       restart: "always",
       hostname: "web",
       aliases: ["web", "www"],
+      setup: {
+        user: "admin",
+        authorizedKeys: [],
+        userData: "#cloud-config\npackages: [nginx]\n",
+        packages: [],
+        mounts: [
+          { from: { disk: "db-data" }, target: "/var/lib/db", readOnly: false },
+          { from: { share: "srv-www" }, target: "/srv/www", readOnly: true },
+        ],
+        provision: [
+          { kind: "shell", script: "apt-get update\necho $HOME" },
+          { kind: "shell", script: "#!/bin/sh\necho hi\n" },
+          { kind: "file", target: "/etc/motd", content: "Hello $USER\n", mode: "0600" },
+        ],
+        agent: true,
+      },
     });
     assert.deepEqual(
-      { ...labels, "nexus.config": "", "nexus.setup": "" },
-      { "nexus.project": "shop", "nexus.directory": "/p/demo", "nexus.service": "web", "nexus.config": "", "nexus.setup": "" },
+      { ...labels, "nexus.config": "" },
+      { "nexus.project": "shop", "nexus.directory": "/p/demo", "nexus.service": "web", "nexus.config": "" },
     );
     assert.deepEqual(web, {
       kind: "vm",
@@ -101,17 +117,6 @@ describe("loadProject", () => {
       profiles: [],
       dependsOn: new Map([["db", { condition: "healthy", required: true }]]),
       stopGraceMs: 90_000,
-      mounts: [
-        { from: { disk: "db-data" }, target: "/var/lib/db", readOnly: false },
-        { from: { share: "srv-www" }, target: "/srv/www", readOnly: true },
-      ],
-      provision: [
-        { kind: "shell", script: "apt-get update\necho $HOME" },
-        { kind: "shell", script: "#!/bin/sh\necho hi\n" },
-        { kind: "file", target: "/etc/motd", content: "Hello $USER\n", mode: "0600" },
-      ],
-      cloudInit: { userData: "#cloud-config\npackages: [nginx]\n", packages: [], sshKeys: [] },
-      sshUser: "admin",
     });
   });
 

@@ -93,14 +93,14 @@ describe("a qemu-compose file", () => {
       ],
     );
     assert.deepEqual(
-      db.mounts.map(({ target, options }) => [target, options]),
+      db.spec.setup?.mounts.map(({ target, options }) => [target, options]),
       [
         ["/var/lib/postgresql", undefined],
         ["/mnt", undefined],
         ["/scratch", "noatime"],
       ],
     );
-    assert.deepEqual(db.provision, [{ kind: "shell", script: 'echo "$HOME" > /tmp/home\n' }]);
+    assert.deepEqual(db.spec.setup?.provision, [{ kind: "shell", script: 'echo "$HOME" > /tmp/home\n' }]);
     assert.deepEqual(db.healthcheck?.probe, { kind: "exec", command: ["pg_isready"] });
     const web = vm(project);
     assert.deepEqual([web.spec.sshPort, web.spec.networks, [...web.dependsOn.keys()]], [2300, [], ["db-server"]]);

@@ -44,42 +44,48 @@ const shared = {
   networks: maybe(fc.subarray(["front", "back"])),
   memory: maybe(fc.integer({ min: 64, max: 4096 })),
 };
-const vm = fc.record({
-  ...shared,
-  image: maybe(fc.constantFrom("debian-12", "./x.qcow2", "/abs.raw")),
-  cpus: maybe(fc.integer({ min: 1, max: 8 })),
-  disk: maybe(fc.constantFrom("10G", "512M", 4096)),
-  user_data: maybe(anyText.map((text) => `#cloud-config\n${text}`)),
-  provision: maybe(
-    fc.array(
-      fc.oneof(fc.record({ inline: anyText }), fc.record({ type: fc.constant("file"), target: fc.constant("/etc/x"), content: anyText })),
-      { maxLength: 3 },
-    ),
-  ),
-  volumes: maybe(
-    fc.uniqueArray(
-      fc.oneof(
-        fc.record({
-          source: fc.constantFrom("./a", "../b"),
-          target,
-          automount: fc.boolean(),
-          read_only: fc.boolean(),
-        }),
-        fc.record({
-          source: fc.constantFrom("my_data", "cache", "/dev/sdb", "/dev/sdc"),
-          target,
-          automount: fc.boolean(),
-          read_only: fc.constant(true),
-          mount_options: maybe(fc.constant("noatime")),
-        }),
+const vm = fc
+  .record({
+    ...shared,
+    image: maybe(fc.constantFrom("debian-12", "./x.qcow2", "/abs.raw")),
+    cpus: maybe(fc.integer({ min: 1, max: 8 })),
+    disk: maybe(fc.constantFrom("10G", "512M", 4096)),
+    user_data: maybe(anyText.map((text) => `#cloud-config\n${text}`)),
+    provision: maybe(
+      fc.array(
+        fc.oneof(
+          fc.record({ inline: anyText.map((text) => `: ${text}`) }),
+          fc.record({ type: fc.constant("file"), target: fc.constant("/etc/x"), content: anyText }),
+        ),
+        { maxLength: 3 },
       ),
-      { maxLength: 5, selector: (one) => one.target },
     ),
-  ),
-  kernel: maybe(fc.constant("./vmlinuz")),
-  uefi: maybe(fc.boolean()),
-  queues: maybe(fc.integer({ min: 1, max: 4 })),
-});
+    volumes: maybe(
+      fc.uniqueArray(
+        fc.oneof(
+          fc.record({
+            source: fc.constantFrom("./a", "../b"),
+            target,
+            automount: fc.boolean(),
+            read_only: fc.boolean(),
+          }),
+          fc.record({
+            source: fc.constantFrom("my_data", "cache", "/dev/sdb", "/dev/sdc"),
+            target,
+            automount: fc.boolean(),
+            read_only: fc.constant(true),
+            mount_options: maybe(fc.constant("noatime")),
+          }),
+        ),
+        { maxLength: 5, selector: (one) => one.target },
+      ),
+    ),
+    kernel: maybe(fc.constant("./vmlinuz")),
+    uefi: maybe(fc.boolean()),
+    queues: maybe(fc.integer({ min: 1, max: 4 })),
+  })
+  // mini has no cloud-init.
+  .map((made) => (made.user_data !== undefined && made.image === undefined ? { ...made, image: "debian-12" } : made));
 const node = fc.record({
   ...shared,
   networks: maybe(fc.constant(["front", "back"])),
@@ -133,8 +139,9 @@ vms:
     ports: ["[::1]:80-81:90-91/udp", "0.0.0.0:22:22"]
     volumes: [./a:/a, v:/v, /dev/sdb, {source: ./b, target: /b, automount: false}, {source: w.x, target: /w, mount_options: 'a,b'}, "./c:/a-b", "./d:/a/b"]
     provision: [{script: s.sh}, {type: file, source: s.sh, target: /x, mode: "755"}]
+    image: debian-12
     user_data: u
-    cloud_init: {packages: [vim], ssh_keys: [ssh-ed25519 AAAA me]}
+    cloud_init: {packages: [vim], ssh_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA me]}
     env_file: e
     depends_on: {two: {condition: healthy}, gone: {required: false}}
   usermode: {ssh: {user: me, port: 2222}, machine: microvm, kernel: ./k, initrd: ./i, cmdline: 'a $$b', accel: tcg}

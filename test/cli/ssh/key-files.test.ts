@@ -6,9 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, it } from "node:test";
 import fc from "fast-check";
-import { KernelError, NexusError, WireError } from "../../src/base/errors.ts";
-import { formatPrivateKey, readPrivateKey } from "../../src/images/openssh-key.ts";
-import { ensureSshKey } from "../../src/images/ssh-keys.ts";
+import { KernelError, NexusError, WireError } from "../../../src/base/errors.ts";
+import { formatPrivateKey, readPrivateKey } from "../../../src/cli/ssh/openssh-key.ts";
+import { ensureSshKey } from "../../../src/cli/ssh/key-files.ts";
 
 describe("a project's SSH key", () => {
   let directory: string;
@@ -74,7 +74,7 @@ describe("a project's SSH key", () => {
   });
 
   it("is the same for processes that want it at once", async () => {
-    const program = `import { ensureSshKey } from ${JSON.stringify(join(import.meta.dirname, "../../src/images/ssh-keys.ts"))};
+    const program = `import { ensureSshKey } from ${JSON.stringify(join(import.meta.dirname, "../../../src/cli/ssh/key-files.ts"))};
       console.log(ensureSshKey(${JSON.stringify(directory)}, "x").publicLine);`;
     const said = await Promise.all(
       Array.from({ length: 3 }, async () => {

@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, randomBytes } from "node:crypto";
-import { WireError } from "../base/errors.ts";
+import { WireError } from "../../base/errors.ts";
 
 /** An ed25519 key (RFC 8032): the secret seed and the public key, 32 bytes each. */
 export type SshKey = { seed: Uint8Array; publicKey: Uint8Array; comment: string };

@@ -9,14 +9,14 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { NexusError, WireError } from "../base/errors.ts";
-import { systemRefusal } from "../base/system-error.ts";
+import { NexusError, WireError } from "../../base/errors.ts";
+import { systemRefusal } from "../../base/system-error.ts";
 import { formatPrivateKey, publicLine, readPrivateKey, type SshKey } from "./openssh-key.ts";
-import { writeWhole } from "./write-file.ts";
 
 /** A key pair on disk. */
 export type SshKeyFiles = {
@@ -39,7 +39,7 @@ export function ensureSshKey(directory: string, comment: string): SshKeyFiles {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const key = read(privatePath) ?? make(privatePath, comment);
     const line = publicLine(key);
-    if (textOf(publicPath) !== `${line}\n`) writeWhole(publicPath, `${line}\n`, 0o644);
+    if (textOf(publicPath) !== `${line}\n`) replaceFile(publicPath, `${line}\n`);
     return { privatePath, publicPath, publicLine: line };
   } catch (error) {
     throw systemRefusal(error, `keep an SSH key in ${directory}`) ?? error;
@@ -99,4 +99,10 @@ function textOf(path: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+function replaceFile(path: string, text: string): void {
+  const temporary = `${path}.${randomBytes(6).toString("hex")}`;
+  writeFileSync(temporary, text, { mode: 0o644, flag: "wx", flush: true });
+  renameSync(temporary, path);
 }
