@@ -9,6 +9,8 @@ import type { Found, NameEntry, Zones } from "./zone.ts";
 /** How a query came and what may be done with it. */
 export type Asked = {
   network: Name;
+  /** Its address. */
+  client: string;
   /** The largest reply it takes. */
   limitBytes: number;
   /** `private`: as "yes", and the upstreams were chosen by someone, so they may know this site's reverse ranges. */
@@ -36,7 +38,7 @@ export class Authority {
     if (query.ednsVersion !== undefined && query.ednsVersion !== 0) return this.fail(request, query, { code: responseCode.BADVERS, asked });
     if (query.class !== classInternet || refusedTypes.has(query.type))
       return this.fail(request, query, { code: responseCode.REFUSED, asked });
-    const found = this.#zones.find(asked.network, query.name);
+    const found = this.#zones.find(asked.network, query.name, asked.client);
     switch (found.kind) {
       case "name":
         return this.#addresses(request, query, { asked, entry: found });

@@ -282,6 +282,7 @@ export class DnsServer implements AsyncDisposable {
   #answer(network: Name, query: Query, { request, from, reply }: Delivery): void {
     const asked: Asked = {
       network,
+      client: from.client,
       limitBytes: from.transport === "tcp" ? maxMessageBytes : Math.min(query.payloadBytes, safePayloadBytes),
       forward: this.#noForward.has(network) ? "no" : this.#chosen.size > 0 && this.#hasChosen(network) ? "private" : "yes",
     };

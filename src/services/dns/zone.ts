@@ -69,6 +69,9 @@ export class Zones {
   readonly #short = new Map<DnsName, Map<string, NameEntry>>();
   readonly #pointers = new Map<DnsName, Set<Pointer>>();
   readonly #reverseZones = new Map<DnsName, number>();
+  /** The networks each guest is on, and whose an address is: who is on several may know the names of all of them. */
+  readonly #homes = new Map<string, Set<string>>();
+  readonly #owners = new Map<string, string>();
   readonly #private = new Set(privateReverseZones());
   readonly #loopback: NameEntry;
   #serial = 1;
@@ -117,7 +120,7 @@ export class Zones {
   removeNetwork(name: Name): void {
     const network = this.#networks.get(name);
     if (network === undefined) return;
-    for (const guest of network.guests.values()) this.#drop(network, guest);
+    for (const guest of network.guests.values()) this.#dropGuest(network, guest);
     if (network.gateway !== undefined) this.#drop(network, network.gateway);
     this.#dropReverse(network);
     this.#networks.delete(name);
@@ -138,9 +141,11 @@ export class Zones {
     const before = known.guests.get(record.guest);
     if (before !== undefined) {
       if (sameRecord(before.record, record)) return;
-      this.#drop(known, before);
+      this.#dropGuest(known, before);
     }
     known.guests.set(record.guest, this.#add(known, record));
+    addTo(this.#homes, record.guest, network);
+    for (const address of record.addresses) this.#owners.set(address, record.guest);
     this.#serial++;
   }
 
@@ -149,9 +154,9 @@ export class Zones {
     if (known !== undefined) this.#remove(known, guest);
   }
 
-  /** What a guest of network `from` may know of a folded name. */
-  find(from: Name, name: DnsName): Found {
-    const sees = this.#networks.get(from)?.sees;
+  /** What a guest of network `from`, at the address `client`, may know of a folded name. */
+  find(from: Name, name: DnsName, client?: string): Found {
+    const sees = this.#seenBy(from, client);
     const entry = this.#full.get(name);
     if (entry !== undefined && sees?.has(entry.network) === true) return entry;
     const starts = labelStarts(name);
@@ -219,7 +224,7 @@ export class Zones {
     const guest = network.guests.get(name);
     if (guest === undefined) return;
     network.guests.delete(name);
-    this.#drop(network, guest);
+    this.#dropGuest(network, guest);
     this.#serial++;
   }
 
@@ -239,6 +244,19 @@ export class Zones {
     }
     for (const reverse of guest.reverse) addTo(this.#pointers, reverse, guest.pointer);
     return guest;
+  }
+
+  #dropGuest(network: Network, guest: Guest): void {
+    dropFrom(this.#homes, guest.record.guest, network.zone.network);
+    for (const address of guest.record.addresses) this.#owners.delete(address);
+    this.#drop(network, guest);
+  }
+
+  #seenBy(from: Name, client: string | undefined): Set<string> | undefined {
+    const sees = this.#networks.get(from)?.sees;
+    const homes = client === undefined ? undefined : this.#homes.get(this.#owners.get(client) ?? "");
+    if (sees === undefined || homes === undefined || homes.size < 2) return sees;
+    return new Set([...sees, ...[...homes].flatMap((home) => [...(this.#networks.get(home)?.sees ?? [])])]);
   }
 
   #drop(network: Network, guest: Guest): void {

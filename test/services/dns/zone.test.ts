@@ -141,6 +141,27 @@ test("a guest of a project is SERVICE.PROJECT too, to whoever may see it", () =>
   assert.equal(ask(zones, lan, "web.shop.nexus"), "absent");
 });
 
+test("a guest on two networks knows the names of both, by whichever it asks; its neighbours do not", () => {
+  const zones = sample();
+  const asks = (client: string, from: typeof lan, name: string) => {
+    const found = zones.find(from, nameFromText(name), client);
+    return found.kind === "name" ? [...found.v4].map((bytes) => ipFromBytes(bytes)).join(" ") : found.kind;
+  };
+  zones.addGuest(lan, guest("both", "10.0.42.30"));
+  zones.addGuest(far, guest("both", "192.168.7.150"));
+  assert.equal(asks("10.0.42.30", lan, "secret"), "192.168.7.131");
+  assert.equal(asks("10.0.42.30", lan, "secret.far.nexus"), "192.168.7.131");
+  assert.equal(asks("192.168.7.150", far, "only4"), "10.0.42.6");
+  assert.equal(asks("10.0.42.30", lan, "db.dmz.nexus"), "10.0.16.9", "and those of peers");
+  assert.equal(asks("10.0.42.5", lan, "secret"), "plain");
+  assert.equal(asks("10.0.42.5", lan, "secret.far.nexus"), "absent");
+  zones.removeGuest(far, network("both"));
+  assert.equal(asks("10.0.42.30", lan, "secret"), "plain");
+  // A guest may be called like the gateways, which are on every network.
+  zones.addGuest(lan, guest("gateway", "10.0.42.31"));
+  assert.equal(asks("10.0.42.31", lan, "secret"), "plain");
+});
+
 test("a changed guest answers with its new addresses alone, and its old ones name nobody", () => {
   const zones = sample();
   const serial = zones.serial;
