@@ -2,7 +2,7 @@ import { globSync } from "node:fs";
 
 /**
  * check and unit need nothing; the others need root and run each file in namespaces of its own. debian boots a whole distribution:
- * three minutes and 450 MB to build it, once, and where processors are emulated three minutes and more for its two boots.
+ * three minutes and 450 MB to build it, once, and where processors are emulated three minutes and more for its two boots, beside e2e.
  */
 export const tierNames = ["check", "unit", "kernel", "guests", "e2e", "chaos", "vm", "debian"] as const;
 export type Tier = (typeof tierNames)[number];

@@ -98,7 +98,8 @@ async function othersOf(client: Client): Promise<string[]> {
   return [
     ...guests.map((guest) => `guest ${guest.name}`),
     ...networks.map((network) => `network ${network.name}`),
-    ...images.map((image) => `image ${image.reference}`),
+    // What is built here is no one's: it lies in the cache, which stays.
+    ...images.filter((image) => image.reference !== "mini").map((image) => `image ${image.reference}`),
     ...settings.filter((setting) => setting.source === "stored").map((setting) => `setting ${setting.key}`),
   ];
 }
