@@ -30,7 +30,7 @@ const privileged = tiers.some((tier) => tier !== "check" && tier !== "unit");
 if (privileged) await installTools((line) => console.log(line));
 if (tiers.some((tier) => bootsMachines.has(tier))) await prepareMini((line) => console.log(line));
 // A whole distribution takes minutes to build and to boot: it is built from the start on, and boots while e2e leaves a processor free.
-const debian = tiers.includes("debian") && chosen("debian").length > 0 ? prepareDebian((line) => console.log(line)) : undefined;
+const debian = tiers.includes("debian") && chosen("debian").length > 0 ? prepareDebian(console.log).catch(console.log) : undefined;
 let booting: Promise<void> | undefined;
 for (const tier of tiers) {
   if (tier === "debian") continue;
