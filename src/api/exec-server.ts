@@ -95,7 +95,9 @@ async function giveOutput(wire: FrameSocket, session: ExecSession): Promise<void
   };
   const pumps = [pump("stdout", session.stdout)];
   if (session.stderr !== undefined) pumps.push(pump("stderr", session.stderr));
+  // Settled at once: a session that breaks off breaks its streams too, and nobody would catch those.
+  const given = Promise.allSettled(pumps);
   const code = await session.exitCode;
-  await Promise.allSettled(pumps);
+  await given;
   await wire.send({ kind: "exit", code });
 }

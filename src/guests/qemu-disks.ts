@@ -9,7 +9,12 @@ import type { QemuLayout } from "./qemu-layout.ts";
 import type { VmPlan } from "./qemu-plan.ts";
 
 /** What an image file says of itself. */
-export type DiskFacts = { format: string; virtualBytes: number; backing?: string };
+export type DiskFacts = {
+  format: string;
+  virtualBytes: number;
+  /** Other files it names: the one below it, the one with its data. */
+  names: string[];
+};
 
 /**
  * Makes the guest's own layer over the image's disk, once, and further disks that are to be made. Every file is looked into first.
@@ -39,9 +44,11 @@ export async function disksOf(imageTool: string, plan: VmPlan, place: { layout: 
     format: disk.format,
     readOnly: disk.readOnly,
   }));
-  const all = [...root, ...further, ...seedDisk(plan, place)];
-  for (const disk of all) await examine(imageTool, disk.path, disk.format);
-  return all;
+  const seed = seedDisk(plan, place);
+  // The root disk is a layer of our own making; what it lies on was looked at when it was made.
+  for (const disk of root) await examine(imageTool, disk.path, disk.format);
+  for (const disk of [...further, ...seed]) await examineWhole(imageTool, disk.path, disk.format);
+  return [...root, ...further, ...seed];
 }
 
 /** What the guest is told, written anew: it may have changed since. Only root may read it, for it may hold secrets. */
@@ -61,8 +68,22 @@ export async function examine(imageTool: string, path: string, format: DiskForma
   if (!existsSync(path)) throw new NexusError("image-missing", `there is no ${path}`);
   const said = await run(imageTool, ["info", "--force-share", "--output=json", "-f", format, path], `read disk ${path}`);
   const info = JSON.parse(said) as Record<string, unknown>;
-  const backing = info["full-backing-filename"] ?? info["backing-filename"];
-  return { format, virtualBytes: Number(info["virtual-size"]), ...(typeof backing === "string" ? { backing } : {}) };
+  const { data } = (info["format-specific"] ?? {}) as { data?: Record<string, unknown> };
+  const names = [info["full-backing-filename"] ?? info["backing-filename"], data?.["data-file"]].filter((name) => typeof name === "string");
+  return { format, virtualBytes: Number(info["virtual-size"]), names };
+}
+
+/**
+ * As examine, and it names no other file: QEMU would open that for the guest, to read and even to write, and it may be any file of the
+ * host the author of the image liked to name. @throws NexusError `image-missing`
+ */
+export async function examineWhole(imageTool: string, path: string, format: DiskFormat): Promise<DiskFacts> {
+  const facts = await examine(imageTool, path, format);
+  const [other] = facts.names;
+  if (other === undefined) return facts;
+  throw new NexusError("image-missing", `${path} is a layer over ${other}, or keeps its data there: a disk must be whole`, {
+    hint: `make it whole: qemu-img convert -O qcow2 ${path} whole.qcow2`,
+  });
 }
 
 async function makeLayer(
@@ -70,10 +91,7 @@ async function makeLayer(
   plan: VmPlan,
   { layout, disk }: { layout: QemuLayout; disk: { path: string; format: DiskFormat } },
 ): Promise<void> {
-  const base = await examine(imageTool, disk.path, disk.format);
-  // What is below it may be any file the author of the image liked to name.
-  if (base.backing !== undefined)
-    throw new NexusError("image-missing", `${disk.path} is a layer over ${base.backing}: an image must be whole`);
+  const base = await examineWhole(imageTool, disk.path, disk.format);
   const wanted = plan.spec.disk;
   if (wanted !== undefined && wanted < base.virtualBytes) {
     throw new NexusError("wrong-state", `the disk cannot have ${wanted} bytes: its image has ${base.virtualBytes}`, {

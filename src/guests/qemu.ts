@@ -8,7 +8,7 @@ import { GuestAgent } from "./qga.ts";
 import { type AccelPlace, chooseAcceleration } from "./qemu-accel.ts";
 import { environmentText, qemuArguments } from "./qemu-arguments.ts";
 import { openConsole } from "./qemu-console.ts";
-import { disksOf, examine, prepareDisks, prepareFirmware } from "./qemu-disks.ts";
+import { disksOf, examineWhole, prepareDisks, prepareFirmware } from "./qemu-disks.ts";
 import { qemuExitOf } from "./qemu-exit.ts";
 import { inflate, plugDisk, plugNic, unplugDisk, unplugNic } from "./qemu-hotplug.ts";
 import type { VmImage, VmImageSource } from "./qemu-image.ts";
@@ -206,7 +206,7 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
     },
 
     async addDisk(plan, disk) {
-      await examine((await qemu()).imageTool, disk.source, disk.format);
+      await examineWhole((await qemu()).imageTool, disk.source, disk.format);
       using lease = await monitor(plan);
       await plugDisk(lease.value, plan, { name: disk.name, path: disk.source, format: disk.format, readOnly: disk.readOnly });
     },

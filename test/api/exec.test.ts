@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { once } from "node:events";
 import { describe, it } from "node:test";
+import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
+import { setImmediate } from "node:timers/promises";
 import fc from "fast-check";
 import { openClient } from "../../src/api/client.ts";
 import type { ExecCall } from "../../src/api/exec-client.ts";
@@ -134,6 +136,30 @@ describe("exec", { timeout: 20_000 }, () => {
     assert.equal(await refused("web", ["x"]), "wrong-state");
     assert.equal(await refused("web", []), "spec-invalid");
     assert.equal(await refused("NO", ["x"]), "spec-invalid");
+  });
+
+  it("survives a session whose streams break with it, as when a virtual machine ends during a command", async () => {
+    const gone = new NexusError("wrong-state", "the guest has ended");
+    await using daemon = await fakeDaemon({
+      "node.exec": async () => {
+        const { promise: exitCode, reject } = Promise.withResolvers<number>();
+        const session = { ...fakeSession(() => new Promise(() => undefined)), exitCode };
+        exitCode.catch(() => [session.stdout, session.stderr].forEach((stream) => (stream as Readable).destroy(gone)));
+        void setImmediate().then(() => reject(gone));
+        return session;
+      },
+    });
+    const unhandled: unknown[] = [];
+    const note = (error: unknown) => unhandled.push(error);
+    process.on("unhandledRejection", note);
+    try {
+      const call = await openClient(daemon.socketPath).exec("node.exec", "web", { command: ["x"] });
+      await assert.rejects(collect(call), { code: "wrong-state" });
+      await setImmediate();
+    } finally {
+      process.off("unhandledRejection", note);
+    }
+    assert.deepEqual(unhandled, []);
   });
 
   it("answers noise on the upgraded connection with an error frame", async () => {
