@@ -14,7 +14,7 @@ import { changePort } from "../kernel/ports.ts";
 import { removeRoute, routeStep } from "../kernel/routes.ts";
 import { type SysctlPath, writeSysctl } from "../kernel/sysctl.ts";
 import { createTaps } from "../kernel/taps.ts";
-import { type GuestSideStep, type LinkWish, type Step, type TapStep, undoOf, type VethStep } from "../plan/steps.ts";
+import { type GuestSideStep, judgedGroups, type LinkWish, type Step, type TapStep, undoOf, type VethStep } from "../plan/steps.ts";
 import type { Host } from "./host.ts";
 
 /** Does one step, synchronously. */
@@ -109,6 +109,7 @@ function perform(step: Step, host: Host): void {
       return changePort(route, the(route, step.link), {
         isolated: step.isolated,
         hairpin: step.hairpin,
+        groupForwardMask: judgedGroups,
       });
     case "set-sysctl":
       writeSysctl(step.path as SysctlPath, step.value);
@@ -155,7 +156,15 @@ function makeVeth(route: NetlinkSocket, step: VethStep): void {
 
 /** The host's end of a guest's link, whatever is at the other. */
 function hostSide(route: NetlinkSocket, { name, mac, mtuBytes, group, master, altName, isolated }: VethStep | TapStep) {
-  return { name, mac, mtuBytes, group, master: the(route, master), altName, port: { isolated, hairpin: true } };
+  return {
+    name,
+    mac,
+    mtuBytes,
+    group,
+    master: the(route, master),
+    altName,
+    port: { isolated, hairpin: true, groupForwardMask: judgedGroups },
+  };
 }
 
 function makeTap({ route, taps }: Host, step: TapStep): void {

@@ -14,6 +14,7 @@ import { isOurGroup } from "../plan/group.ts";
 import { guestInterface } from "../base/names.ts";
 import type { Observed, ObservedGuestSide, ObservedLink } from "../plan/observed.ts";
 import { type AttachmentRecord, namespacesOf, type NetworkRecord } from "../plan/records.ts";
+import { judgedGroups } from "../plan/steps.ts";
 import { bridgeSysctls, hostSysctls } from "../plan/sysctls.ts";
 import { netnsPrefix } from "../plan/naming.ts";
 import type { Host } from "./host.ts";
@@ -125,12 +126,16 @@ function observedLink(link: Link, byIndex: Map<number, Link>, addresses: Cidr[])
     up: link.up,
     master: master?.name as IfName | undefined,
     altNames: link.altNames,
-    port: link.port === undefined ? undefined : { isolated: link.port.isolated, hairpin: link.port.hairpin },
+    port: link.port === undefined ? undefined : portOf(link.port),
     addresses,
   };
 }
 
 /** Looks inside a guest's namespace: some 150 µs. */
+function portOf({ isolated, hairpin, groupForwardMask }: NonNullable<Link["port"]>): NonNullable<ObservedLink["port"]> {
+  return { isolated, hairpin, judged: (groupForwardMask & judgedGroups) === judgedGroups };
+}
+
 export function observeGuestSide(nic: number, name: string): ObservedGuestSide | "gone" {
   if (!namespaceExists(name)) return "gone";
   using netns = openNamespace(namespacePath(name));

@@ -16,6 +16,8 @@ export type BridgePort = {
   multicastFlood: boolean;
   broadcastFlood: boolean;
   neighbourSuppress: boolean;
+  /** A bit per address 01:80:c2:00:00:0x: what a guest sends there is bridged, and met by the bridge's firewall, instead of going to the port itself. */
+  groupForwardMask: number;
   locked?: boolean;
 };
 
@@ -108,6 +110,7 @@ export function portView(read: DecodedOf<typeof bridgePortAttributes>): BridgePo
     multicastFlood: on(read.multicastFlood),
     broadcastFlood: on(read.broadcastFlood),
     neighbourSuppress: on(read.neighbourSuppress),
+    groupForwardMask: read.groupForwardMask ?? 0,
     ...(read.locked === undefined ? {} : { locked: on(read.locked) }),
   };
 }
@@ -120,6 +123,7 @@ function portInput(change: PortChange): InputOf<typeof bridgePortAttributes> {
     multicastFlood: bit(change.multicastFlood),
     broadcastFlood: bit(change.broadcastFlood),
     neighbourSuppress: bit(change.neighbourSuppress),
+    groupForwardMask: change.groupForwardMask,
     isolated: bit(change.isolated),
     locked: bit(change.locked),
   };

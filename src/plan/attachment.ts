@@ -76,7 +76,7 @@ function mendHostSide({ attachment, network }: Pick<AttachmentInput, "attachment
   const isolated = network.spec.isolation === "guests";
   // A link that joins a bridge is a port without flags, whatever it was elsewhere.
   const port = link.master === network.bridge ? link.port : undefined;
-  if (port === undefined || port.isolated !== isolated || !port.hairpin)
+  if (port === undefined || port.isolated !== isolated || !port.hairpin || !port.judged)
     steps.push({ kind: "set-port", link: link.name, isolated, hairpin: true });
   return steps;
 }

@@ -1,7 +1,7 @@
 import { unreachable } from "../base/exhaustive.ts";
 import { ipFamily } from "../base/ip.ts";
 import { renderChange } from "../wire/nftables/render.ts";
-import type { LinkWish, Step } from "./steps.ts";
+import { judgedGroups, type LinkWish, type Step } from "./steps.ts";
 
 /** A step as the `ip`, `sysctl` and `nft` commands that would do the same: what `nexus plan` prints. */
 export function explain(step: Step): string[] {
@@ -31,6 +31,7 @@ export function explain(step: Step): string[] {
         `ip link set dev ${step.name} addrgenmode none`,
         `ip link property add dev ${step.name} altname ${step.altName}`,
         `bridge link set dev ${step.name} hairpin on isolated ${step.isolated ? "on" : "off"}`,
+        judged(step.name),
       ];
     case "create-tap":
       return [
@@ -38,11 +39,15 @@ export function explain(step: Step): string[] {
         `ip link set dev ${step.name} address ${step.mac} mtu ${step.mtuBytes} group ${step.group} master ${step.master} addrgenmode none up`,
         `ip link property add dev ${step.name} altname ${step.altName}`,
         `bridge link set dev ${step.name} hairpin on isolated ${step.isolated ? "on" : "off"}`,
+        judged(step.name),
       ];
     case "configure-guest":
       return guestLines(step);
     case "set-port":
-      return [`bridge link set dev ${step.link} hairpin ${step.hairpin ? "on" : "off"} isolated ${step.isolated ? "on" : "off"}`];
+      return [
+        `bridge link set dev ${step.link} hairpin ${step.hairpin ? "on" : "off"} isolated ${step.isolated ? "on" : "off"}`,
+        judged(step.link),
+      ];
     case "set-sysctl":
       return [
         `sysctl -w ${step.path.map((part) => part.replaceAll(".", "/")).join(".")}=${step.value}${step.was === undefined ? "" : `  # was ${step.was}`}`,
@@ -58,6 +63,10 @@ export function explain(step: Step): string[] {
     default:
       return unreachable(step);
   }
+}
+
+function judged(port: string): string {
+  return `ip link set dev ${port} type bridge_slave group_fwd_mask 0x${judgedGroups.toString(16)}`;
 }
 
 function guestLines(step: Extract<Step, { kind: "configure-guest" }>): string[] {

@@ -17,7 +17,8 @@ export type ObservedLink = {
   /** Name of the bridge it is a port of. */
   master: IfName | undefined;
   altNames: string[];
-  port: { isolated: boolean; hairpin: boolean } | undefined;
+  /** `judged`: it forwards all of `judgedGroups`. */
+  port: { isolated: boolean; hairpin: boolean; judged: boolean } | undefined;
   addresses: Cidr[];
 };
 

@@ -27,6 +27,12 @@ export type Step =
   | { kind: "forget-flows"; prefixes: readonly Prefix[] }
   | { kind: "forget-connections"; protocol: Transport; hostAddress: Ip | undefined; from: Port; to: Port };
 
+/**
+ * Every group 01:80:c2:00:00:0x but that of MAC pauses, which the kernel drops. Frames to a group that a port does not forward pass by the
+ * bridge's firewall: the bridge learns their forged source (net/bridge/br_input.c), and the host takes the packets in them as come by the port.
+ */
+export const judgedGroups = 0xfffd;
+
 /** What may be asked of a link that exists. */
 export type LinkWish = { mtuBytes?: number; mac?: Mac; group?: number; up?: boolean; master?: IfName };
 

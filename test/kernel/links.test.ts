@@ -206,12 +206,22 @@ describe("links", () => {
       multicastFlood: false,
       broadcastFlood: false,
       neighbourSuppress: true,
+      groupForwardMask: 0xfffd,
     };
     changePort(rt, index, all);
     const data = shown("ip -j -d link show nabc-web0")[0]?.["linkinfo"].info_slave_data;
     assert.deepEqual(
-      [data.isolated, data.hairpin, data.learning, data.flood, data.mcast_flood, data.bcast_flood, data.neigh_suppress],
-      [false, false, false, false, false, false, true],
+      [
+        data.isolated,
+        data.hairpin,
+        data.learning,
+        data.flood,
+        data.mcast_flood,
+        data.bcast_flood,
+        data.neigh_suppress,
+        Number(data.group_fwd_mask),
+      ],
+      [false, false, false, false, false, false, true, 0xfffd],
     );
     changePort(rt, index, { isolated: true });
     assert.deepEqual(getLink(rt, index)?.port, { ...all, isolated: true, locked: false });

@@ -39,6 +39,11 @@ const mutations: Mutation[] = [
   { does: "ip link property del dev {web} altname {webAlt}", named: "altname {webAlt}", seen: "reconcile" },
   { does: "ip link set {web} name stolen", named: "ip link add {web}", seen: "reconcile" },
   { does: "bridge link set dev {web} hairpin off", named: "{web} hairpin on", seen: "reconcile" },
+  {
+    does: "ip link set {web} type bridge_slave group_fwd_mask 0",
+    named: "{web} type bridge_slave group_fwd_mask 0xfffd",
+    seen: "reconcile",
+  },
   { does: "bridge link set dev {web} isolated on", named: "{web} hairpin on isolated off", seen: "reconcile" },
   { does: "bridge link set dev {room} isolated off", named: "{room} hairpin on isolated on", seen: "reconcile" },
   { does: "ip netns del nexus-web", named: "ip netns add nexus-web", seen: "event" },

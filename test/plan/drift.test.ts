@@ -108,7 +108,7 @@ const drifts: Drift[] = [
   },
   {
     what: "a veth has another master",
-    happens: (k) => void Object.assign(linkOf(k, veth), { master: "nx-dmz", port: { isolated: false, hairpin: true } }),
+    happens: (k) => void Object.assign(linkOf(k, veth), { master: "nx-dmz", port: { isolated: false, hairpin: true, judged: true } }),
     repair: [
       change(veth, { master: bridge }, { master: "nx-dmz" as IfName }),
       { kind: "set-port", link: veth, isolated: false, hairpin: true },
@@ -124,17 +124,22 @@ const drifts: Drift[] = [
   },
   {
     what: "a port is isolated",
-    happens: (k) => void (linkOf(k, veth).port = { isolated: true, hairpin: true }),
+    happens: (k) => void (linkOf(k, veth).port = { isolated: true, hairpin: true, judged: true }),
     repair: [{ kind: "set-port", link: veth, isolated: false, hairpin: true }],
   },
   {
     what: "an isolated port is not",
-    happens: (k) => void (linkOf(k, room.hostInterface).port = { isolated: false, hairpin: true }),
+    happens: (k) => void (linkOf(k, room.hostInterface).port = { isolated: false, hairpin: true, judged: true }),
     repair: [{ kind: "set-port", link: room.hostInterface, isolated: true, hairpin: true }],
   },
   {
     what: "a port has no hairpin",
-    happens: (k) => void (linkOf(k, veth).port = { isolated: false, hairpin: false }),
+    happens: (k) => void (linkOf(k, veth).port = { isolated: false, hairpin: false, judged: true }),
+    repair: [{ kind: "set-port", link: veth, isolated: false, hairpin: true }],
+  },
+  {
+    what: "a port hides frames from the firewall",
+    happens: (k) => void (linkOf(k, veth).port = { isolated: false, hairpin: true, judged: false }),
     repair: [{ kind: "set-port", link: veth, isolated: false, hairpin: true }],
   },
   { what: "a guest's interface goes down", happens: (k) => void (insideOf(k).up = false), repair: [guest] },

@@ -24,7 +24,10 @@ test("every other step reads as the command that would do it", () => {
       ["ip link set dev nabc-web mtu 1400 group 5 master nx-lan down"],
     ],
     [{ kind: "delete-link", name, why: "no longer wanted" }, ["ip link delete dev nabc-web  # no longer wanted"]],
-    [{ kind: "set-port", link: name, isolated: true, hairpin: false }, ["bridge link set dev nabc-web hairpin off isolated on"]],
+    [
+      { kind: "set-port", link: name, isolated: true, hairpin: false },
+      ["bridge link set dev nabc-web hairpin off isolated on", "ip link set dev nabc-web type bridge_slave group_fwd_mask 0xfffd"],
+    ],
     [{ kind: "create-namespace", name: "nexus-web", ofPid: 42 }, ["ip netns attach nexus-web 42"]],
     [{ kind: "remove-namespace", name: "nexus-web" }, ["ip netns delete nexus-web"]],
     [

@@ -35,7 +35,7 @@ export class KernelModel {
         const link = this.#link(step.name);
         if (step.change.master !== undefined) {
           this.#link(step.change.master);
-          if (link.master !== step.change.master) link.port = { isolated: false, hairpin: false };
+          if (link.master !== step.change.master) link.port = { isolated: false, hairpin: false, judged: false };
         }
         Object.assign(link, step.change);
         return;
@@ -80,14 +80,14 @@ export class KernelModel {
           kind: "tun",
           up: true,
           altNames: [step.altName],
-          port: { isolated: step.isolated, hairpin: true },
+          port: { isolated: step.isolated, hairpin: true, judged: true },
         });
       case "configure-guest":
         return this.#configure(step);
       case "set-port": {
         const link = this.#link(step.link);
         assert.ok(link.port, `EINVAL ${step.link} is no port`);
-        link.port = { isolated: step.isolated, hairpin: step.hairpin };
+        link.port = { isolated: step.isolated, hairpin: step.hairpin, judged: true };
         return;
       }
       case "set-sysctl":
@@ -153,7 +153,13 @@ export class KernelModel {
     this.#link(step.master);
     const namespace = this.namespaces.get(step.netns) ?? assert.fail(`ENOENT ${step.netns}`);
     assert.ok(!namespace.links.has(step.guestName), `EEXIST ${step.guestName}`);
-    this.#create({ ...step, kind: "veth", up: true, altNames: [step.altName], port: { isolated: step.isolated, hairpin: true } });
+    this.#create({
+      ...step,
+      kind: "veth",
+      up: true,
+      altNames: [step.altName],
+      port: { isolated: step.isolated, hairpin: true, judged: true },
+    });
     namespace.links.set(step.guestName, {
       link: step.guestName,
       mac: step.guestMac,

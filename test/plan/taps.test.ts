@@ -73,7 +73,7 @@ describe("a virtual machine's taps", () => {
     ["of another MAC", (link) => (link.mac = "02:00:00:00:00:99" as Mac)],
     ["in no group", (link) => (link.group = 0)],
     ["off its bridge", (link) => Object.assign(link, { master: undefined, port: undefined })],
-    ["not isolated", (link) => (link.port = { isolated: false, hairpin: true })],
+    ["not isolated", (link) => (link.port = { isolated: false, hairpin: true, judged: true })],
     ["without its mark", (link) => (link.altNames = [])],
   ];
   for (const [what, drift] of drifts)

@@ -69,6 +69,22 @@ export function framesOf(wire: Wire): { honest: Sent[]; forged: Refused[] } {
         "a neighbour's MAC",
         ethernet({ from: app, to: broadcast }, etherType.ipv4, udp4({ from: app4, to: app4 }, ports)),
       ),
+      ...[0x00, 0x03, 0x0e].flatMap((group) => {
+        const to = `01:80:c2:00:00:${group.toString(16).padStart(2, "0")}`;
+        return [
+          refuse("foreign-mac", `a neighbour's MAC to ${to}`, ethernet({ from: app, to }, etherType.experimental, Buffer.from("learn"))),
+          refuse(
+            "foreign-source-4",
+            `an address from far away to ${to}`,
+            ethernet({ from: web, to }, etherType.ipv4, udp4({ from: "8.8.8.8", to: gateway4 }, ports)),
+          ),
+          refuse(
+            "router-advert",
+            `a router advertisement to ${to}`,
+            ethernet({ from: web, to }, etherType.ipv6, routerAdvert({ from: linkLocalOf(web), to: "ff02::1" })),
+          ),
+        ];
+      }),
       refuse("foreign-source-4", "a neighbour's IPv4 address", ethernet(mac, etherType.ipv4, udp4({ from: app4, to: app4 }, ports))),
       refuse("foreign-source-4", "the gateway's IPv4 address", ethernet(mac, etherType.ipv4, udp4({ from: gateway4, to: app4 }, ports))),
       refuse("foreign-source-4", "an address from far away", ethernet(mac, etherType.ipv4, udp4({ from: "8.8.8.8", to: app4 }, ports))),

@@ -66,6 +66,7 @@ describe("what the kernel told `ip` reads as `ip` reads it", () => {
       multicastFlood: data.mcast_flood,
       broadcastFlood: data.bcast_flood,
       neighbourSuppress: data.neigh_suppress,
+      groupForwardMask: Number(data.group_fwd_mask),
       locked: data.locked,
     });
     assert.equal(port.isolated && port.locked, true);
