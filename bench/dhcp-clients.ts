@@ -45,5 +45,5 @@ export function clientsRuleset(clients: readonly BenchClient[]): Ruleset {
     addresses: [address],
     end: { kind: "tap", queues: 1 } as const,
   }));
-  return ruleset({ instance: "bench", networks: [network], attachments, publishes: [] });
+  return ruleset({ instance: "bench", networks: [network], attachments, publishes: [], pins: [] });
 }

@@ -1,7 +1,10 @@
+import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { describeMachine } from "./measure.ts";
 import { isInside, runInside } from "./inside.ts";
 import { buildMiniVm } from "../src/images/vm-mini.ts";
+import { preparePeers } from "./proxy/peers.ts";
+import { runOrThrow } from "./program.ts";
 import { printMachine, progress } from "./table.ts";
 import { testMini } from "../scripts/test-mini.ts";
 
@@ -13,7 +16,23 @@ export type BenchmarkOptions = {
   quick: boolean;
 };
 
-const names = ["attach", "compose", "dns", "dhcp", "idle", "node", "ruleset", "tap", "vm-boot"];
+const names = [
+  "attach",
+  "compose",
+  "dns",
+  "dhcp",
+  "idle",
+  "node",
+  "proxy",
+  "ruleset",
+  "sandbox",
+  "sandbox-cancel",
+  "sandbox-output",
+  "sandbox-run",
+  "tap",
+  "vm-boot",
+  "vm-net",
+];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -25,7 +44,10 @@ process.exitCode = await main(positionals);
 async function main([name, ...rest]: string[]): Promise<number> {
   if (name === undefined || rest.length > 0 || !names.includes(name)) return usage();
   // Its packages come from outside, where there is a network.
-  if (!isInside() && name === "vm-boot") await buildMiniVm({ directory: testMini, progress });
+  if (!isInside() && (name === "proxy" || name === "sandbox-run")) await preparePeers(progress);
+  if (!isInside() && name.startsWith("vm-")) await buildMiniVm({ directory: testMini, progress });
+  if (!isInside() && name === "vm-net" && spawnSync("iperf3", ["--version"]).error !== undefined)
+    runOrThrow("apt-get", ["install", "-q", "-y", "--no-install-recommends", "iperf3"], "", { DEBIAN_FRONTEND: "noninteractive" });
   if (!isInside()) return await runInside(import.meta.filename, process.argv.slice(2), 15 * 60_000);
 
   const { run } = (await import(`./${name}.ts`)) as { run: Benchmark };

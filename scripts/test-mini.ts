@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { buildSandboxVm } from "../src/images/sandbox-vm.ts";
 import { buildMiniVm } from "../src/images/vm-mini.ts";
 import { runStep } from "./run-step.ts";
 
@@ -8,12 +9,19 @@ export const testCache = join(import.meta.dirname, "../node_modules/.cache/nexus
 /** Where the tests' mini virtual machine is, as a daemon with that cache keeps it. */
 export const testMini = join(testCache, "vm/mini");
 
+/** The same for the virtual machine that runs one command. */
+export const testSandboxVm = join(testCache, "vm/sandbox");
+
 /**
- * Builds the mini virtual machine of the tests before any of them runs: it is made of 31 MB of Debian packages, and tests
+ * Builds the virtual machines of the tests before any of them runs: they are made of 31 MB of Debian packages, and tests
  * run where no archive can be reached. Fresh lists are fetched when apt has none. Tests that need it fail when this did.
  */
 export async function prepareMini(say: (line: string) => void): Promise<void> {
-  const build = () => buildMiniVm({ directory: testMini, progress: (line) => say(`set-up: ${line}`) });
+  const progress = (line: string): void => say(`set-up: ${line}`);
+  const build = async (): Promise<void> => {
+    await buildMiniVm({ directory: testMini, progress });
+    await buildSandboxVm({ directory: testSandboxVm, packages: join(testMini, "packages"), progress });
+  };
   try {
     await build();
   } catch {

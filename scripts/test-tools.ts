@@ -8,6 +8,10 @@ const tools: readonly (readonly [program: string, debianPackage: string])[] = [
   ["ip", "iproute2"],
   ["crun", "crun"],
   ["runc", "runc"],
+  ["podman", "podman"],
+  ["bwrap", "bubblewrap"],
+  ["nsenter", "util-linux"],
+  ["perl", "perl-base"],
   ["busybox", "busybox-static"],
   ["docker-registry", "docker-registry"],
   ["dnsperf", "dnsperf"],
@@ -32,6 +36,8 @@ const tools: readonly (readonly [program: string, debianPackage: string])[] = [
   ["ssh-keygen", "openssh-client"],
   ["mmdebstrap", "mmdebstrap"],
   ["mke2fs", "e2fsprogs"],
+  ["mkfs.ext4", "e2fsprogs"],
+  ["git", "git"],
   ["/usr/lib/ipxe/qemu/efi-virtio.rom", "ipxe-qemu"],
 ];
 

@@ -16,6 +16,7 @@ export function nexusShape(networks: readonly number[]): Ruleset {
     networks: networks.map(networkOf),
     attachments: networks.map(attachmentOf),
     publishes: networks.flatMap(publishesOf),
+    pins: [],
   });
 }
 

@@ -1,5 +1,18 @@
 import { z } from "zod";
-import type { AttachmentView, EventView, FileView, GuestView, LeaseView, NetworkView, VolumeView, WhyView } from "../spec/views.ts";
+import { type RunView, runReasons, runStates } from "../spec/run-view.ts";
+import type {
+  ArtifactsView,
+  AttachmentView,
+  EventView,
+  FacilityDiffView,
+  FacilityView,
+  FileView,
+  GuestView,
+  LeaseView,
+  NetworkView,
+  VolumeView,
+  WhyView,
+} from "../spec/views.ts";
 
 /** A named answer of the API: its schema goes into OpenAPI and into tests, its type to handlers and the client. */
 export type AnswerShape<View> = { name: string; schema: z.ZodType; readonly view?: View };
@@ -33,6 +46,8 @@ const count = z.number().int().min(0);
 const leaseSchema = z.strictObject({ address: text, guest: text, nic: text, mac: text, since: text });
 export const lease = answerOf<LeaseView>()("Lease", leaseSchema);
 
+const egressSchema = z.strictObject({ mode: z.enum(["none", "allowlist", "unrestricted"]), allow: z.array(text) });
+
 const networkSchema = z.strictObject({
   name: text,
   bridge: text,
@@ -47,6 +62,7 @@ const networkSchema = z.strictObject({
   internal: z.boolean(),
   dhcp: z.boolean(),
   peers: z.array(text),
+  egress: egressSchema.optional(),
   state: z.enum(["up", "degraded"]),
   problem: text.optional(),
   leases: z.array(leaseSchema),
@@ -131,6 +147,30 @@ export const volume = answerOf<VolumeView>()(
   }),
 );
 
+const runOutput = z.strictObject({ bytes: count, dropped: count });
+export const run = answerOf<RunView>()(
+  "Run",
+  z.strictObject({
+    id: text,
+    state: z.enum(runStates),
+    reason: z.enum(runReasons).optional(),
+    message: text.optional(),
+    code: count.optional(),
+    exit: z.strictObject({ code: z.number().int(), signal: text.optional(), outOfMemory: z.boolean() }).optional(),
+    driver: text.optional(),
+    uid: count,
+    detached: z.boolean(),
+    createdAt: text,
+    startedAt: text.optional(),
+    endedAt: text.optional(),
+    tookMs: z.number().optional(),
+    output: z.strictObject({ stdout: runOutput, stderr: runOutput }),
+    egress: z.strictObject({ allowed: count, denied: count }).optional(),
+    /** What was asked, as runSpec wrote it out; of the environment the names. */
+    spec: z.record(text, z.unknown()),
+  }),
+);
+
 const fileSchema = z.strictObject({
   name: text,
   nameBytes: text.optional(),
@@ -148,6 +188,43 @@ export const directory = answerOf<{ entries: FileView[]; more: boolean }>()(
     /** True when it has more entries than were asked for. */
     more: z.boolean(),
   }),
+);
+
+export const facility = answerOf<FacilityView>()(
+  "Facility",
+  z.strictObject({
+    name: text,
+    state: z.enum(["making", "ready", "leaving"]),
+    path: text,
+    sizeBytes: count,
+    usedBytes: count.optional(),
+    limit: z.enum(["disk", "watch"]),
+    uid: count,
+    clone: z.strictObject({ url: text, ref: text.optional() }).optional(),
+    lock: z.strictObject({ run: text, since: text }).optional(),
+    epoch: count,
+    createdAt: text,
+    labels: z.record(text, text),
+  }),
+);
+
+const leftOut = { leftOut: z.array(z.strictObject({ path: text, why: text })), leftOutCount: count };
+
+export const facilityDiff = answerOf<FacilityDiffView>()(
+  "FacilityDiff",
+  z.strictObject({
+    since: z.enum(["create", "run"]),
+    /** Base64. */
+    patch: text,
+    truncated: z.boolean(),
+    files: z.array(z.strictObject({ path: text, pathBytes: text.optional(), added: count.optional(), removed: count.optional() })),
+    ...leftOut,
+  }),
+);
+
+export const artifacts = answerOf<ArtifactsView>()(
+  "Artifacts",
+  z.strictObject({ files: z.array(z.strictObject({ path: text, sizeBytes: count, mode: count })), ...leftOut }),
 );
 
 export const event = answerOf<EventView>()(

@@ -6,6 +6,7 @@ import { readLines } from "./lines.ts";
 import { operationOf, type OperationId } from "./operations.ts";
 import type { ExecRequestInput } from "./routes.ts";
 import { NexusError } from "../base/errors.ts";
+import type { RunSpecInput } from "../spec/run.ts";
 
 /** What a caller may give with every call. `timeoutMs` is until the answer is complete; streams have none. */
 export type CallOptions = { signal?: AbortSignal; timeoutMs?: number };
@@ -23,6 +24,8 @@ export type Client = {
   bytes<Id extends IdsAnswering<"bytes">>(id: Id, ...given: Given<Id>): Promise<ByteAnswer>;
   /** Leaves HTTP: runs a command in a guest, or joins its console. */
   exec(id: IdsAnswering<"upgrade">, name: string, request: ExecRequestInput | Record<string, never>): Promise<ExecCall>;
+  /** Runs a command in a sandbox; hanging up cancels it. */
+  run(request: RunSpecInput): Promise<ExecCall>;
   close(): void;
 };
 
@@ -108,6 +111,7 @@ export function openClient(socketPath: string): Client {
       return Object.assign(whole(response), { headers: response.headers });
     },
     exec: (id, name, request) => execOver({ http, socketPath, path: pathOf(id, { params: { name } }) }, request),
+    run: (request) => execOver({ http, socketPath, path: pathOf("run.exec", {}) }, request),
     close: () => agent.destroy(),
   };
 }

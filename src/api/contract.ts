@@ -9,9 +9,11 @@ import type { Log } from "../base/log.ts";
 /** Who is at the other end of the socket (SO_PEERCRED, unix(7)). */
 export type Peer = { uid: number; gid: number; pid: number };
 
+export const serverCloses = Symbol("the server closes");
+
 export type Context = {
   peer: Peer;
-  /** Aborts when the caller hangs up or the server closes. */
+  /** Aborts when the caller hangs up, or, with the reason `serverCloses`, when the server closes. */
   signal: AbortSignal;
   /** One plain sentence on what is being done; reaches the caller when it asked for progress. */
   progress(line: string): void;
@@ -56,6 +58,8 @@ export type ExecSession = {
   kill(signal: NodeJS.Signals): void;
   /** 128 + n when signal n ended it. */
   exitCode: Promise<number>;
+  /** What it is, told to the caller before its output and before its exit code. */
+  status?: () => unknown;
 };
 
 /** Bytes as they come; `headers` are sent before the first. */

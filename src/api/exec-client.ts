@@ -4,21 +4,24 @@ import { execProtocol, type Frame } from "./exec-stream.ts";
 import { type FrameSocket, frameSocket } from "./frame-socket.ts";
 import type { ExecRequestInput } from "./routes.ts";
 import { NexusError } from "../base/errors.ts";
+import type { RunSpecInput } from "../spec/run.ts";
 
 /** A command running in a guest, seen from the caller. */
 export type ExecCall = {
   /** Sends input, resizes, signals; resolves when the daemon has room for more. */
   send(frame: Extract<Frame, { kind: "stdin" | "stdin-end" | "resize" | "signal" }>): Promise<void>;
   /** Gives the output to `write` in order and resolves with the exit code. @throws NexusError when it could not run */
-  finish(write: (stream: "stdout" | "stderr", bytes: Uint8Array) => Promise<void> | void): Promise<number>;
+  finish(write: Write, onStatus?: (status: unknown) => void): Promise<number>;
   /** Hangs up; the command gets SIGHUP. */
   close(): void;
 };
 
+type Write = (stream: "stdout" | "stderr", bytes: Uint8Array) => Promise<void> | void;
+
 /** Asks for the upgrade and sends the request. @throws NexusError daemon-unreachable */
 export async function execOver(
   to: { http: typeof Http; socketPath: string; path: string },
-  request: ExecRequestInput | Record<string, never>,
+  request: ExecRequestInput | RunSpecInput | Record<string, never>,
 ): Promise<ExecCall> {
   const { promise, resolve, reject } = Promise.withResolvers<FrameSocket & { destroy(): void }>();
   const call = to.http.request({
@@ -38,12 +41,16 @@ export async function execOver(
   call.end();
   const wire = await promise;
   await wire.send({ kind: "request", json: request });
-  return { send: (frame) => wire.send(frame), finish: (write) => finish(wire, write, to.socketPath), close: () => wire.destroy() };
+  return {
+    send: (frame) => wire.send(frame),
+    finish: (write, onStatus) => finish(wire, { write, onStatus }, to.socketPath),
+    close: () => wire.destroy(),
+  };
 }
 
 async function finish(
   wire: FrameSocket & { destroy(): void },
-  write: (stream: "stdout" | "stderr", bytes: Uint8Array) => Promise<void> | void,
+  { write, onStatus }: { write: Write; onStatus: ((status: unknown) => void) | undefined },
   socketPath: string,
 ): Promise<number> {
   try {
@@ -52,6 +59,9 @@ async function finish(
         case "stdout":
         case "stderr":
           await write(frame.kind, frame.bytes);
+          break;
+        case "status":
+          onStatus?.(frame.json);
           break;
         case "exit":
           return frame.code;

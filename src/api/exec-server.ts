@@ -85,11 +85,13 @@ async function takeFrame(frame: Frame, session: ExecSession): Promise<void> {
     case "stderr":
     case "exit":
     case "error":
+    case "status":
       throw new NexusError("usage", `a caller does not send ${frame.kind} frames here`);
   }
 }
 
 async function giveOutput(wire: FrameSocket, session: ExecSession): Promise<void> {
+  if (session.status !== undefined) await wire.send({ kind: "status", json: session.status() });
   const pump = async (kind: "stdout" | "stderr", stream: NodeJS.ReadableStream) => {
     for await (const chunk of stream) await wire.send({ kind, bytes: typeof chunk === "string" ? Buffer.from(chunk) : chunk });
   };
@@ -99,5 +101,6 @@ async function giveOutput(wire: FrameSocket, session: ExecSession): Promise<void
   const given = Promise.allSettled(pumps);
   const code = await session.exitCode;
   await given;
+  if (session.status !== undefined) await wire.send({ kind: "status", json: session.status() });
   await wire.send({ kind: "exit", code });
 }

@@ -2,7 +2,8 @@ import { NexusError, WireError } from "../base/errors.ts";
 
 /**
  * Frames of an upgraded exec connection, both directions: `[type u8][length u32 big-endian][payload]`.
- * The caller sends `request` first, then stdin, resize, signal; the daemon sends stdout, stderr, and last exit or error.
+ * The caller sends `request` first, then stdin, resize, signal; the daemon sends stdout, stderr, and last exit or error. Of a run it
+ * sends its `status` as well, at its start and before its exit.
  */
 export type Frame =
   | { kind: "request"; json: unknown }
@@ -13,7 +14,8 @@ export type Frame =
   | { kind: "resize"; columns: number; rows: number }
   | { kind: "signal"; signal: NodeJS.Signals }
   | { kind: "exit"; code: number }
-  | { kind: "error"; json: unknown };
+  | { kind: "error"; json: unknown }
+  | { kind: "status"; json: unknown };
 
 export type FrameKind = Frame["kind"];
 
@@ -33,6 +35,7 @@ const kinds = [
   "signal",
   "exit",
   "error",
+  "status",
 ] as const satisfies readonly FrameKind[];
 const headerBytes = 5;
 
@@ -94,6 +97,7 @@ function encodePayload(frame: Frame): Uint8Array {
     }
     case "request":
     case "error":
+    case "status":
       return Buffer.from(JSON.stringify(frame.json));
   }
 }
@@ -120,6 +124,7 @@ function decodePayload(kind: FrameKind, payload: Buffer): Frame {
       return { kind, code: payload.readInt32BE(0) };
     case "request":
     case "error":
+    case "status":
       return { kind, json: parseJson(kind, payload) };
   }
 }

@@ -7,7 +7,7 @@ export const guestOperations = {
   "guest.change": {
     method: "PATCH",
     path: "/v1/guests/{name}",
-    summary: "Changes ports, limits, names and policies of a guest while it runs",
+    summary: "Changes ports, limits, names, policies, networks and disks of a guest while it runs",
     when: "its kind can follow",
     answers: "json",
   },

@@ -1,4 +1,6 @@
+import { facilityOperations } from "./operations-facilities.ts";
 import { guestOperations } from "./operations-guests.ts";
+import { runOperations } from "./operations-runs.ts";
 import { always, known, type Operation } from "./operation.ts";
 
 export type { Operation } from "./operation.ts";
@@ -173,6 +175,8 @@ export const operations = {
     answers: "bytes",
   },
 
+  ...runOperations,
+
   "attachment.list": {
     method: "GET",
     path: "/v1/attachments",
@@ -221,6 +225,8 @@ export const operations = {
     when: "no guest uses it",
     answers: "json",
   },
+
+  ...facilityOperations,
 
   "config.show": {
     method: "GET",

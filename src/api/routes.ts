@@ -1,14 +1,17 @@
 import { z } from "zod";
 import * as answers from "./answers.ts";
 import type { AnswerShape } from "./answers.ts";
+import * as facilities from "./facility-requests.ts";
 import * as files from "./file-requests.ts";
 import { anyImageReference, imageChecksum, imageKind } from "./image-reference.ts";
 import { target } from "./why-target.ts";
 import type { OperationId } from "./operations.ts";
 import { labelSet } from "../spec/labels.ts";
+import { facilityRequest } from "../spec/facility.ts";
 import { guestChange } from "../spec/change.ts";
 import { networkChange, networkSpec } from "../spec/network.ts";
 import { attachmentSpec, nodeSpec } from "../spec/node.ts";
+import { runSpec } from "../spec/run.ts";
 import { nameText } from "../spec/text.ts";
 import { vmSpec } from "../spec/vm.ts";
 
@@ -24,6 +27,8 @@ export type Route = {
   bodyLimit?: number;
 };
 
+/** An id, or as much of its beginning as only one has. */
+const runId = z.strictObject({ id: z.string().regex(/^[0-9a-f]{1,12}$/, "an id of a run has up to 12 of 0-9 and a-f") });
 const named = z.strictObject({ name: nameText });
 const force = z.strictObject({ force: z.boolean().default(false) });
 /** Seconds between asking a guest to end and killing it. */
@@ -107,6 +112,26 @@ export const routes = {
   "vm.console": { params: named, body: z.strictObject({}), answer: answers.nothing },
   "vm.logs": { params: named, query: logQuery, answer: answers.nothing },
 
+  "run.exec": { body: runSpec, answer: answers.nothing },
+  "run.create": { body: runSpec, answer: answers.run, status: 201 },
+  "run.list": { query: z.strictObject({ limit: z.number().int().min(1).max(10_000).default(100) }), answer: answers.listOf(answers.run) },
+  "run.get": {
+    params: runId,
+    query: z.strictObject({ wait: z.number().int().min(0).max(3600).default(0).describe("seconds") }),
+    answer: answers.run,
+  },
+  "run.cancel": { params: runId, answer: answers.run },
+  "run.logs": {
+    params: runId,
+    query: z.strictObject({ stream: z.enum(["stdout", "stderr", "audit"]).default("stdout"), follow: z.boolean().default(false) }),
+    answer: answers.nothing,
+  },
+  "run.remove": { params: runId, answer: answers.removed },
+  "run.prune": {
+    query: z.strictObject({ older: z.number().int().min(0).default(0).describe("seconds since their end") }),
+    answer: answers.removed,
+  },
+
   "attachment.list": { answer: answers.listOf(answers.guest) },
   "attachment.create": { body: attachmentSpec, answer: answers.guest, status: 201 },
   "attachment.get": { params: named, answer: answers.guest },
@@ -127,6 +152,21 @@ export const routes = {
   "volume.list": { answer: answers.listOf(answers.volume) },
   "volume.create": { body: z.strictObject({ name: nameText, labels: labelSet.default({}) }), answer: answers.volume, status: 201 },
   "volume.remove": { params: named, answer: answers.removed },
+
+  "facility.list": { answer: answers.listOf(answers.facility) },
+  "facility.create": { body: facilityRequest, answer: answers.facility, status: 201 },
+  "facility.get": { params: named, answer: answers.facility },
+  "facility.remove": { params: named, query: force, answer: answers.removed },
+  "facility.unlock": { params: named, answer: answers.facility },
+  "facility.diff": { params: named, query: facilities.diffQuery, answer: answers.facilityDiff },
+  "facility.artifacts": { params: named, body: facilities.artifactsBody, answer: answers.artifacts },
+  "facility.read": { params: named, query: facilities.facilityReadQuery, answer: answers.nothing },
+  "facility.write": {
+    params: named,
+    body: facilities.facilityWriteBody,
+    bodyLimit: files.writeBodyLimit,
+    answer: answers.file,
+  },
 
   "config.show": { answer: answers.settings },
   "config.get": { params: z.strictObject({ key: z.string().min(1).max(128) }), answer: answers.setting },

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { once } from "node:events";
-import type { ByteStream, Context, ExecSession, Handlers, Peer } from "./contract.ts";
+import { type ByteStream, type Context, type ExecSession, type Handlers, type Peer, serverCloses } from "./contract.ts";
 import { serveExec } from "./exec-server.ts";
 import { execProtocol } from "./exec-stream.ts";
 import { type Audience, listenUnix } from "./listen.ts";
@@ -24,12 +24,12 @@ export type ServerOptions = {
   /** Who is at the other end; asked once for each connection. A throw refuses the connection. */
   peerOf: (socket: Socket) => Peer;
   log: Log;
-  /** Answers what comes for `/mcp`: tools for assistants, beside the route table. */
+  /** Answers what comes for `/mcp` and `/mcp/readonly`: tools for assistants, beside the route table. */
   mcp?: (exchange: McpExchange) => Promise<void>;
 };
 
 /** One HTTP request of an assistant. The signal aborts when it hangs up or the server closes. */
-export type McpExchange = { request: IncomingMessage; response: ServerResponse; peer: Peer; signal: AbortSignal };
+export type McpExchange = { request: IncomingMessage; response: ServerResponse; peer: Peer; signal: AbortSignal; readOnly: boolean };
 
 export type ApiServer = {
   /** Takes no more callers, ends streams, lets running requests finish for `graceMs`, then cuts what is left. */
@@ -81,10 +81,13 @@ async function answer(door: Door, match: (method: string, path: string) => Match
   const { log } = door.options;
   try {
     const { path, search } = splitUrl(request.url ?? "/");
-    if (path === "/mcp" && door.options.mcp !== undefined) {
+    if (Object.hasOwn(mcpPaths, path) && door.options.mcp !== undefined) {
+      // Whoever asks for less here would get all: the path alone decides.
+      if (search !== "")
+        throw new NexusError("usage", `${path} takes nothing after "?"`, { hint: "POST /mcp/readonly has only tools that change nothing" });
       const peer = door.peers.get(request.socket);
       if (peer === undefined) throw new NexusError("not-permitted", "the caller is unknown");
-      return await door.options.mcp({ request, response, peer, signal: signalOf(door, response) });
+      return await door.options.mcp({ request, response, peer, signal: signalOf(door, response), readOnly: mcpPaths[path] === "reads" });
     }
     const found = match(request.method ?? "", path);
     if (found.kind !== "found") return refuse(response, found, `${request.method} ${path}`);
@@ -185,6 +188,9 @@ function timing(since: number): Record<string, string> {
   return { "server-timing": `app;dur=${(performance.now() - since).toFixed(3)}` };
 }
 
+/** A path of its own, because the person who gives an assistant its tools writes down one address. */
+const mcpPaths: Readonly<Record<string, "all" | "reads">> = { "/mcp": "all", "/mcp/readonly": "reads" };
+
 function splitUrl(url: string): { path: string; search: string } {
   const mark = url.indexOf("?");
   return mark === -1 ? { path: url, search: "" } : { path: url.slice(0, mark), search: url.slice(mark + 1) };
@@ -194,7 +200,7 @@ async function closeServer(door: Door, server: Server, graceMs: number): Promise
   const closed = once(server, "close");
   server.close();
   server.closeIdleConnections();
-  door.closing.abort();
+  door.closing.abort(serverCloses);
   const cut = setTimeout(() => {
     server.closeAllConnections();
     for (const socket of door.upgraded) socket.destroy();

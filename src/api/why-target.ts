@@ -3,7 +3,7 @@ import { parseIp } from "../base/ip.ts";
 import { isFault, parseName } from "../base/names.ts";
 import { parsePort, type Port } from "../base/port.ts";
 
-/** Where a packet in question goes: a guest's name or an address, with a port unless the protocol has none. */
+/** Where a packet in question goes: a guest's name, an address, or a name of the world, with a port unless the protocol has none. */
 export type WhyTarget = { host: string; port?: Port };
 
 /** Reads NAME, ADDRESS, NAME:PORT, ADDRESS:PORT and [IPV6]:PORT. */

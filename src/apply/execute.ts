@@ -5,7 +5,7 @@ import type { IfName } from "../base/names.ts";
 import { makePrefix, type Prefix } from "../base/prefix.ts";
 import { addAddress, addressStep, removeAddress } from "../kernel/addresses.ts";
 import { batchIgnoring } from "../kernel/batch-steps.ts";
-import { flushPrefixFlows, flushPublishedFlows } from "../kernel/conntrack.ts";
+import { flushDepartures, flushPrefixFlows, flushPublishedFlows } from "../kernel/conntrack.ts";
 import { addAltName, changeLink, changeStep, createBridge, createVeth, deleteLink, findLinkIndex } from "../kernel/links.ts";
 import { createNamespace, nameNamespace, namespacePath, openNamespace, pinNamespace, removeNamespace } from "../kernel/namespaces.ts";
 import type { NamespaceStock } from "../kernel/namespace-stock.ts";
@@ -118,6 +118,9 @@ function perform(step: Step, host: Host): void {
       return firewall.apply(step.op, step.changes);
     case "forget-flows":
       flushPrefixFlows(netfilter, step.prefixes);
+      return;
+    case "forget-departures":
+      flushDepartures(netfilter, step.sources, step.kept);
       return;
     case "forget-connections":
       flushPublishedFlows(netfilter, {

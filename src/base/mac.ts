@@ -21,6 +21,12 @@ export function macFromBytes(bytes: Uint8Array): Mac {
   return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join(":") as Mac;
 }
 
+/** The address with these bits of its first octet the other way round. */
+export function flipFirstOctet(mac: Mac, bits: number): Mac {
+  const octet = Number.parseInt(mac.slice(0, 2), 16) ^ bits;
+  return `${octet.toString(16).padStart(2, "0")}${mac.slice(2)}` as Mac;
+}
+
 /** Whether a card can have it: neither all zero nor the address of a group (IEEE 802 §8.2.2). */
 export function isUnicastMac(mac: Mac): boolean {
   return ((macToBytes(mac)[0] ?? 0) & 1) === 0 && mac !== "00:00:00:00:00:00";

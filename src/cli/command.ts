@@ -1,7 +1,19 @@
 import type { VerbContext } from "./context.ts";
 
 /** What a name on the command line can be completed with. */
-export type NameSource = "network" | "node" | "vm" | "attachment" | "guest" | "image" | "volume" | "setting" | "file" | readonly string[];
+export type NameSource =
+  | "network"
+  | "node"
+  | "vm"
+  | "attachment"
+  | "guest"
+  | "image"
+  | "volume"
+  | "run"
+  | "facility"
+  | "setting"
+  | "file"
+  | readonly string[];
 
 export type Flag = {
   name: string;

@@ -1,9 +1,12 @@
 import type { Command, Flag, Positional } from "./command.ts";
-import { force, guestNetworks, lifeCommands, marks, vmConsole, vmCreate, vmSsh } from "./guest-commands.ts";
+import { force, guestNetworks, lifeCommands, marks, vmConsole, vmDevices, vmCreate, vmSsh } from "./guest-commands.ts";
 import { composeCommands } from "./compose-commands.ts";
+import { egressFlags } from "./egress-flags.ts";
+import { facilityCommands } from "./commands-facility.ts";
 import { fileCommands } from "./commands-files.ts";
 import { imageCommands } from "./image-commands.ts";
 import { mcpCommands } from "./commands-mcp.ts";
+import { runCommands } from "./commands-run.ts";
 
 const network: Positional = { name: "NAME", complete: "network" };
 const fix: Flag = { name: "fix", summary: "mend what can be mended" };
@@ -12,6 +15,7 @@ const networkPolicy: readonly Flag[] = [
   { name: "dns", value: "ADDRESS", many: true, summary: "upstream resolver instead of the host's own" },
   { name: "peer", value: "NETWORK", many: true, complete: "network", summary: "a network that may talk to this one" },
   { name: "isolation", value: "none|guests", complete: ["none", "guests"], summary: "guests: its guests cannot reach each other" },
+  ...egressFlags,
 ];
 const daemonFlags: readonly Flag[] = [
   { name: "config", value: "FILE", complete: "file", summary: "configuration file" },
@@ -121,12 +125,13 @@ export const commands: readonly Command[] = [
       ...guestNetworks,
       ...marks,
       { name: "volume", short: "v", value: "VOLUME|PATH:TARGET[:ro]", many: true, summary: "show it a volume, or part of the host" },
+      { name: "tmpfs", value: "PATH[:OPTIONS]", many: true, summary: "a directory in memory (/tmp:size=64M,mode=1777,exec)" },
       { name: "env", short: "e", value: "K=V", many: true, summary: "environment variable" },
       {
         name: "restart",
         value: "POLICY",
         complete: ["no", "on-failure", "always", "unless-stopped"],
-        summary: "no, on-failure, always or unless-stopped",
+        summary: "no, on-failure[:TIMES], always or unless-stopped",
       },
       { name: "hostname", value: "NAME", summary: "its host name (NAME)" },
       { name: "dns", value: "ADDRESS", many: true, summary: "resolver instead of the network's" },
@@ -139,9 +144,11 @@ export const commands: readonly Command[] = [
   vmCreate,
   { path: "vm ls", summary: "list virtual machines", example: "nexus vm ls", run: async (c) => (await import("./verbs/vm.ts")).list(c) },
   ...lifeCommands({ noun: "vm", called: "a virtual machine", example: "web" }),
+  ...vmDevices,
   vmConsole,
   ...vmSsh,
   ...fileCommands,
+  ...runCommands,
   {
     path: "attachment create",
     summary: "make a network namespace attached to networks",
@@ -181,6 +188,7 @@ export const commands: readonly Command[] = [
     rest: { name: "NAME", from: "names" },
     run: async (c) => (await import("./verbs/volume.ts")).remove(c),
   },
+  ...facilityCommands,
   {
     path: "plan",
     summary: "print what a repair, or a spec, would change, as ip and nft lines",

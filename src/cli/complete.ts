@@ -12,8 +12,9 @@ export function candidatesFor(words: readonly string[]): Candidates {
   const depth = command === undefined ? 0 : command.path.split(" ").length;
   const plain = before.filter((word) => !word.startsWith("-"));
   const next = nextWords(plain.join(" "));
-  if (command === undefined || (next.length > 0 && plain.length === depth))
-    return { prefix, words: prefix.startsWith("-") ? flagWords(globalFlags) : next, source: undefined };
+  const isValue = takesNext(before.at(-1), [...(command?.flags ?? []), ...globalFlags]);
+  if (command === undefined || (next.length > 0 && plain.length === depth && !isValue))
+    return { prefix, words: prefix.startsWith("-") ? flagWords([...(command?.flags ?? []), ...globalFlags]) : next, source: undefined };
   return inside(command, before.slice(depth), prefix);
 }
 

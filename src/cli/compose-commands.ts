@@ -24,7 +24,7 @@ export const composeCommands: readonly Command[] = [
     flags: [
       ...common,
       profile,
-      { name: "wait", summary: "until every guest is healthy, or answers" },
+      { name: "wait", summary: "until every guest is healthy, or answers, and every sandbox has succeeded" },
       { name: "wait-timeout", value: "TIME", summary: "how long it may take at most, for each guest (5m)" },
       { name: "dry-run", summary: "say what would be done, and do nothing" },
       { name: "remove-orphans", summary: "remove guests that are gone from the file" },
@@ -41,7 +41,7 @@ export const composeCommands: readonly Command[] = [
   },
   {
     path: "ps",
-    summary: "list the guests of this project",
+    summary: "list the guests and sandboxes of this project",
     example: "nexus ps",
     rest: services,
     flags: common,
@@ -73,7 +73,7 @@ export const composeCommands: readonly Command[] = [
   },
   {
     path: "logs",
-    summary: "print what guests wrote, each line under its guest's name",
+    summary: "print what guests and sandboxes wrote, each line under its name",
     example: "nexus logs --tail 20 --follow",
     rest: services,
     flags: [
@@ -109,7 +109,7 @@ export const composeCommands: readonly Command[] = [
   },
   {
     path: "inspect",
-    summary: "describe a guest, of this project or any",
+    summary: "describe a guest, of this project or any, or a sandbox of it",
     example: "nexus inspect web",
     args: [{ name: "NAME", complete: "guest" }],
     flags: common,

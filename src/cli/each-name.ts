@@ -4,7 +4,7 @@ import { joinErrors, NexusError } from "../base/errors.ts";
 
 /** Does the same to the named object and every further one, goes on after a failure, and prints what was done. @throws the failures, together */
 export async function eachName<Item>(c: VerbContext, act: (name: string) => Promise<Item[]>): Promise<void> {
-  const names = [c.arg("NAME"), c.arg("REF"), ...c.rest].filter((name) => name !== "");
+  const names = [c.arg("NAME"), c.arg("REF"), c.arg("ID"), ...c.rest].filter((name) => name !== "");
   const done: Item[] = [];
   const errors: unknown[] = [];
   for (const name of names) {

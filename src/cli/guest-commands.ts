@@ -1,4 +1,5 @@
 import type { Command, Flag, Positional } from "./command.ts";
+import { egressFlags } from "./egress-flags.ts";
 import { composeFile } from "./compose-commands.ts";
 
 export const force: Flag = { name: "force", short: "f", summary: "do it even though it is in use" };
@@ -11,6 +12,7 @@ export const guestNetworks: readonly Flag[] = [
     complete: "network",
     summary: "attach to a network, at an address of it if given",
   },
+  ...egressFlags,
   { name: "publish", short: "p", value: "[ADDR:]HOST:GUEST[/udp]", many: true, summary: "forward a host port to the guest" },
 ];
 /** `label` and `alias` are for programs as much as for people: compose files are carried out with them. */
@@ -130,13 +132,38 @@ export const vmCreate: Command = {
     { name: "user-data", value: "FILE", complete: "file", summary: "for cloud-init, beside what Nexus asks of it" },
     { name: "provision", value: "FILE", many: true, complete: "file", summary: "script run in the guest when it is set up" },
     { name: "env", short: "e", value: "K=V", many: true, summary: "environment variable, of its scripts too" },
-    { name: "restart", value: "POLICY", complete: policies, summary: "no, on-failure, always or unless-stopped" },
+    { name: "restart", value: "POLICY", complete: policies, summary: "no, on-failure[:TIMES], always or unless-stopped" },
     { name: "hostname", value: "NAME", summary: "its host name (NAME)" },
     { name: "dns", value: "ADDRESS", many: true, summary: "resolver instead of the network's" },
     { name: "no-run", summary: "create it without starting it" },
   ],
   run: async (c) => (await import("./verbs/vm.ts")).create(c),
 };
+
+const deviceFlags: readonly Flag[] = [
+  { name: "name", value: "NAME", complete: "vm", summary: "the same as NAME" },
+  { name: "network", value: "NET[:ADDRESS]", many: true, complete: "network", summary: "a network, and an address of it if it matters" },
+  { name: "volume", short: "v", value: "VOLUME|FILE[:SIZE]", many: true, summary: "a further disk, made when it is not there" },
+];
+
+export const vmDevices: readonly Command[] = [
+  {
+    path: "vm attach",
+    summary: "give a virtual machine networks and disks, while it runs too",
+    example: "nexus vm attach web --network lab --volume data:10G",
+    args: [{ name: "NAME", complete: "vm", orFlag: "name" }],
+    flags: [...deviceFlags, ...egressFlags],
+    run: async (c) => (await import("./verbs/vm-devices.ts")).attach(c),
+  },
+  {
+    path: "vm detach",
+    summary: "take networks and disks away from a virtual machine; what is on a disk stays",
+    example: "nexus vm detach web --network lab --volume data",
+    args: [{ name: "NAME", complete: "vm", orFlag: "name" }],
+    flags: deviceFlags,
+    run: async (c) => (await import("./verbs/vm-devices.ts")).detach(c),
+  },
+];
 
 export const vmConsole: Command = {
   path: "vm console",

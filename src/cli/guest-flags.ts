@@ -1,12 +1,33 @@
 import type { VerbContext } from "./context.ts";
+import { egressOf } from "./egress-flags.ts";
 import { imageFor } from "./image-flag.ts";
-import { parseDisk, parseDuration, parseEnv, parseLabel, parseMemory, parseNetworkRef, parsePublish, parseVolume } from "../spec/flags.ts";
-import type { NetworkRef, PublishSpec } from "../spec/node.ts";
+import {
+  parseDisk,
+  parseDuration,
+  parseEnv,
+  parseLabel,
+  parseMemory,
+  parseNetworkRef,
+  parsePublish,
+  parseTmpfs,
+  parseVolume,
+} from "../spec/flags.ts";
+import type { NetworkRef, NodeTmpfs, PublishSpec } from "../spec/node.ts";
+import { NexusError } from "../base/errors.ts";
 
 /** Flags that create and exec share, read with the texts of spec/. @throws NexusError usage */
 
-export function networksOf(c: VerbContext): NetworkRef[] {
+export function refsOf(c: VerbContext): NetworkRef[] {
   return c.flags.many("network").map(parseNetworkRef);
+}
+
+/** Networks with the guest's own way out of them, for commands that take `--egress`. */
+export function networksOf(c: VerbContext): NetworkRef[] {
+  const refs = refsOf(c);
+  const policy = egressOf(c);
+  if (policy.egress !== undefined && refs.length === 0)
+    throw new NexusError("usage", "--egress and --allow are about networks, and none is named", { hint: "name it with --network" });
+  return refs.map((ref) => ({ ...ref, ...policy }));
 }
 
 export function publishOf(c: VerbContext): PublishSpec[] {
@@ -33,7 +54,7 @@ export function memOf(c: VerbContext): number | undefined {
 /** Whole seconds, as the API takes them; part of a second counts as one. */
 export function graceOf(c: VerbContext): { grace?: number } {
   const text = c.flags.text("grace");
-  return text === undefined ? {} : { grace: Math.ceil(parseDuration(text) / 1000) };
+  return text === undefined ? {} : { grace: Math.ceil(parseDuration("--grace", text) / 1000) };
 }
 
 /** What names and marks a guest beside its name. */
@@ -47,6 +68,12 @@ export function volumesOf(c: VerbContext): { source: string; target: string; rea
     const { source, ...rest } = parseVolume(text);
     return { source: sourceFor(source, c), ...rest };
   });
+}
+
+/** `PATH[:OPTIONS]`; undefined when there is none. */
+export function tmpfsOf(c: VerbContext): NodeTmpfs[] | undefined {
+  const given = c.flags.many("tmpfs").map(parseTmpfs);
+  return given.length === 0 ? undefined : given;
 }
 
 /** `VOLUME|FILE[:SIZE]`: further disks of a virtual machine, named after what they are made of. */

@@ -79,7 +79,9 @@ function takeNames(command: Command, flags: ReadonlyMap<string, string[]>, to: {
 function nameArguments(command: Command, words: string[]): Map<string, string> {
   const args = new Map<string, string>();
   const positionals = command.args ?? [];
-  if (words.length > positionals.length) throw usage(command, `too many arguments: "${words[positionals.length]}"`);
+  const extra = words[positionals.length];
+  if (extra !== undefined)
+    throw usage(command, command.rest?.from === "dashes" ? `"${extra}": a command follows --` : `too many arguments: "${extra}"`);
   positionals.forEach((positional, i) => {
     const word = words[i];
     if (word !== undefined) args.set(positional.name, word);
@@ -123,7 +125,8 @@ function takeShort(word: string, queue: string[], place: FlagPlace): void {
 
 function valueAfter(queue: string[], written: string, flag: Flag, place: FlagPlace): string {
   const value = queue.shift();
-  if (value === undefined) throw new NexusError("usage", `${place.where}: ${written} needs a value: ${written} ${flag.value ?? ""}`);
+  if (value === undefined || value === "--")
+    throw new NexusError("usage", `${place.where}: ${written} needs a value: ${written} ${flag.value ?? ""}`);
   return value;
 }
 

@@ -12,11 +12,26 @@ function wordFor(command: Command, { path }: SpecProblem): string {
   const keys = path.replace(/^(query|path)\./, "").split(/[.[]/);
   const head = keys[0] ?? "";
   const own = keys.findLast((key) => Object.hasOwn(ownWords, key)) ?? "";
-  return flagFor(command, ownWords[own] ?? "") ?? flagFor(command, ownWords[head] ?? head) ?? argumentFor(command, head) ?? path;
+  return (
+    flagFor(command, ownWords[own] ?? "") ??
+    flagFor(command, ownWords[head] ?? head) ??
+    flagFor(command, head) ??
+    argumentFor(command, head) ??
+    path
+  );
 }
 
 /** Keys of requests whose flags have names of their own. */
-const ownWords: Readonly<Record<string, string>> = { cwd: "workdir", gateway: "gateway", reserved: "reserved" };
+const ownWords: Readonly<Record<string, string>> = {
+  cwd: "workdir",
+  max_output: "max-output",
+  gateway: "gateway",
+  reserved: "reserved",
+  allow: "allow",
+  timeoutMs: "timeout",
+  graceMs: "grace",
+  outputLimit: "output-limit",
+};
 
 /** Lists have a flag for each entry: `peers` is --peer. But `cpus` is --cpus, though there is --cpu as well. */
 function flagFor(command: Command, key: string): string | undefined {

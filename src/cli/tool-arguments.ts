@@ -1,8 +1,10 @@
 import { z } from "zod";
+import { NexusError } from "../base/errors.ts";
 import type { VerbContext } from "./context.ts";
 import { guestOf } from "./verbs/mcp.ts";
+import { parseEnv } from "../spec/flags.ts";
 
-/** The arguments of a tool as flags and words give them; what they must be, the tool's own schema says. */
+/** The arguments of a tool as flags and words give them; what they must be, the tool's own schema says. @throws NexusError usage */
 export function argumentsOf(c: VerbContext, input: z.ZodObject): Record<string, unknown> {
   const given: Record<string, unknown> = {};
   const { properties = {} } = z.toJSONSchema(input, { io: "input" });
@@ -12,10 +14,14 @@ export function argumentsOf(c: VerbContext, input: z.ZodObject): Record<string, 
     if (key === "guest") given[key] = guestOf(c);
     else if (key === "command") {
       const line = c.flags.text(flag);
-      if (line !== undefined && c.rest.length === 0) given[key] = line;
-      else if (c.rest.length > 0) given[key] = c.rest;
+      if ((line === undefined) === (c.rest.length === 0)) throw oneCommand(c, line !== undefined);
+      given[key] = line ?? c.rest;
     } else if (type === "boolean") {
       if (c.flags.on(flag)) given[key] = true;
+    } else if (type === "array") {
+      if (c.flags.on(flag)) given[key] = c.flags.many(flag);
+    } else if (type === "object") {
+      if (c.flags.on(flag)) given[key] = Object.fromEntries(c.flags.many(flag).map(parseEnv));
     } else {
       const text = c.flags.text(flag);
       if (text === undefined) continue;
@@ -25,4 +31,9 @@ export function argumentsOf(c: VerbContext, input: z.ZodObject): Record<string, 
     }
   }
   return given;
+}
+
+function oneCommand(c: VerbContext, isTwice: boolean): NexusError {
+  const problem = isTwice ? "one command, not both --command and words after --" : "the command is missing";
+  return new NexusError("usage", `nexus ${c.command.path}: ${problem}`, { hint: `for example: ${c.command.example}` });
 }

@@ -45,14 +45,10 @@ export function admit(newcomer: Newcomer, at: Admission): { guest: GuestRecord; 
   using undo = new DisposableStack();
   const attachments: AttachmentRow[] = [];
   const leases: LeaseRow[] = [];
-  for (const [nic, ref] of refs.entries()) {
-    const network = at.world.networks.get(ref.network) as NetworkRow;
-    const part = newcomer.kind === "vm" ? "dhcp" : "any";
-    for (const address of leaseAddresses(network, { ref, owner: ownerOf(name, nic), part, at, undo }))
-      leases.push({ network: network.name, address, nic, since: at.clock.now() });
-    const nicId = { id, guest: name, index: nic };
-    const hostInterface = hostInterfaceName(nicId, 1, (taken) => at.world.isInterfaceTaken(taken));
-    attachments.push({ nic, network: network.name, hostInterface, mac: chooseMac(ref, nicId, { world: at.world, attachments }), epoch: 1 });
+  for (const [index, ref] of refs.entries()) {
+    const card = admitCard(ref, { id, guest: name, index, epoch: 1 }, { kind: newcomer.kind, at, undo, beside: attachments });
+    attachments.push(card.attachment);
+    leases.push(...card.leases);
   }
   const claims = claimPublishes({ ...newcomer, leases }, at);
   undo.move();
@@ -60,6 +56,27 @@ export function admit(newcomer: Newcomer, at: Admission): { guest: GuestRecord; 
     guest: { id, name, createdAt: at.clock.now(), ...newcomer, ...newLifecycle(), attachments, leases, publishes: newcomer.spec.publish },
     claims,
   };
+}
+
+/** One card on a network that is there, beside those the guest has. Its addresses are taken until `undo`. @throws NexusError address-*, pool-exhausted */
+export function admitCard(
+  ref: MacWish,
+  nic: NicId & { epoch: number },
+  { kind, at, undo, beside }: { kind: Newcomer["kind"]; at: Admission; undo: DisposableStack; beside: readonly AttachmentRow[] },
+): { attachment: AttachmentRow; leases: LeaseRow[] } {
+  const { world, clock } = at;
+  const network = world.networks.get(ref.network) as NetworkRow;
+  const part = kind === "vm" ? "dhcp" : "any";
+  const owner = ownerOf(nic.guest, nic.index);
+  const leases = leaseAddresses(network, { ref, owner, part, at, undo }).map((address) => ({
+    network: network.name,
+    address,
+    nic: nic.index,
+    since: clock.now(),
+  }));
+  const hostInterface = hostInterfaceName(nic, nic.epoch, (taken) => world.isInterfaceTaken(taken));
+  const mac = chooseMac(ref, nic, { world, attachments: beside });
+  return { attachment: { nic: nic.index, network: network.name, hostInterface, mac, epoch: nic.epoch }, leases };
 }
 
 type MacWish = NetworkRef & { mac?: Mac | undefined };
@@ -126,7 +143,8 @@ function newLifecycle() {
   } as const;
 }
 
-function checkNetworks(newcomer: Newcomer, world: World): void {
+/** `had`: networks it is on already. @throws NexusError not-found, pool-exhausted; SpecError */
+export function checkNetworks(newcomer: Newcomer, world: World, had: readonly NetworkRef[] = []): void {
   const refs = newcomer.spec.networks ?? [];
   const problems: SpecProblem[] = [];
   for (const [i, ref] of refs.entries()) {
@@ -139,7 +157,8 @@ function checkNetworks(newcomer: Newcomer, world: World): void {
     }
     if (refs.findIndex((r) => r.network === ref.network) !== i)
       problems.push({ path: `networks[${i}]`, problem: `network ${ref.network} is named twice` });
-    if (world.attachedTo(ref.network) >= bridgePortLimit) {
+    const isNew = !had.some((one) => one.network === ref.network);
+    if (isNew && world.attachedTo(ref.network) >= bridgePortLimit) {
       throw new NexusError("pool-exhausted", `network ${ref.network} has ${bridgePortLimit} guests, the most a bridge can have`, {
         hint: "create another network and peer the two",
       });

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Answer } from "../api/contract.ts";
-import { makeOwnDirectory } from "../api/own-directory.ts";
+import { makeOwnDirectory, refuseUntrusted } from "../api/own-directory.ts";
 import { startServer } from "../api/server.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Name } from "../base/names.ts";
@@ -25,10 +25,14 @@ import type { GuestRecord } from "../state/rows.ts";
 import { State } from "../state/state.ts";
 import { Addressing } from "./addressing.ts";
 import { Chronicle } from "./chronicle.ts";
+import { openFacilities } from "./open-facilities.ts";
 import { withDefaultNetwork } from "./default-network.ts";
+import { Egress } from "./egress.ts";
+import { EgressDiary } from "./egress-diary.ts";
 import { Guests } from "./guests.ts";
 import { planOf } from "./guest-plan.ts";
 import { machineProbe, runtimeProbes } from "./examine.ts";
+import { sandboxProbes } from "./sandbox-probes.ts";
 import { keepLimits } from "./keep-limits.ts";
 import { Health } from "./health.ts";
 import { hostLines, HostsFile } from "./hosts-file.ts";
@@ -46,6 +50,7 @@ import { Reconciler } from "./reconciler.ts";
 import { Setups } from "./setups.ts";
 import { type ConfigFile, Settings } from "./settings.ts";
 import { whenSocketGoes } from "./socket-watch.ts";
+import { openSandboxes } from "./sandboxes.ts";
 import { version } from "./version.ts";
 import { Volumes } from "./volumes.ts";
 import { tapHoldersOf, vhostWorks } from "./vm-life.ts";
@@ -67,6 +72,9 @@ export type Daemon = AsyncDisposable & { socket: string; stateDir: string };
 export async function startDaemon({ source, surroundings, log, onShutdown, onLogLevel }: DaemonInput): Promise<Daemon> {
   await using stack = new AsyncDisposableStack();
   const places = placesOf(source.config, surroundings);
+  refuseUntrusted({ what: "the daemon's state", hint: "choose another directory by --state-dir" }, places.stateDir, surroundings.uid);
+  const cache = { what: "what virtual machines boot", hint: "set NEXUS_CACHE_DIR to a directory of your own, or leave it unset" };
+  refuseUntrusted(cache, places.cacheDir, surroundings.uid);
   const access = stack.use(openNetworkAccess(surroundings.uid, log));
   const inRunDir = dirname(places.socket) === places.runDir;
   if (access.scope === "user" && inRunDir) makeOwnDirectory(places.runDir, surroundings.uid);
@@ -79,16 +87,23 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
   const tapHolders = () =>
     tapHoldersOf(
       [...world.live].flatMap((name) => world.guests.get(name) ?? []),
-      (name) => vms.running(name)?.pid,
+      {
+        pidOf: (name) => vms.running(name)?.pid,
+        queuesOf: ({ id }) => machines.driver.tapQueues({ directory: join(guestsDirectory, id) }),
+      },
     );
   const wiring = access.engine({ world, state, chronicle, log, residents, tapHolders });
   wiring.adopt();
+
+  const diary = new EgressDiary(chronicle, systemClock);
+  const egress = new Egress({ world, wiring, diary });
+  egress.reconsider();
 
   const nameProblems = new NetworkProblems(chronicle, { service: "dns", restored: "names are served" });
   const addressProblems = new NetworkProblems(chronicle, { service: "dhcp", restored: "addresses are handed out" });
   // The names of running guests are in their files: another domain waits for the next start.
   const { domain } = settings.config.dns;
-  const dns = stack.use(new DnsServer({ domain, log }));
+  const dns = stack.use(new DnsServer({ domain, log, judge: egress.judge }));
   settings.follow((config) => {
     onLogLevel(config.log_level);
     dns.setUpstreams(undefined, config.dns.upstreams);
@@ -127,6 +142,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     wiring,
     chronicle,
     clock: systemClock,
+    reconsider: () => void egress.reconsider(),
     onChange: (network, present) => {
       names.networkChanged(network, present);
       addressing.networkChanged(network, present);
@@ -143,8 +159,13 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
       addressing.guestChanged(guest, live);
       health.guestChanged(guest, live);
       setups.guestChanged(guest, live);
+      if (!live) diary.forget(guest.name);
       hosts.set(() => hostLines(world, domain));
       if (guest.publishes.some((p) => p.hostAddress === "::1")) void loopback6.set(world.desired().publishes);
+    },
+    onLeave: (guest) => {
+      names.guestChanged(guest, false);
+      addressing.guestChanged(guest, false);
     },
     place: (newcomer) => withDefaultNetwork(newcomer, networks, settings.config),
     dropNetwork: (name) => {
@@ -156,25 +177,26 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
   const guestsDirectory = join(places.stateDir, "guests");
   const driver = createOciDriver({ directory: join(places.stateDir, "runtime"), images, guestsDirectory });
   const volumes = new Volumes(join(places.stateDir, "volumes"), world);
+  const facilities = stack.use(
+    openFacilities({ places, state, chronicle, clock: systemClock, endRun: async (run) => void (await runs.cancel(run)) }),
+  );
   const guestPlan = (guest: Container): GuestPlan =>
     planOf(guest, { world, domain, guestsDirectory, netns: namespacePath(netnsName(guest.name)), volumes });
-  const nodes: Nodes = stack.use(
-    new Lives<Container, GuestPlan, RunningNode>({
-      noun: "node",
-      isOurs: (guest) => guest.kind === "container",
-      guests,
-      driver,
-      furnish: ({ spec }) =>
-        volumes.make(
-          spec.volumes.map((volume) => volume.source),
-          "directory",
-        ),
-      chronicle,
-      log,
-      planOf: guestPlan,
-      runtimeOf: (plan) => driver.runtimeOf(plan),
-    }),
-  );
+  const nodes: Nodes = new Lives<Container, GuestPlan, RunningNode>({
+    noun: "node",
+    isOurs: (guest) => guest.kind === "container",
+    guests,
+    driver,
+    furnish: ({ spec }) =>
+      volumes.make(
+        spec.volumes.map((volume) => volume.source),
+        "directory",
+      ),
+    chronicle,
+    log,
+    planOf: guestPlan,
+    runtimeOf: (plan) => driver.runtimeOf(plan),
+  });
   const vhost = vhostWorks();
   const vmFacts = () => ({ world, domain, guestsDirectory, uplinkMtuBytes: wiring.uplinkMtuBytes, vhost, volumes });
   const machines = openMachines({
@@ -183,12 +205,15 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     guestsDirectory,
     guests,
     taps: access.taps,
+    wiring,
     volumes,
     chronicle,
     log,
     planOf: (guest) => vmPlanOf(guest, vmFacts()),
   });
-  const vms: Vms = stack.use(machines.lives);
+  const vms: Vms = machines.lives;
+  // What is under way is waited for once, by both.
+  stack.defer(async () => void (await Promise.all([nodes, vms].map((lives) => lives[Symbol.asyncDispose]()))));
   const execIn = async (guest: GuestRecord, request: ExecRequest) =>
     guest.kind === "vm"
       ? await machines.driver.exec(vms.runningPlan(guest.name), request)
@@ -201,7 +226,6 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     hosts.set(() => hostLines(world, domain));
     void loopback6.set(world.desired().publishes);
     await finishLeaving({ world, state, remove: (guest) => removerOf(guest).remove(guest), guestsDirectory, log });
-    for (const plan of vms.runningPlans()) machines.driver.rotateLogs(plan);
     keepLimits(nodes.runningPlans(), { driver, chronicle, log });
     state.checkpoint();
   };
@@ -209,14 +233,21 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
 
   // Attachments without a process of ours run whenever the daemon does; of nodes, those that are seen to.
   for (const guest of guests.all()) if (guest.kind === "netns") world.live.add(guest.name);
-  await Promise.all([nodes.adopt(), vms.adopt()]);
+  await Promise.all([nodes.adopt(), vms.adopt(), facilities.sweep()]);
   // When it fails that is in the log, and the interval tries again: what can run is not kept from running.
   await reconciler.run("the start").catch(() => undefined);
+  // Some may have been removed just before the last daemon was killed.
+  wiring.releaseLater(snapshot.remembered);
+  wiring.releaseNow();
   for (const network of networks.all()) names.networkChanged(network, true);
   for (const guest of guests.all()) if (world.live.has(guest.name)) names.guestChanged(guest, true);
   void loopback6.set(world.desired().publishes);
   const rebooted = state.noteBoot(readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim());
   stack.use(access.watch({ world, chronicle, ask: (reason) => reconciler.ask(reason) }));
+
+  const sandboxes = stack.use(openSandboxes({ state, chronicle, log, places, images, facilities, world, machine: machines.driver.probe }));
+  const { runs } = sandboxes;
+  sandboxes.recover({ rebooted });
 
   const startedAt = new Date().toISOString();
   const info = (): Answer<"info"> => ({
@@ -241,6 +272,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
       probeRuntimes: () => runtimeProbes(driver),
       daemonPid: process.pid,
       probeMachines: () => machineProbe(machines.driver),
+      probeSandboxes: sandboxProbes(images, access.scope === "user"),
       ...(access.scope === "user" ? { user: { uid: surroundings.uid } } : {}),
     });
   const handlers = makeHandlers({
@@ -251,15 +283,19 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     nodes,
     vms,
     wiring,
+    egress,
     chronicle,
     reconciler,
     settings,
     images: { oci: images, vm: machines.images },
     volumes,
+    runs,
+    facilities,
     health,
     setups,
     driver,
     vmDriver: machines.driver,
+    matchDevices: machines.matchDevices,
     info,
     version,
     doctor,

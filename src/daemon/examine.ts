@@ -10,6 +10,7 @@ import { mayAdministerNetworks } from "../kernel/rights.ts";
 import type { Prefix } from "../base/prefix.ts";
 import { type Config, placesOf } from "../spec/config.ts";
 import type { Surroundings } from "../spec/places.ts";
+import { sandboxProbes } from "./sandbox-probes.ts";
 
 /** The doctor without a daemon: for hosts on which none can start. Looks only at what is configured, and leaves no state where no daemon ever ran. */
 export async function examine(config: Config, surroundings: Surroundings, options: { fix: boolean }): Promise<DoctorReport> {
@@ -20,6 +21,7 @@ export async function examine(config: Config, surroundings: Surroundings, option
   const place = existsSync(join(places.stateDir, "images")) ? places.stateDir : trial.directory;
   const images = new ImageStore({ directory: join(place, "images") });
   const driver = createOciDriver({ directory: join(place, "runtime"), images });
+  const user = surroundings.uid !== 0 && !mayAdministerNetworks();
   return await runDoctor(
     {
       stateDirectory: places.stateDir,
@@ -27,7 +29,8 @@ export async function examine(config: Config, surroundings: Surroundings, option
       networks: [{ name: "default", bridge, prefixes }],
       probeRuntimes: () => runtimeProbes(driver),
       probeMachines: () => machineProbe(createQemuDriver({ directory: trial.directory, images: noImages })),
-      ...(surroundings.uid === 0 || mayAdministerNetworks() ? {} : { user: { uid: surroundings.uid } }),
+      probeSandboxes: sandboxProbes(images, user),
+      ...(user ? { user: { uid: surroundings.uid } } : {}),
     },
     options,
   );
@@ -47,8 +50,12 @@ export async function runtimeProbes(driver: OciDriver): Promise<RuntimeProbe[]> 
 /** QEMU tried, in the doctor's words. @throws NexusError runtime-missing */
 export async function machineProbe(driver: QemuDriver): Promise<MachineProbe> {
   const { program, accel } = await driver.probe();
-  const { major, minor } = program.version;
-  return { version: `${major}.${minor}`, acceleration: accel };
+  const { version, sandbox } = program;
+  return {
+    version: `${version.major}.${version.minor}`,
+    acceleration: accel,
+    ...(sandbox.kind === "off" ? { unfiltered: sandbox.why } : {}),
+  };
 }
 
 /** A probe needs none. */

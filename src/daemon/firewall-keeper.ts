@@ -2,8 +2,10 @@ import { NexusError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Firewall } from "../kernel/firewall.ts";
 import { diffTable } from "../plan/firewall-diff.ts";
+import { pinsOf } from "../plan/firewall/pins.ts";
 import { ruleset, tableNames } from "../plan/firewall/ruleset.ts";
 import type { Desired } from "../plan/plan.ts";
+import type { PinRecord } from "../plan/records.ts";
 import type { Step } from "../plan/steps.ts";
 import type { FirewallChange } from "../wire/nftables/model.ts";
 
@@ -79,6 +81,11 @@ export class FirewallKeeper {
   /** Packets and bytes of named counters added up; undefined when there are none. */
   counters(): Map<string, { packets: bigint; bytes: bigint }> {
     return this.#firewall.readCounters("inet", "nexus");
+  }
+
+  /** Addresses pinned in the kernel. */
+  pins(): PinRecord[] {
+    return ["pinned4", "pinned6"].flatMap((set) => pinsOf(this.#firewall.dumpElements("inet", "nexus", set) ?? []));
   }
 
   #compare(desired: Desired): { changes: FirewallChange[]; generation: number } {

@@ -6,6 +6,7 @@ import type { Desired as Wanted, GuestRecord, Lifecycle } from "../state/rows.ts
 import type { State } from "../state/state.ts";
 import { admit, type Admission, type Newcomer } from "./admit.ts";
 import type { Placed } from "./default-network.ts";
+import { KeyedLock } from "./keyed-lock.ts";
 import type { NetworkEngine } from "./network-access.ts";
 import type { World } from "./world.ts";
 
@@ -17,6 +18,8 @@ export type GuestsOptions = {
   listener: (publish: PublishSpec) => string | undefined;
   /** Told after every change of who is live: names follow guests. */
   onChange: (guest: GuestRecord, live: boolean) => void;
+  /** Told of a live guest that leaves the networks of these attachments. */
+  onLeave: (guest: GuestRecord) => void;
   /** Fills in the default network where none is named, and makes it when it is not there. */
   place: (newcomer: Newcomer) => Placed;
   /** Removes a network that was made for a newcomer who was refused, unless it is in use by now. */
@@ -26,6 +29,8 @@ export type GuestsOptions = {
 /** Guests of every kind: in state, in memory and on the wire, always changed in that order. */
 export class Guests {
   readonly world: World;
+  /** One thing at a time for each name, whatever kind of guest has it. */
+  readonly lock = new KeyedLock();
   readonly #o: GuestsOptions;
   /** Networks made for guests that are still being made, by guest id. */
   readonly #madeFor = new Map<string, Name>();
@@ -94,8 +99,12 @@ export class Guests {
     return { world, clock, remembered: (network, owner, family) => state.guests.remembered.find(network, owner, family), listener };
   }
 
-  /** An attachment without a process: in the kernel when this returns, or not at all. */
-  createAttachment(newcomer: Newcomer): GuestRecord {
+  /** An attachment without a process: in the kernel when this resolves, or not at all. */
+  createAttachment(newcomer: Newcomer): Promise<GuestRecord> {
+    return this.lock.run(newcomer.spec.name, async () => this.#makeAttachment(newcomer));
+  }
+
+  #makeAttachment(newcomer: Newcomer): GuestRecord {
     const admitted = this.admit(newcomer, "running");
     try {
       this.attach(admitted);
@@ -109,13 +118,12 @@ export class Guests {
     return this.#remember({ ...admitted, state: "running", startedAt: this.#o.clock.now() });
   }
 
-  /** Its row stays until the kernel's side is gone, marked as leaving: after a crash at any point nothing of it comes back or is left. */
-  removeAttachment(name: Name): void {
-    const guest = this.find(name);
-    if (guest?.kind !== "netns")
+  removeAttachment(name: Name): Promise<void> {
+    return this.lock.run(name, async () => {
+      const guest = this.find(name);
+      if (guest?.kind === "netns") return this.erase(guest);
       throw new NexusError("not-found", `there is no attachment ${name}`, { hint: "nexus attachment ls lists them" });
-    this.retire(guest);
-    this.bury(guest);
+    });
   }
 
   update(guest: GuestRecord, change: Partial<Lifecycle>): GuestRecord {
@@ -134,14 +142,22 @@ export class Guests {
     return this.#remember(guest);
   }
 
-  /** Writes down what a guest is to be from now on; who follows guests is told. */
+  /** Writes down what a guest is to be from now on; who follows guests is told, also of the networks it leaves. */
   respecify(guest: GuestRecord): GuestRecord {
-    this.#o.state.transaction(() => {
-      this.#o.state.guests.setSpec(guest.id, guest.spec);
-      this.#o.state.guests.setPublishes(guest.id, guest.publishes);
+    const { state } = this.#o;
+    const before = this.find(guest.name);
+    const leaves = before?.attachments.filter((a) => !guest.attachments.some((b) => b.hostInterface === a.hostInterface)) ?? [];
+    state.transaction(() => {
+      state.guests.setSpec(guest.id, guest.spec);
+      state.guests.setPublishes(guest.id, guest.publishes);
+      if (before?.attachments === guest.attachments) return;
+      state.guests.remembered.keep(guest.id);
+      state.guests.setAttachments(guest.id, guest);
     });
     this.#remember(guest);
-    if (this.world.live.has(guest.name)) this.#o.onChange(guest, true);
+    if (!this.world.live.has(guest.name)) return guest;
+    if (before !== undefined && leaves.length > 0) this.#o.onLeave({ ...before, attachments: leaves });
+    this.#o.onChange(guest, true);
     return guest;
   }
 
@@ -175,24 +191,36 @@ export class Guests {
   }
 
   detach(guest: GuestRecord): void {
-    if (!this.world.live.delete(guest.name)) return;
+    if (this.#endLife(guest)) this.#o.wiring.detach(guest);
+  }
+
+  /**
+   * The guest vanishes: its addresses and ports are free at once, whatever happens, and its name for whoever holds the lock next. `remove`
+   * ends what else there is of it. Its row stays until then, marked as leaving: after a crash at any point nothing of it comes back or is left.
+   */
+  async erase(guest: GuestRecord, remove = async (): Promise<void> => {}): Promise<void> {
+    const { state, wiring, world } = this.#o;
+    state.guests.retire(guest.id);
+    const detached = this.#endLife(guest) ? wiring.detachAsync(guest) : undefined;
+    world.removeGuest(guest);
+    wiring.releaseLater(guest.leases);
+    world.leaving.set(guest.id, guest);
+    world.departing.add(guest.id);
+    try {
+      await detached;
+      await remove();
+    } finally {
+      world.departing.delete(guest.id);
+    }
+    state.guests.delete(guest.id);
+    world.leaving.delete(guest.id);
+  }
+
+  /** False when it was not live. */
+  #endLife(guest: GuestRecord): boolean {
+    if (!this.world.live.delete(guest.name)) return false;
     this.#o.onChange(guest, false);
-    this.#o.wiring.detach(guest);
-  }
-
-  /** The guest is to vanish: its name, addresses and ports are free from here on, whatever happens. */
-  retire(guest: GuestRecord): void {
-    this.#o.state.guests.retire(guest.id);
-    this.detach(guest);
-    this.world.removeGuest(guest);
-    this.#o.wiring.releaseLater(guest.leases);
-    this.world.leaving.set(guest.id, guest);
-  }
-
-  /** Nothing of it is left. */
-  bury(guest: GuestRecord): void {
-    this.#o.state.guests.delete(guest.id);
-    this.world.leaving.delete(guest.id);
+    return true;
   }
 
   #forget(guest: GuestRecord): void {

@@ -11,16 +11,22 @@ import type { GuestRecord, NetworkRow } from "../state/rows.ts";
 import type { Chronicle } from "./chronicle.ts";
 import { anyGuest, removeGuest } from "./any-guest.ts";
 import { changeGuest } from "./change-guest.ts";
+import type { Facilities } from "./facilities.ts";
+import { facilityOperations } from "./facility-operations.ts";
 import { fileOperations } from "./guest-files.ts";
+import type { Egress } from "./egress.ts";
 import type { Guests } from "./guests.ts";
 import type { Health } from "./health.ts";
 import { imageOperations, type Images } from "./images.ts";
 import type { Nodes, Vms } from "./kinds.ts";
+import type { Machines } from "./machines.ts";
 import type { Networks } from "./networks.ts";
 import { permitted } from "./permitted.ts";
 import { preview } from "./preview.ts";
 import type { Reconciler } from "./reconciler.ts";
 import { type Setups, sshUserOf } from "./setups.ts";
+import { runOperations } from "./run-operations.ts";
+import type { Runs } from "./runs.ts";
 import type { Settings } from "./settings.ts";
 import type { Volumes } from "./volumes.ts";
 import { guestView, networkView } from "./views.ts";
@@ -37,15 +43,19 @@ export type Rooms = {
   nodes: Nodes;
   vms: Vms;
   wiring: NetworkEngine;
+  egress: Egress;
   chronicle: Chronicle;
   reconciler: Reconciler;
   settings: Settings;
   images: Omit<Images, "nameOf">;
   volumes: Volumes;
+  runs: Runs;
+  facilities: Facilities;
   health: Health;
   setups: Setups;
   driver: OciDriver;
   vmDriver: VmDriver;
+  matchDevices: Machines["matchDevices"];
   info: () => Answer<"info">;
   version: string;
   doctor: () => Promise<Answer<"doctor">>;
@@ -100,7 +110,7 @@ function operationsOn(r: Rooms): Handlers {
     },
     "network.remove": async ({ params, query }) => ({ removed: await removeNetwork(r, params.name, query.force) }),
     "network.reset": async ({ query }) => ({ removed: await reset(r, query.force) }),
-    why: async ({ query }) => answerWhy(query, r.world, r.wiring),
+    why: async ({ query }) => answerWhy(query, { ...r, domain: r.settings.config.dns.domain }),
 
     "guest.list": async () => r.guests.all().map(viewGuest),
     "guest.get": async ({ params }) => viewGuest(guestNamed(r, params.name)),
@@ -139,11 +149,13 @@ function operationsOn(r: Rooms): Handlers {
     "vm.console": async ({ params }) => consoleSession(await r.vmDriver.console(r.vms.runningPlan(params.name))),
     "vm.logs": async ({ params, query }, { signal }) => anyGuest(r, r.vms.get(params.name).name).logs({ ...logWish(query), signal }),
 
+    ...runOperations(r.runs),
+
     "attachment.list": async () => ofKind("netns").map(viewGuest),
-    "attachment.create": async ({ body }) => viewGuest(r.guests.createAttachment({ kind: "netns", spec: body })),
+    "attachment.create": async ({ body }) => viewGuest(await r.guests.createAttachment({ kind: "netns", spec: body })),
     "attachment.get": async ({ params }) => viewGuest(attachment(r, params.name)),
     "attachment.remove": async ({ params }) => {
-      r.guests.removeAttachment(params.name);
+      await r.guests.removeAttachment(params.name);
       return { removed: [params.name] };
     },
 
@@ -155,6 +167,8 @@ function operationsOn(r: Rooms): Handlers {
       r.volumes.remove(params.name);
       return { removed: [params.name] };
     },
+
+    ...facilityOperations(r.facilities),
 
     "config.show": async () => ({ ...(r.settings.file === undefined ? {} : { file: r.settings.file }), settings: r.settings.all() }),
     "config.get": async ({ params }) => r.settings.get(params.key),
@@ -209,7 +223,9 @@ type Plain = (input: never, context: never) => Promise<unknown>;
 
 function durable(handlers: Handlers, flush: () => Promise<void>): Handlers {
   const wrap = ([id, handler]: [string, Plain]): [string, Plain] => {
-    if (operations[id as OperationId].method === "GET") return [id, handler];
+    // A command in a guest has begun by then; what is written down of it is for a daemon that dies, not for a host that does.
+    const { method, answers } = operations[id as OperationId];
+    if (method === "GET" || answers === "upgrade") return [id, handler];
     return [
       id,
       async (input, context) => {

@@ -1,11 +1,13 @@
 import { once } from "node:events";
 import { get } from "node:http";
 import { connect } from "node:net";
+import { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { unreachable } from "../base/exhaustive.ts";
 import { NexusError } from "../base/errors.ts";
 import type { Ip } from "../base/ip.ts";
 import type { Name } from "../base/names.ts";
+import { plainWords } from "../guests/plain-words.ts";
 import type { ExecRequest, ExecSession } from "../guests/driver.ts";
 import type { HealthSpec, Probe } from "../spec/health.ts";
 import type { HealthView } from "../spec/views.ts";
@@ -60,7 +62,7 @@ export class Health implements Disposable {
       if (signal.aborted) return;
       if (fault === undefined) this.#judge(watch, "healthy");
       else {
-        view.said = fault;
+        view.said = plainWords(fault);
         if (performance.now() >= counts) {
           view.failures++;
           counts = performance.now() + spec.intervalMs * 0.9;
@@ -119,8 +121,12 @@ export class Health implements Disposable {
       session.stdin.end();
       const said = [tail(session.stdout), ...(session.stderr === undefined ? [] : [tail(session.stderr)])];
       const code = await Promise.race([session.exitCode, once(signal, "abort").then(() => Promise.reject(new Error("interrupted")))]);
-      if (code !== 0) throw new Error(`status ${code}${lastLine(await Promise.all(said))}`);
+      if (code === 0) return;
+      // What the command left behind may hold its outputs for ever; why it failed is known without its last words.
+      await Promise.race([Promise.all(said.map((tail) => tail.ended)), delay(lastWordsMs, undefined, { signal, ref: false })]);
+      throw new Error(`status ${code}${lastLine(said.map((tail) => tail.text))}`);
     } finally {
+      for (const output of [session.stdout, session.stderr]) if (output instanceof Readable) output.destroy();
       signal.removeEventListener("abort", kill);
     }
   }
@@ -157,15 +163,15 @@ async function fetchOnce(to: { host: Ip; port: number; path: string }, signal: A
   if (status >= 400) throw new Error(`HTTP status ${status}`);
 }
 
-/** The end of what a command says; the rest is let go as it comes. */
-async function tail(stream: NodeJS.ReadableStream): Promise<string> {
-  let end = "";
-  try {
-    for await (const chunk of stream) end = `${end}${chunk.toString()}`.slice(-tailCharacters);
-  } catch {
-    // What was said until then counts.
-  }
-  return end;
+/** The end of what a command says, as far as it came; the rest is let go. */
+function tail(stream: NodeJS.ReadableStream): { text: string; ended: Promise<void> } {
+  const heard = { text: "", ended: Promise.resolve() };
+  const listen = async (): Promise<void> => {
+    for await (const chunk of stream) heard.text = `${heard.text}${chunk.toString()}`.slice(-tailCharacters);
+  };
+  // What was said until it broke off counts.
+  heard.ended = listen().catch(() => {});
+  return heard;
 }
 
 function lastLine(said: readonly string[]): string {
@@ -177,4 +183,5 @@ function lastLine(said: readonly string[]): string {
 }
 
 const firstPauseMs = 100;
+const lastWordsMs = 1000;
 const tailCharacters = 4096;

@@ -1,5 +1,6 @@
 import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import type { Ip } from "../base/ip.ts";
+import { isFault, parseName } from "../base/names.ts";
 import type { World } from "./world.ts";
 
 /** A guest's address and the names it has for the host. */
@@ -85,8 +86,9 @@ export function hostLines(world: World, domain: string): HostLine[] {
     .flatMap((name) => world.guests.get(name) ?? [])
     .flatMap((guest) => {
       const labels = guest.kind === "netns" ? {} : guest.spec.labels;
-      const [service, project] = [labels["nexus.service"], labels["nexus.project"]];
-      const ofProject = service === undefined || project === undefined ? [] : [`${service}.${project}.${domain}`];
+      // Anybody may label a guest with any text: only names are written where programs look for them.
+      const [service, project] = [parseName(labels["nexus.service"] ?? ""), parseName(labels["nexus.project"] ?? "")];
+      const ofProject = isFault(service) || isFault(project) ? [] : [`${service}.${project}.${domain}`];
       return guest.leases.map(({ address, network }) => ({ address, names: [`${guest.name}.${network}.${domain}`, ...ofProject] }));
     })
     .toSorted((a, b) => ((a.names[0] ?? "") + a.address < (b.names[0] ?? "") + b.address ? -1 : 1));

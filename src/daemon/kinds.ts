@@ -33,6 +33,8 @@ export type LivesOptions<Guest, Plan, Running extends Seen> = {
   driver: LifeDriver<Plan, Running>;
   /** What must be there before it is prepared: its volumes. */
   furnish: (guest: Guest) => void;
+  /** After a restart of the daemon, for one that runs: finishes what a change left half done. Never throws. */
+  mend?: (guest: Guest) => Promise<void>;
   chronicle: Chronicle;
   log: Log;
   planOf: (guest: Guest) => Plan;

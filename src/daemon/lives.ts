@@ -3,20 +3,22 @@ import type { Name } from "../base/names.ts";
 import type { GuestExit } from "../spec/views.ts";
 import type { Container, LivesOptions, Machine, Seen } from "./kinds.ts";
 import { type Newcomer, renewInterfaces } from "./admit.ts";
-import { KeyedLock } from "./keyed-lock.ts";
+import type { KeyedLock } from "./keyed-lock.ts";
 import { exitAfter } from "./lost-exit.ts";
-import { Backoff, restarts } from "./restart.ts";
+import { startsAgain } from "../spec/restart-policy.ts";
+import { Backoff } from "./restart.ts";
 
 /** The life of guests of one kind: one thing at a time for each, and state that says what is. */
 export class Lives<Guest extends Container | Machine, Plan, Running extends Seen> implements AsyncDisposable {
   readonly #o: LivesOptions<Guest, Plan, Running>;
-  readonly #lock = new KeyedLock();
+  readonly #lock: KeyedLock;
   readonly #running = new Map<Name, { seen: Running; watching: AbortController }>();
   readonly #backoffs = new Map<Name, Backoff>();
   readonly #timers = new Map<Name, NodeJS.Timeout>();
 
   constructor(options: LivesOptions<Guest, Plan, Running>) {
     this.#o = options;
+    this.#lock = options.guests.lock;
   }
 
   running(name: Name): Running | undefined {
@@ -50,7 +52,7 @@ export class Lives<Guest extends Container | Machine, Plan, Running extends Seen
       if (this.#running.has(name)) return guest;
       this.#cancelRestart(name);
       this.#backoffs.delete(name);
-      return this.#start(guest, progress);
+      return this.#start({ ...guest, restarts: 0 }, progress);
     });
   }
 
@@ -61,7 +63,7 @@ export class Lives<Guest extends Container | Machine, Plan, Running extends Seen
   restart(name: Name, options: { graceMs: number; progress: (line: string) => void }): Promise<Guest> {
     return this.#lock.run(name, async () => {
       const stopped = await this.#stop(this.get(name), options.graceMs);
-      return this.#start(stopped, options.progress);
+      return this.#start({ ...stopped, restarts: 0 }, options.progress);
     });
   }
 
@@ -162,6 +164,7 @@ export class Lives<Guest extends Container | Machine, Plan, Running extends Seen
       if (this.#running.has(guest.name)) {
         // It may take its time to end, and nobody else is to wait for that.
         if (guest.desired !== "running") this.#later(guest.name, () => this.#stop(guest, 10_000));
+        else await this.#o.mend?.(guest);
         return;
       }
       const status = await this.#o.driver.observe(this.#o.planOf(guest));
@@ -273,8 +276,13 @@ export class Lives<Guest extends Container | Machine, Plan, Running extends Seen
   }
 
   #scheduleIfWanted(guest: Guest, ranMs = 0): void {
-    const code = guest.exit?.code ?? 1;
-    if (guest.desired !== "running" || !restarts(guest.spec.restart, code)) return;
+    const exitCode = guest.exit?.code ?? 1;
+    if (guest.desired !== "running") return;
+    if (!startsAgain(guest.spec.restart, { exitCode, restarts: guest.restarts })) {
+      if (startsAgain(guest.spec.restart, { exitCode, restarts: 0 }))
+        this.#tell(guest.name, "given-up", `failed after ${guest.restarts} restarts (policy ${guest.spec.restart}) and stays ended`);
+      return;
+    }
     const backoff = this.#backoffs.get(guest.name) ?? new Backoff();
     this.#backoffs.set(guest.name, backoff);
     const delayMs = backoff.nextDelayMs(ranMs);
@@ -322,16 +330,7 @@ export class Lives<Guest extends Container | Machine, Plan, Running extends Seen
     this.#cancelRestart(name);
     this.#backoffs.delete(name);
     this.#unwatch(name);
-    // From here on the name, addresses and ports are free, and a crash ends with it gone.
-    this.#o.guests.retire(guest);
-    const { departing } = this.#o.guests.world;
-    departing.add(guest.id);
-    try {
-      await this.#o.driver.remove(this.#o.planOf(guest));
-    } finally {
-      departing.delete(guest.id);
-    }
-    this.#o.guests.bury(guest);
+    await this.#o.guests.erase(guest, () => this.#o.driver.remove(this.#o.planOf(guest)));
   }
 
   async #giveUp(guest: Guest, error: unknown): Promise<void> {

@@ -8,10 +8,18 @@ import type { Chronicle } from "./chronicle.ts";
 import type { Guests } from "./guests.ts";
 import type { Machine, RunningVm, Vms } from "./kinds.ts";
 import { Lives } from "./lives.ts";
+import type { NetworkEngine } from "./network-access.ts";
+import { matchDevices } from "./vm-devices.ts";
 import type { Volumes } from "./volumes.ts";
 import { vmLife } from "./vm-life.ts";
 
-export type Machines = { driver: QemuDriver; lives: Vms; images: VmImageStore };
+export type Machines = {
+  driver: QemuDriver;
+  lives: Vms;
+  images: VmImageStore;
+  /** Gives one that runs the devices it is to have. @throws as matchDevices */
+  matchDevices: (guest: Machine) => Promise<void>;
+};
 
 /** Virtual machines: their driver, and their lives by it. */
 export function openMachines(o: {
@@ -24,12 +32,14 @@ export function openMachines(o: {
   volumes: Volumes;
   chronicle: Chronicle;
   log: Log;
+  wiring: NetworkEngine;
   planOf: (guest: Machine) => VmPlan;
 }): Machines {
   const { guests, chronicle, log, planOf, guestsDirectory } = o;
   const images = new VmImageStore({ directory: join(o.stateDirectory, "vm-images"), miniDirectory: join(o.cacheDirectory, "vm", "mini") });
   images.sweep().catch((error: unknown) => log.warn({ error: String(error) }, "leftovers of virtual machine images could not be removed"));
   const driver = createQemuDriver({ directory: join(o.stateDirectory, "qemu"), images, guestsDirectory });
+  const match = (guest: Machine): Promise<void> => matchDevices(guest, { driver, taps: o.taps, wiring: o.wiring, planOf });
   const lives = new Lives<Machine, VmPlan, RunningVm>({
     noun: "vm",
     isOurs: (guest) => guest.kind === "vm",
@@ -40,10 +50,20 @@ export function openMachines(o: {
         spec.disks.map((disk) => disk.source),
         "disk",
       ),
+    mend: async (guest) => {
+      try {
+        await match(guest);
+      } catch (error) {
+        log.warn(
+          { guest: guest.name, error: String(error) },
+          "a change that was cut short could not be finished: some device is not as written down",
+        );
+      }
+    },
     chronicle,
     log,
     planOf,
     runtimeOf: () => "qemu",
   });
-  return { driver, lives, images };
+  return { driver, lives, images, matchDevices: match };
 }

@@ -1,9 +1,10 @@
 import { pino } from "pino";
 import type { DaemonOptions } from "../api/places.ts";
-import { doctorExitCode, formatReport } from "../host/doctor-format.ts";
+import { formatDiagnosis } from "../spec/diagnosis.ts";
 import { notify, warmThreadpool } from "../kernel/service.ts";
 import { startDaemon } from "./daemon.ts";
 import { examine } from "./examine.ts";
+import { logStrayRejections } from "./stray-rejections.ts";
 import { readConfig } from "./settings.ts";
 
 /** nexusd: serves until SIGTERM, SIGINT or a caller ends it; guests and networks stay. Gives the exit code. @throws NexusError when it cannot start */
@@ -20,10 +21,11 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   };
   if (options.doctor) {
     const report = await examine(config, surroundings, { fix: options.fix === true });
-    process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : formatReport(report));
-    return doctorExitCode(report);
+    process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : formatDiagnosis(report));
+    return report.ok ? 0 : 1;
   }
   const log = pino({ level: config.log_level, base: null }, pino.destination({ dest: 2, sync: true }));
+  using _strays = logStrayRejections(log);
   const ended = Promise.withResolvers<string>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => ended.resolve(signal));
   // Threads of the pool must be born here, never while this thread visits a guest's namespace.

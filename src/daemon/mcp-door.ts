@@ -3,35 +3,40 @@ import type { McpExchange } from "../api/server.ts";
 import type { Log } from "../base/log.ts";
 import type { McpOverHttp } from "../mcp/http.ts";
 
+type Opened = { all: McpOverHttp; reads: McpOverHttp; close: () => Promise<void> };
+
 /**
  * Tools for assistants on the daemon's own socket. Loaded when the first one comes, for most daemons never meet any. Its calls go
  * through that socket like everybody's, as the daemon's user: so no tool may be for root alone.
  */
 export class McpDoor implements AsyncDisposable {
   readonly #o: { socketPath: string; version: string; log: Log };
-  #opened: Promise<{ http: McpOverHttp; close: () => Promise<void> }> | undefined;
+  #opened: Promise<Opened> | undefined;
 
   constructor(options: { socketPath: string; version: string; log: Log }) {
     this.#o = options;
   }
 
-  async answer({ request, response, peer, signal }: McpExchange): Promise<void> {
+  async answer({ request, response, peer, signal, readOnly }: McpExchange): Promise<void> {
     this.#opened ??= this.#open();
-    const { http } = await this.#opened;
-    await http.answer(request, response, {
+    const { all, reads } = await this.#opened;
+    await (readOnly ? reads : all).answer(request, response, {
       signal,
       onCall: (called) => this.#o.log.info({ uid: peer.uid, pid: peer.pid, ...called }, "an assistant calls a tool"),
     });
   }
 
-  async #open(): Promise<{ http: McpOverHttp; close: () => Promise<void> }> {
+  async #open(): Promise<Opened> {
     const { McpOverHttp } = await import("../mcp/http.ts");
     const client = openClient(this.#o.socketPath);
-    const http = new McpOverHttp(client, { version: this.#o.version, readOnly: false });
+    const { version } = this.#o;
+    const all = new McpOverHttp(client, { version, readOnly: false });
+    const reads = new McpOverHttp(client, { version, readOnly: true });
     return {
-      http,
+      all,
+      reads,
       async close() {
-        await http[Symbol.asyncDispose]();
+        await Promise.all([all, reads].map((http) => http[Symbol.asyncDispose]()));
         client.close();
       },
     };

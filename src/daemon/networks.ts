@@ -3,10 +3,12 @@ import { joinErrors, NexusError, SpecError } from "../base/errors.ts";
 import type { Ip } from "../base/ip.ts";
 import type { Name } from "../base/names.ts";
 import { type Prefix, prefixContains, prefixFamily, prefixRange } from "../base/prefix.ts";
+import { restricts } from "../plan/egress.ts";
 import { peersOf } from "../plan/firewall/elements.ts";
 import { bridgeMac, bridgeName } from "../plan/naming.ts";
 import { Pool } from "../plan/pool.ts";
 import { checkSubnet, pickSubnet, type TakenPrefix, ulaPrefix } from "../plan/subnets.ts";
+import { kept } from "../spec/egress-wish.ts";
 import { type NetworkChange, type NetworkSpec, reservedOf } from "../spec/network.ts";
 import type { NetworkRow, SubnetRow } from "../state/rows.ts";
 import type { State } from "../state/state.ts";
@@ -22,6 +24,8 @@ export type NetworksOptions = {
   clock: Clock;
   /** Told after a network came, changed or went: its DNS listens and answers accordingly. */
   onChange: (network: NetworkRow, present: boolean) => void;
+  /** Asked when an egress policy changed, before the ruleset follows: takes back what guests reach by names they may no longer. */
+  reconsider: () => void;
 };
 
 /** Networks: in state, in memory and in the kernel, always changed in that order. */
@@ -104,7 +108,7 @@ export class Networks {
     const { world, state, wiring } = this.#o;
     const before = this.get(name);
     if (change.peers !== undefined) this.#checkPeers(name, change.peers);
-    const spec = { ...before.spec, ...dropUndefined(change) };
+    const spec = { ...before.spec, ...dropUndefined(change), egress: kept(change.egress ?? before.spec.egress) };
     if (spec.internal && !before.spec.internal) {
       const publisher = [...world.guests.values()].find((g) => g.publishes.length > 0 && g.attachments.some((a) => a.network === name));
       if (publisher !== undefined)
@@ -118,15 +122,18 @@ export class Networks {
     const rows = [after, ...(change.peers === undefined ? [] : this.#withoutPeer(name, change.peers))];
     state.transaction(() => rows.forEach((row) => state.networks.setSpec(row.name, row.spec)));
     for (const row of rows) world.networks.set(row.name, row);
+    this.#o.reconsider();
     // The tables are as they were last meant to be, which is no longer what is meant.
     wiring.distrustFirewall();
     const { failed } = wiring.settle();
-    wiring.forgetFlows(after);
+    const changed = Object.keys(dropUndefined(change));
+    if (changed.some((key) => key !== "egress" && key !== "labels")) wiring.forgetFlows(after);
+    else if (changed.includes("egress") && restricts(after.spec.egress)) wiring.forgetDepartures(world.addressesOn(name));
     this.#tell([after, ...formerPeers, ...peersOf(after, this.all())]);
     this.#o.chronicle.tell({
       kind: "network.changed",
       subject: name,
-      message: `network ${name} changed: ${Object.keys(dropUndefined(change)).join(", ")}`,
+      message: `network ${name} changed: ${changed.join(", ")}`,
     });
     const error = joinErrors(failed, `network ${name} is changed, but not all of it could be made so`);
     if (error !== undefined) throw error;

@@ -36,12 +36,16 @@ export class NoNetworks implements NetworkEngine {
   networkSteps = () => this.requireRights();
   removeNetwork = () => this.requireRights();
   attachSteps = () => this.requireRights();
+  makeLinks = () => this.requireRights();
   forgetFlows = () => this.requireRights();
   pending = () => this.requireRights();
+  pin = () => this.requireRights();
+  forgetDepartures = () => this.requireRights();
 
   adopt(): void {}
   detach(): void {}
-  changePublishes(): void {}
+  detachAsync = () => Promise.resolve();
+  change(): void {}
   releaseLater(): void {}
   distrustFirewall(): void {}
   refreshUplink = () => false;

@@ -1,6 +1,6 @@
-import { isDeepStrictEqual } from "node:util";
 import type { Input } from "../api/contract.ts";
 import { explain } from "../plan/explain.ts";
+import { canonical } from "../spec/compose/names.ts";
 import { defaultNetwork } from "./default-network.ts";
 import { admit, type Newcomer } from "./admit.ts";
 import type { Rooms } from "./handlers.ts";
@@ -38,6 +38,7 @@ export function preview(wanted: Input<"plan.preview">["body"], r: Rooms): string
   return lines;
 }
 
+/** As JSON, in which state keeps it: a key without a value is none. */
 function same(present: unknown, wanted: unknown): boolean {
-  return isDeepStrictEqual(present, wanted);
+  return canonical(present ?? null) === canonical(wanted);
 }

@@ -1,14 +1,7 @@
-import type { RestartPolicy } from "../spec/node.ts";
-
 const firstDelayMs = 100;
 const longestDelayMs = 60_000;
 /** A guest that ran this long is healthy: its next failure starts counting anew. */
 const healthyMs = 10_000;
-
-/** Whether a guest that ended by itself is started again. A guest the user stopped is not asked about. */
-export function restarts(policy: RestartPolicy, exitCode: number): boolean {
-  return policy === "always" || policy === "unless-stopped" || (policy === "on-failure" && exitCode !== 0);
-}
 
 /** Waits twice as long after each failure, from 100 ms to a minute. */
 export class Backoff {

@@ -42,6 +42,7 @@ export function networkView(network: NetworkRow, world: World, facts: NetworkFac
     internal: spec.internal,
     dhcp: spec.dhcp,
     peers: peersOf(network, [...world.networks.values()]).map((n) => n.name),
+    ...(spec.egress === undefined ? {} : { egress: spec.egress }),
     state: facts.problem === undefined ? "up" : "degraded",
     ...(facts.problem === undefined ? {} : { problem: facts.problem }),
     leases: leasesOf(network, world),
@@ -95,7 +96,7 @@ function runningView(running: RunningNode | RunningVm): Partial<GuestView> {
 
 function attachmentView(guest: GuestRecord, nic: number, world: World, facts: GuestFacts): AttachmentView {
   const attachments = attachmentsOf(guest);
-  const attachment = attachments[nic];
+  const attachment = attachments.find((one) => one.nic === nic);
   const network = attachment === undefined ? undefined : world.networks.get(attachment.network);
   if (attachment === undefined || network === undefined) throw new TypeError(`guest ${guest.name} has no attachment ${nic}`);
   const desired = { networks: [...world.networks.values()], attachments };

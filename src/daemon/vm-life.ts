@@ -1,9 +1,8 @@
 import { closeSync, openSync } from "node:fs";
 import type { IfName, Name } from "../base/names.ts";
-import type { LifeDriver, RunningVm } from "./kinds.ts";
+import type { LifeDriver, Machine, RunningVm } from "./kinds.ts";
 import { NexusError } from "../base/errors.ts";
-import { firstInherited } from "../guests/qemu-network-arguments.ts";
-import type { VmPlan } from "../guests/qemu-plan.ts";
+import type { VmNic, VmPlan } from "../guests/qemu-plan.ts";
 import type { QemuDriver } from "../guests/qemu.ts";
 import { readProcessStat } from "../kernel/processes.ts";
 import type { TapStock } from "../kernel/taps.ts";
@@ -16,7 +15,7 @@ export function vmLife(driver: QemuDriver, taps: TapStock): LifeDriver<VmPlan, R
     prepare: (plan, progress) => driver.prepare(plan, progress),
     async start(plan) {
       try {
-        return await driver.start(withQueues(plan, taps));
+        return await driver.start({ ...plan, nics: plan.nics.map((nic) => withQueues(nic, taps)) });
       } finally {
         for (const { tap } of plan.nics) if (tap.kind === "link") taps.close(tap.name);
       }
@@ -28,25 +27,31 @@ export function vmLife(driver: QemuDriver, taps: TapStock): LifeDriver<VmPlan, R
   };
 }
 
-function withQueues(plan: VmPlan, taps: TapStock): VmPlan {
-  const nics = plan.nics.map((nic) => {
-    if (nic.tap.kind === "queues") return nic;
-    const fds = taps.numbers(nic.tap.name);
-    if (fds === undefined) throw new NexusError("internal", `tap ${nic.tap.name} of ${plan.name} was not made`);
-    return { ...nic, tap: { kind: "queues", fds } as const };
-  });
-  return { ...plan, nics };
+/** The card with the queues of its tap, which was just made. */
+export function withQueues(nic: VmNic, taps: TapStock): VmNic {
+  const { name, kind } = nic.tap;
+  if (kind === "queues") return nic;
+  const fds = taps.numbers(name);
+  if (fds === undefined) throw new NexusError("internal", `tap ${name} was not made`);
+  return { ...nic, tap: { kind: "queues", name, fds } };
 }
 
-/** Who has the queues of which tap open: QEMU, under the numbers they were inherited by. One that has just ended holds nothing, though its end is not known yet. */
-export function tapHoldersOf(guests: readonly GuestRecord[], pidOf: (name: Name) => number | undefined): Map<IfName, TapHolder> {
+type HolderFacts = {
+  pidOf: (name: Name) => number | undefined;
+  queuesOf: (guest: Machine) => ReadonlyMap<string, readonly number[]>;
+};
+
+/** Who has the queues of which tap open: QEMU, under numbers of its own. One that has just ended holds nothing, though its end is not known yet. */
+export function tapHoldersOf(guests: readonly GuestRecord[], { pidOf, queuesOf }: HolderFacts): Map<IfName, TapHolder> {
   const holders = new Map<IfName, TapHolder>();
   for (const guest of guests) {
     const pid = guest.kind === "vm" ? pidOf(guest.name) : undefined;
     if (guest.kind !== "vm" || pid === undefined || hasEnded(pid)) continue;
-    const { queues } = guest.spec;
-    for (const [i, { hostInterface }] of guest.attachments.entries())
-      holders.set(hostInterface, { pid, fds: Array.from({ length: queues }, (_, q) => firstInherited + i * queues + q) });
+    const queues = queuesOf(guest);
+    for (const { hostInterface } of guest.attachments) {
+      const fds = queues.get(hostInterface) ?? [];
+      if (fds.length > 0) holders.set(hostInterface, { pid, fds });
+    }
   }
   return holders;
 }

@@ -33,6 +33,7 @@ function barePlan(guest: Machine, facts: VmFacts): SetupFacts["plan"] {
     if (network === undefined) return [];
     return [
       {
+        number: attachment.nic,
         tap: { kind: "link", name: attachment.hostInterface, queues: guest.spec.queues } as const,
         mac: attachment.mac,
         mtuBytes: mtuOf(network, facts),

@@ -8,15 +8,20 @@ import type { NetworkEngine } from "./network-access.ts";
 import type { World } from "./world.ts";
 
 /** The policy's answer, with what only this host knows: its addresses and other programs' rules. */
-export function answerWhy(query: Input<"why">["query"], world: World, wiring: NetworkEngine): WhyView {
+export function answerWhy(
+  query: Input<"why">["query"],
+  { world, wiring, domain }: { world: World; wiring: NetworkEngine; domain: string },
+): WhyView {
   const { host, port } = query.to;
   const desired = world.desired();
-  const name = shortName(host);
-  for (const asked of [shortName(query.from), name]) checkKnown(asked, world);
+  const beyond = isBeyond(host, { world, domain });
+  const name = beyond ? host : shortName(host);
+  for (const asked of [shortName(query.from), ...(beyond ? [] : [name])]) checkKnown(asked, world);
   return why(
     {
       from: shortName(query.from),
       to: name,
+      beyond,
       port,
       protocol: query.protocol,
       hostAddresses: wiring.facts.hostAddresses().map(prefixAddress),
@@ -36,6 +41,17 @@ function checkKnown(asked: string, world: World): void {
   )
     return;
   throw new NexusError("not-found", `there is no guest ${asked}`, { hint: "name a guest, an address, `host` or `outside`" });
+}
+
+/** A name with dots that none of our zones has: a guest's full name begins with the guest. */
+function isBeyond(text: string, { world, domain }: { world: World; domain: string }): boolean {
+  if (parseIp(text) !== undefined || !text.includes(".") || text.endsWith(`.${domain}`)) return false;
+  const [guest, network, ...rest] = text.split(".");
+  const isGuests = [...world.guests.values()].some(
+    ({ name, attachments }) =>
+      (name as string) === guest && rest.length === 0 && attachments.some((a) => (a.network as string) === network),
+  );
+  return !isGuests;
 }
 
 /** Full names are asked about as well as short ones: `web.lan.nexus` is guest web. */

@@ -1,21 +1,22 @@
 import { NexusError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { IfName } from "../base/names.ts";
-import { ipFamily } from "../base/ip.ts";
-import { familyBits, makePrefix } from "../base/prefix.ts";
+import type { Ip } from "../base/ip.ts";
+import type { Prefix } from "../base/prefix.ts";
 import type { Host } from "../apply/host.ts";
 import { executeAll, executeEach, type Perform, performOn } from "../apply/execute.ts";
 import { nothingObserved, observe, observeGuestSide, readLinks, routedPrefixes, uplinkMtu } from "../apply/observe.ts";
-import { writeSysctl, type SysctlPath } from "../kernel/sysctl.ts";
+import { removeNamespaceAsync } from "../kernel/namespaces.ts";
 import { planAttachment } from "../plan/attachment.ts";
+import { restricts } from "../plan/egress.ts";
 import { explain } from "../plan/explain.ts";
 import { addElements, deleteElements, elementDelta } from "../plan/firewall/delta.ts";
 import { attachmentElements, networkElements, peersOf, publishElements, type SetElement } from "../plan/firewall/elements.ts";
 import { counterName } from "../plan/firewall/inet-table.ts";
-import { isOurTable } from "../plan/firewall/ruleset.ts";
+import { type PinChange, pinChanges } from "../plan/firewall/pins.ts";
 import { foreignBridge, isPrimary, peersFrom, plan, type Plan } from "../plan/plan.ts";
 import type { Observed } from "../plan/observed.ts";
-import { namespacesOf, type NetworkRecord, type PublishRecord } from "../plan/records.ts";
+import { type AttachmentRecord, namespacesOf, type NetworkRecord, type PublishRecord } from "../plan/records.ts";
 import type { Step } from "../plan/steps.ts";
 import type { TakenPrefix } from "../plan/subnets.ts";
 import type { FirewallChange } from "../wire/nftables/model.ts";
@@ -24,6 +25,8 @@ import type { State } from "../state/state.ts";
 import type { Chronicle } from "./chronicle.ts";
 import { HostFacts } from "./host-facts.ts";
 import { FirewallKeeper } from "./firewall-keeper.ts";
+import { Released } from "./released.ts";
+import { restoreSettings } from "./restore-settings.ts";
 import { attachmentsOf, publishesOf, type World } from "./world.ts";
 
 export type WiringOptions = {
@@ -38,9 +41,6 @@ export type WiringOptions = {
   tapHolders: () => Observed["tapHolders"];
 };
 
-/** One reading of all connections serves all guests removed meanwhile. */
-const releaseMs = 100;
-
 /** Guests looked into before others get their turn: some two milliseconds. */
 const inspectedAtOnce = 16;
 
@@ -49,9 +49,8 @@ export class Wiring {
   readonly #o: WiringOptions;
   readonly #perform: Perform;
   readonly #keeper: FirewallKeeper;
+  readonly #released: Released;
   #uplinkMtuBytes = 1500;
-  readonly #released: LeaseRow[] = [];
-  #releasing: NodeJS.Timeout | undefined;
   readonly facts: HostFacts;
   /** Why a network is not as it should be, by name. */
   readonly problems = new Map<string, string>();
@@ -67,6 +66,7 @@ export class Wiring {
       else onHost(step);
     };
     this.#keeper = new FirewallKeeper(options.host.firewall, options.log);
+    this.#released = new Released(options.world, (prefixes) => this.#forgetFlows(prefixes));
     this.refreshUplink();
   }
 
@@ -80,6 +80,7 @@ export class Wiring {
   /** Before anything else: takes over what a daemon before us left. @throws NexusError daemon-running */
   adopt(): void {
     this.#keeper.adopt();
+    this.#o.world.pins.load(this.#keeper.pins());
   }
 
   /** Reads the MTU that networks with `mtu: auto` follow; true when it changed. */
@@ -125,7 +126,7 @@ export class Wiring {
       tapHolders: new Map(),
     });
     const alone = plan(
-      { instance: world.instance, networks: [network], attachments: [], publishes: [] },
+      { instance: world.instance, networks: [network], attachments: [], publishes: [], pins: [] },
       { ...observed, provenNamespaces: new Set() },
     );
     const all = [...world.networks.values()];
@@ -135,6 +136,8 @@ export class Wiring {
 
   /** The network is gone from the world already, and no guest uses it; `before` is what networks there were with it. */
   removeNetwork(network: NetworkRow, before: NetworkRow[]): void {
+    // Another network may have its addresses at once.
+    this.#released.free();
     const rest = [...this.#o.world.networks.values()];
     const steps: Step[] = [
       { kind: "delete-link", name: network.bridge, why: `network ${network.name} was removed` },
@@ -142,7 +145,7 @@ export class Wiring {
     ];
     this.#report(executeEach(steps, this.#perform));
     this.problems.delete(network.name);
-    if (rest.length === 0) this.#restoreSettings();
+    if (rest.length === 0) restoreSettings(this.#o);
   }
 
   /** The guest is among the live ones already. All of its attachments are made, or none. @throws KernelError */
@@ -151,14 +154,19 @@ export class Wiring {
   }
 
   attachSteps(guest: GuestRecord, world: World): Step[] {
-    const desired = { networks: [...world.networks.values()], attachments: attachmentsOf(guest) };
-    const observed = nothingObserved(this.#uplinkMtuBytes);
     const elements = elementsOf(guest, world);
     const steps: Step[] =
       elements.length === 0
         ? []
         : [{ kind: "firewall", op: `attach guest ${guest.name}`, changes: addElements(elements), undo: deleteElements(elements) }];
-    for (const attachment of desired.attachments) {
+    return [...steps, ...this.#linkSteps(guest, attachmentsOf(guest), world), ...this.#forgetting(guest)];
+  }
+
+  #linkSteps(guest: GuestRecord, wanted: readonly AttachmentRecord[], world: World): Step[] {
+    const desired = { networks: [...world.networks.values()], attachments: attachmentsOf(guest) };
+    const observed = nothingObserved(this.#uplinkMtuBytes);
+    const steps: Step[] = [];
+    for (const attachment of wanted) {
       const network = world.networks.get(attachment.network);
       if (network !== undefined)
         steps.push(
@@ -169,52 +177,71 @@ export class Wiring {
         );
       if (attachment.end.kind === "namespace") observed.namespaces.add(attachment.end.netns);
     }
-    return [...steps, ...this.#forgetting(guest)];
+    return steps;
   }
 
-  /** The ports of a live guest become other ones, at once. @throws KernelError; then they are as they were */
-  changePublishes(before: GuestRecord, after: GuestRecord): void {
-    const elements = (guest: GuestRecord) => publishesOf(guest, this.#o.world.networks).flatMap(publishElements);
-    const [changes, undo] = [elementDelta(elements(before), elements(after)), elementDelta(elements(after), elements(before))];
-    const step: Step = { kind: "firewall", op: `change ports of guest ${after.name}`, changes, undo };
-    if (changes.length > 0) executeAll([step], this.#perform);
-    this.#report(executeEach([...this.#forgetting(before), ...this.#forgetting(after)], this.#perform));
+  /**
+   * The ports, networks and egress policies of a live guest become other ones, but for the links of new networks; `unpinned` is what the
+   * policies took back. @throws KernelError; then they are as they were
+   */
+  change(before: GuestRecord, after: GuestRecord, unpinned: readonly PinChange[]): void {
+    const elements = (guest: GuestRecord) => elementsOf(guest, this.#o.world);
+    const changes = [...elementDelta(elements(before), elements(after)), ...pinChanges(unpinned)];
+    const undo = elementDelta(elements(after), elements(before));
+    if (changes.length > 0) executeAll([{ kind: "firewall", op: `change guest ${after.name}`, changes, undo }], this.#perform);
+    const left = before.attachments.filter((a) => !after.attachments.some((b) => b.hostInterface === a.hostInterface));
+    const gone = left.map((a): Step => ({ kind: "delete-link", name: a.hostInterface, why: `${after.name} left network ${a.network}` }));
+    this.#report(executeEach([...gone, ...this.#forgetting(before), ...this.#forgetting(after)], this.#perform));
+    const had = new Map(attachmentsOf(before).map(({ nic, egress }) => [nic, egress]));
+    const narrowed = attachmentsOf(after).filter(({ nic, egress }) => had.has(nic) && restricts(egress) && egress !== had.get(nic));
+    this.forgetDepartures(narrowed.flatMap(({ addresses }) => addresses));
+  }
+
+  /** Links of some attachments, anew: what may be there has no guest at its other end. @throws KernelError; then there are none */
+  makeLinks(guest: GuestRecord, nics: readonly number[]): void {
+    const wanted = attachmentsOf(guest).filter((a) => nics.includes(a.nic));
+    const stale = wanted.map((a): Step => ({ kind: "delete-link", name: a.hostInterface, why: "it is made anew" }));
+    executeAll([...stale, ...this.#linkSteps(guest, wanted, this.#o.world)], this.#perform);
+  }
+
+  /** Lets guests reach these addresses, before they hear of them. @throws KernelError */
+  pin(changes: readonly PinChange[]): void {
+    executeAll([{ kind: "firewall", op: "pin addresses", changes: pinChanges(changes), undo: [] }], this.#perform);
+  }
+
+  /** What an egress policy let these addresses begin is judged anew, but for what they may still reach. */
+  forgetDepartures(sources: readonly Ip[]): void {
+    const kept = sources.flatMap((source) => this.#o.world.pins.of(source));
+    if (sources.length > 0) this.#report(executeEach([{ kind: "forget-departures", sources, kept }], this.#perform));
   }
 
   /** The guest is no longer among the live ones. Goes as far as it can; the kernel takes the links away in its own time. */
   detach(guest: GuestRecord): void {
-    const elements = elementsOf(guest, this.#o.world);
-    const steps: Step[] =
-      elements.length === 0 ? [] : [{ kind: "firewall", op: `detach guest ${guest.name}`, changes: deleteElements(elements), undo: [] }];
-    const attachments = attachmentsOf(guest);
-    for (const netns of namespacesOf(attachments)) steps.push({ kind: "remove-namespace", name: netns });
-    // A tap goes with the virtual machine, unless it was never handed over.
-    for (const { end, hostInterface } of attachments) if (end.kind === "tap") this.#o.host.taps.close(hostInterface);
-    steps.push(...this.#forgetting(guest));
-    this.#report(executeEach(steps, this.#perform));
+    const removals = [...namespacesOf(attachmentsOf(guest))].map((name): Step => ({ kind: "remove-namespace", name }));
+    this.#report(executeEach([...this.#unplugging(guest), ...removals], this.#perform));
   }
 
-  /** Forgets, for all guests removed in a moment together, the connections they had; until then their addresses are nobody else's. */
-  releaseLater(leases: readonly LeaseRow[]): void {
-    this.#released.push(...leases);
-    this.#releasing ??= setTimeout(() => this.releaseNow(), releaseMs).unref();
+  /** As detach; only the namespace's end, for which the kernel waits, is left to a thread. Nobody may attach a guest of that name meanwhile. */
+  async detachAsync(guest: GuestRecord): Promise<void> {
+    const failed = executeEach(this.#unplugging(guest), this.#perform);
+    for (const name of namespacesOf(attachmentsOf(guest)))
+      await removeNamespaceAsync(name).catch((error: unknown) => failed.push({ step: { kind: "remove-namespace", name }, error }));
+    this.#report(failed);
+  }
+
+  /** Of guests that were removed: nobody else's until the connections they had are forgotten. */
+  releaseLater(leases: readonly Pick<LeaseRow, "network" | "address">[]): void {
+    this.#released.add(leases);
   }
 
   /** At once, because somebody needs the addresses; false when none are waiting. */
   releaseNow(): boolean {
-    clearTimeout(this.#releasing);
-    this.#releasing = undefined;
-    const leases = this.#released.splice(0);
-    if (leases.length === 0) return false;
-    const prefixes = [...new Set(leases.map(({ address }) => makePrefix(address, familyBits(ipFamily(address)))))];
-    this.#report(executeEach([{ kind: "forget-flows", prefixes }], this.#perform));
-    this.#o.world.thaw(leases);
-    return true;
+    return this.#released.free();
   }
 
   /** What a policy let pass before is judged anew. */
   forgetFlows(network: NetworkRow): void {
-    this.#report(executeEach([{ kind: "forget-flows", prefixes: network.subnets.map((s) => s.prefix) }], this.#perform));
+    this.#forgetFlows(network.subnets.map((s) => s.prefix));
   }
 
   /** What a reconcile would do now, as commands. */
@@ -243,7 +270,7 @@ export class Wiring {
     const failed = executeEach(now, this.#perform);
     this.#report(failed);
     const done = now.filter((step) => !failed.some((f) => f.step === step)).flatMap(explain);
-    if (this.#o.world.networks.size === 0) this.#restoreSettings();
+    if (this.#o.world.networks.size === 0) restoreSettings(this.#o);
     return { done, leftovers: deletions.map((s) => s.name), failed: failed.map((f) => f.error) };
   }
 
@@ -318,6 +345,20 @@ export class Wiring {
     ];
   }
 
+  #forgetFlows(prefixes: Prefix[]): void {
+    this.#report(executeEach([{ kind: "forget-flows", prefixes }], this.#perform));
+  }
+
+  /** All of a detachment but the end of the guest's namespace. */
+  #unplugging(guest: GuestRecord): Step[] {
+    const pins = this.#o.world.pins.release(guest.leases.map(({ address }) => address));
+    const changes = [...deleteElements(elementsOf(guest, this.#o.world)), ...pinChanges(pins)];
+    const steps: Step[] = changes.length === 0 ? [] : [{ kind: "firewall", op: `detach guest ${guest.name}`, changes, undo: [] }];
+    // A tap goes with the virtual machine, unless it was never handed over.
+    for (const { end, hostInterface } of attachmentsOf(guest)) if (end.kind === "tap") this.#o.host.taps.close(hostInterface);
+    return [...steps, ...this.#forgetting(guest)];
+  }
+
   /** A client that keeps sending UDP from one port would otherwise keep its old destination for ever. */
   #forgetting(guest: GuestRecord): Step[] {
     const udp = (p: PublishRecord) => p.protocol === "udp";
@@ -339,39 +380,10 @@ export class Wiring {
       this.#o.chronicle.tell({ kind: "repair.failed", subject: step.kind, message: `${explain(step)[0]}: ${message}` });
     }
   }
-
-  /** Puts back what the first network changed, but for what others have come to rely on. */
-  #restoreSettings(): void {
-    const { state, host } = this.#o;
-    const others = host.firewall.listBaseChains().filter((chain) => chain.hook === "forward" && !isOurTable(chain));
-    for (const [path, previous] of state.sysctls.all()) {
-      state.sysctls.delete(path);
-      if (isForwarding(path) && others.length > 0) {
-        const who = [
-          ...new Set(others.flatMap((chain) => (chain.products.length > 0 ? chain.products : [`table ${chain.family} ${chain.table}`]))),
-        ];
-        this.#o.chronicle.tell({
-          kind: "setting.kept",
-          subject: path,
-          message: `${path} stays on: ${who.join(", ")} forwards on this host too`,
-        });
-        continue;
-      }
-      try {
-        writeSysctl(path.split("/") as unknown as SysctlPath, previous);
-      } catch (error) {
-        this.#o.log.warn({ path, error: String(error) }, "a setting could not be put back");
-      }
-    }
-  }
 }
 
 function elementsOf(guest: GuestRecord, world: World): SetElement[] {
   return [...attachmentsOf(guest).flatMap(attachmentElements), ...publishesOf(guest, world.networks).flatMap(publishElements)];
-}
-
-function isForwarding(path: string): boolean {
-  return path === "net/ipv4/ip_forward" || path === "net/ipv6/conf/all/forwarding";
 }
 
 function isGlobal(step: Extract<Step, { kind: "set-sysctl" }>): boolean {

@@ -1,3 +1,4 @@
+import { systemClock } from "../base/clock.ts";
 import type { Ip } from "../base/ip.ts";
 import type { Mac } from "../base/mac.ts";
 import type { Name } from "../base/names.ts";
@@ -8,6 +9,7 @@ import { Pool } from "../plan/pool.ts";
 import { type PortClaim, PortTable } from "../plan/ports.ts";
 import type { AttachmentRecord, PublishRecord } from "../plan/records.ts";
 import { dhcpRangeOf, reservedOf } from "../spec/network.ts";
+import { Pins } from "./pins.ts";
 import { type GuestRecord, type LeaseRow, type NetworkRow, ownerOf } from "../state/rows.ts";
 import type { Snapshot } from "../state/state.ts";
 
@@ -24,11 +26,15 @@ export class World {
   readonly live = new Set<Name>();
   readonly pools = new Map<Name, Pool[]>();
   readonly ports = new PortTable();
+  /** What guests may reach because they asked for it by name. */
+  readonly pins = new Pins(systemClock);
   readonly #claims = new Map<Name, PortClaim[]>();
   /** Network of each host interface of a guest. */
   readonly #interfaces = new Map<string, { guest: Name; network: Name }>();
   /** Whose a MAC address is: guests' cards and the host's ends of their links. */
   readonly #macs = new Map<Mac, Name>();
+  /** Whose an address is, of guests that run or not. */
+  readonly #holders = new Map<Ip, Name>();
   readonly #portsOnBridge = new Map<Name, number>();
 
   constructor(instance: string, snapshot: Pick<Snapshot, "networks" | "guests">) {
@@ -61,9 +67,14 @@ export class World {
   removeGuest(guest: GuestRecord): void {
     this.guests.delete(guest.name);
     this.live.delete(guest.name);
-    for (const { network, address } of guest.leases) this.#poolOf(network, address)?.cool(address);
+    this.cool(guest.leases);
     this.takeClaims(guest.name);
     this.#countInterfaces(guest, -1);
+  }
+
+  /** Addresses that were let go; see `thaw`. */
+  cool(leases: readonly LeaseRow[]): void {
+    for (const { network, address } of leases) this.#poolOf(network, address)?.cool(address);
   }
 
   /** The ports of a guest, free for others from now on. */
@@ -81,11 +92,17 @@ export class World {
   }
 
   /** What a removed guest held may be anybody's from now on, unless it has a holder again. */
-  thaw(leases: readonly LeaseRow[]): void {
+  thaw(leases: readonly Pick<LeaseRow, "network" | "address">[]): void {
     for (const { network, address } of leases) {
       const pool = this.#poolOf(network, address);
       if (pool?.isCooling(address) === true) pool.release(address);
     }
+  }
+
+  /** Whether an address is a guest's, who may have been removed since and made again. */
+  isHeld({ network, address }: Pick<LeaseRow, "network" | "address">): boolean {
+    const pool = this.#poolOf(network, address);
+    return pool?.holderOf(address) !== undefined && !pool.isCooling(address);
   }
 
   #poolOf(network: Name, address: Ip): Pool | undefined {
@@ -95,8 +112,9 @@ export class World {
   /** The same guest with new interfaces or another state. */
   replaceGuest(guest: GuestRecord): void {
     const before = this.guests.get(guest.name);
-    if (before !== undefined) this.#countInterfaces(before, -1);
     this.guests.set(guest.name, guest);
+    if (before?.attachments === guest.attachments) return;
+    if (before !== undefined) this.#countInterfaces(before, -1);
     this.#countInterfaces(guest, 1);
   }
 
@@ -122,6 +140,17 @@ export class World {
     return undefined;
   }
 
+  /** Of guests that run. */
+  addressesOn(network: Name): Ip[] {
+    const live = [...this.live].flatMap((name) => this.guests.get(name)?.leases ?? []);
+    return live.filter((lease) => lease.network === network).map(({ address }) => address);
+  }
+
+  guestAt(address: Ip): GuestRecord | undefined {
+    const name = this.#holders.get(address);
+    return name === undefined ? undefined : this.guests.get(name);
+  }
+
   attachedTo(network: Name): number {
     return this.#portsOnBridge.get(network) ?? 0;
   }
@@ -133,6 +162,7 @@ export class World {
       networks: [...this.networks.values()],
       attachments: live.flatMap(attachmentsOf),
       publishes: live.flatMap((guest) => publishesOf(guest, this.networks)),
+      pins: this.pins.all(),
     };
   }
 
@@ -144,6 +174,9 @@ export class World {
   }
 
   #countInterfaces(guest: GuestRecord, by: 1 | -1): void {
+    for (const { address } of guest.leases)
+      if (by === 1) this.#holders.set(address, guest.name);
+      else this.#holders.delete(address);
     for (const a of guest.attachments) {
       if (by === 1) this.#interfaces.set(a.hostInterface, { guest: guest.name, network: a.network });
       else this.#interfaces.delete(a.hostInterface);
@@ -172,15 +205,22 @@ export class World {
 }
 
 export function attachmentsOf(guest: GuestRecord): AttachmentRecord[] {
-  return guest.attachments.map((a) => ({
-    guest: guest.name,
-    nic: a.nic,
-    network: a.network,
-    hostInterface: a.hostInterface,
-    mac: a.mac,
-    addresses: addressesOf(guest, a.nic),
-    end: guest.kind === "vm" ? { kind: "tap", queues: guest.spec.queues } : { kind: "namespace", netns: netnsName(guest.name) },
-  }));
+  return guest.attachments.map((a) =>
+    withEgress(guest, {
+      guest: guest.name,
+      nic: a.nic,
+      network: a.network,
+      hostInterface: a.hostInterface,
+      mac: a.mac,
+      addresses: addressesOf(guest, a.nic),
+      end: guest.kind === "vm" ? { kind: "tap", queues: guest.spec.queues } : { kind: "namespace", netns: netnsName(guest.name) },
+    }),
+  );
+}
+
+function withEgress(guest: GuestRecord, attachment: AttachmentRecord): AttachmentRecord {
+  const egress = guest.spec.networks?.find((ref) => ref.network === attachment.network)?.egress;
+  return egress === undefined ? attachment : { ...attachment, egress };
 }
 
 /** Published ports lead to the first network that is reachable at all. */

@@ -1,4 +1,3 @@
-import { closeSync, constants, existsSync, fstatSync, ftruncateSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { watchDirectory } from "./directory-changes.ts";
 import { type LogSegment, openSegments, piecesOf, tailOf } from "./log-segments.ts";
@@ -7,25 +6,6 @@ import { type LogSegment, openSegments, piecesOf, tailOf } from "./log-segments.
 export type LogLimits = { maxBytes: number; keep: number };
 
 export const defaultLogLimits: LogLimits = { maxBytes: 10 * 1024 * 1024, keep: 3 };
-
-/**
- * For a log whose writer keeps it open for appending: copies the last `maxBytes`, to whole pieces, aside and empties it.
- * What is written between the copy and the cut, a few microseconds, is lost. True when the log was rotated.
- */
-export function rotateLog(path: string, limits: LogLimits = defaultLogLimits): boolean {
-  const log = openForRotation(path);
-  if (log === undefined) return false;
-  try {
-    const size = fstatSync(log).size;
-    if (size < limits.maxBytes) return false;
-    for (let n = limits.keep - 1; n >= 1; n--) if (existsSync(`${path}.${n}`)) renameSync(`${path}.${n}`, `${path}.${n + 1}`);
-    copyRange(log, `${path}.1`, { from: Math.max(0, size - limits.maxBytes - pieceBytes), to: size });
-    ftruncateSync(log, 0);
-    return true;
-  } finally {
-    closeSync(log);
-  }
-}
 
 /**
  * The last lines, read from the end, over the cut of a rotation if needed. A guest writes what it likes: of each line there
@@ -94,7 +74,6 @@ export async function* readLog(
   }
 }
 
-const pieceBytes = 64 * 1024;
 const mostTailBytes = 4 * 1024 * 1024;
 
 /** The file begun after this one; when this is gone from the log, the oldest there is. */
@@ -113,29 +92,5 @@ function* restOfCopy(path: string, current: LogSegment, offset: number): Generat
     if (copy !== undefined) yield* piecesOf(copy, offset, copy.size());
   } finally {
     for (const segment of segments) segment[Symbol.dispose]();
-  }
-}
-
-function openForRotation(path: string): number | undefined {
-  try {
-    return openSync(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch {
-    return undefined;
-  }
-}
-
-function copyRange(from: number, path: string, range: { from: number; to: number }): void {
-  rmSync(path, { force: true });
-  const copy = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
-  try {
-    const buffer = Buffer.alloc(pieceBytes);
-    for (let at = range.from; at < range.to;) {
-      const length = readSync(from, buffer, 0, Math.min(buffer.length, range.to - at), at);
-      if (length === 0) return;
-      for (let done = 0; done < length;) done += writeSync(copy, buffer, done, length - done);
-      at += length;
-    }
-  } finally {
-    closeSync(copy);
   }
 }

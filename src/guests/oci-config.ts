@@ -1,6 +1,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
+import { release } from "node:os";
 import { join } from "node:path";
 import { NexusError } from "../base/errors.ts";
+import type { NodeTmpfs } from "../spec/node.ts";
 import type { ExecRequest, GuestPlan } from "./driver.ts";
 import { nameFiles } from "./name-files.ts";
 import type { OciLayout } from "./oci-layout.ts";
@@ -37,7 +39,7 @@ export function writeOciConfig(input: OciInput): void {
     mounts: [
       ...kernelMounts(input.cgroupVersion),
       ...nameFiles.map((name) => boundFile(join(layout.etc, name), `/etc/${name}`)),
-      ...plan.volumes.map(volume),
+      ...[...plan.volumes.map(volume), ...(plan.spec.tmpfs ?? []).map(inMemory)].toSorted((a, b) => depth(a) - depth(b)),
     ],
     annotations: { [guestAnnotation]: plan.id },
     linux: {
@@ -131,9 +133,30 @@ function boundFile(source: string, destination: string) {
   return { destination, type: "bind", source, options: ["bind", "rw", "nosuid", "nodev", "noexec"] };
 }
 
-/** Mounts made on the host later do not appear in it, nor the guest's on the host. */
+/** Mounts made on the host later do not appear in it, nor the guest's on the host. What is mounted inside the directory comes along. */
 function volume({ source, target, readOnly }: GuestPlan["volumes"][number]) {
-  return { destination: target, type: "bind", source, options: ["rbind", "rprivate", readOnly ? "ro" : "rw", "nosuid", "nodev"] };
+  const options = [readOnly ? "ro" : "rw", "nosuid", "nodev"];
+  // For what is mounted inside too (mount_setattr(2), AT_RECURSIVE); without the call the runtime refuses the words.
+  const recursive = hasMountSetattr() ? [...(readOnly ? ["rro"] : []), "rnosuid", "rnodev"] : [];
+  return { destination: target, type: "bind", source, options: ["rbind", "rprivate", ...options, ...recursive] };
+}
+
+/** As other runtimes mount it: nothing in it has rights, and nothing runs unless that is asked for. */
+function inMemory({ target, size, mode = "1777", uid, gid, readOnly, exec }: NodeTmpfs) {
+  const words = [readOnly ? "ro" : "rw", "nosuid", "nodev", exec ? "exec" : "noexec", `mode=${mode}`];
+  const numbers = Object.entries({ size, uid, gid }).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
+  return { destination: target, type: "tmpfs", source: "tmpfs", options: [...words, ...numbers] };
+}
+
+/** What lies in another is mounted after it. */
+function depth({ destination }: { destination: string }): number {
+  return destination.split("/").length;
+}
+
+/** Since Linux 5.12. */
+function hasMountSetattr(): boolean {
+  const [major = 0, minor = 0] = release().split(".").map(Number.parseFloat);
+  return major > 5 || (major === 5 && minor >= 12);
 }
 
 /** At most what we have: raising a hard limit takes CAP_SYS_RESOURCE, which a daemon need not hold. */

@@ -1,89 +1,14 @@
-import type { FileHandle } from "node:fs/promises";
-import type { Stats } from "node:fs";
-import { basename } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import type { Pidfd } from "../kernel/processes.ts";
 import { Rooted } from "../kernel/rooted.ts";
-import {
-  kindOf,
-  listDirectory,
-  makeDirectory,
-  openToRead,
-  removeFile,
-  renameFile,
-  type RootedEntry,
-  statFile,
-  writeFile,
-} from "../kernel/rooted-files.ts";
-import type { FileView } from "../spec/views.ts";
-import { type GuestFiles, nameOf } from "./guest-files.ts";
+import type { GuestFiles } from "./guest-files.ts";
+import { rootedFiles } from "./rooted-files.ts";
 
 /** Files of a running container, through its first process: `init` gives that one, proved, or undefined when it has ended. */
 export function containerFiles(name: string, init: () => Pidfd | undefined): GuestFiles {
-  const rooted = (): Rooted => {
+  return rootedFiles(() => {
     using process = init();
     if (process === undefined) throw new NexusError("wrong-state", `guest ${name} is not running`);
     return Rooted.open(process, name);
-  };
-  return {
-    async stat(path) {
-      using root = rooted();
-      return viewOf(path, statFile(root, Buffer.from(path)));
-    },
-    async read(path, { offset, limitBytes }) {
-      using root = rooted();
-      const { file, stats } = await openToRead(root, Buffer.from(path));
-      return { file: viewOf(path, stats), chunks: piecesOf(file, { offset, limitBytes: limitBytes ?? Infinity }) };
-    },
-    async write(path, content) {
-      using root = rooted();
-      return viewOf(path, await writeFile(root, Buffer.from(path), content));
-    },
-    async list(path, limit) {
-      using root = rooted();
-      const { entries, more } = await listDirectory(root, Buffer.from(path), limit);
-      return { entries: entries.toSorted((a, b) => a.name.compare(b.name)).map(entryView), more };
-    },
-    async makeDirectory(path, mode) {
-      using root = rooted();
-      return viewOf(path, makeDirectory(root, Buffer.from(path), mode));
-    },
-    async remove(path, { recursive }) {
-      using root = rooted();
-      await removeFile(root, Buffer.from(path), recursive);
-    },
-    async rename(from, to, how) {
-      using root = rooted();
-      renameFile(root, { from: Buffer.from(from), to: Buffer.from(to) }, how);
-    },
-  };
+  });
 }
-
-/** Closes the file when the last piece is taken, or nobody takes any more. */
-async function* piecesOf(file: FileHandle, part: { offset: number; limitBytes: number }): AsyncGenerator<Uint8Array> {
-  await using _ = file;
-  let at = part.offset;
-  for (let left = part.limitBytes; left > 0;) {
-    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(Math.min(left, pieceBytes)), 0, Math.min(left, pieceBytes), at);
-    if (bytesRead === 0) return;
-    yield buffer.subarray(0, bytesRead);
-    at += bytesRead;
-    left -= bytesRead;
-  }
-}
-
-function viewOf(path: string, stats: Stats): FileView {
-  return entryView({ name: Buffer.from(basename(path) || "/"), stats });
-}
-
-function entryView({ name, stats }: RootedEntry): FileView {
-  return {
-    ...nameOf(name),
-    kind: kindOf(stats),
-    sizeBytes: stats.size,
-    mode: stats.mode & 0o7777,
-    modifiedAt: stats.mtime.toISOString(),
-  };
-}
-
-const pieceBytes = 256 * 1024;

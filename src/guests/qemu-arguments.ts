@@ -1,10 +1,11 @@
 import { unreachable } from "../base/exhaustive.ts";
 import type { Acceleration, VmPlan } from "./qemu-plan.ts";
 import type { VmImage } from "./qemu-image.ts";
-import { comma, deviceOf } from "./qemu-devices.ts";
+import { comma, deviceOf, portArguments } from "./qemu-devices.ts";
 import { diskArguments, type QemuDisk } from "./qemu-disk-arguments.ts";
 import { networkArguments } from "./qemu-network-arguments.ts";
 import { kernelWords } from "./qemu-kernel-words.ts";
+import type { QemuSandbox } from "./qemu-program.ts";
 import { socketNames, type QemuLayout } from "./qemu-layout.ts";
 
 /** All that decides QEMU's command line. */
@@ -13,6 +14,7 @@ export type QemuInput = {
   layout: QemuLayout;
   image: VmImage;
   accel: Acceleration;
+  sandbox: QemuSandbox;
   /** The root disk, when there is one, first. */
   disks: readonly QemuDisk[];
   /** Host port to the guest's SSH, in user mode. */
@@ -21,9 +23,6 @@ export type QemuInput = {
   /** The guest has a script to set itself up by. */
   hasScript?: boolean;
 };
-
-/** Spare slots for cards and disks that are added later; a PCI Express machine takes none on its root. */
-export const spareSlots = 4;
 
 /** QEMU's arguments, without its own name. Sockets and files are relative to the guest's directory, where it runs. */
 export function qemuArguments(input: QemuInput): string[] {
@@ -35,6 +34,9 @@ export function qemuArguments(input: QemuInput): string[] {
     ["-name", `guest=${plan.name},debug-threads=on`],
     ["-pidfile", layout.pidFile],
     ["-nodefaults", "-no-user-config", "-display", "none"],
+    input.sandbox.kind === "on" ? [...input.sandbox.words] : [],
+    // Its processors wait until its disks were looked at: letRun.
+    ["-S"],
     ["-machine", machineOf(input)],
     // "max" is all that emulation knows; "host" all that this processor has.
     ["-accel", accel.kind === "kvm" ? "kvm" : "tcg,thread=multi", "-cpu", accel.kind === "kvm" ? "host" : "max"],
@@ -53,9 +55,7 @@ export function qemuArguments(input: QemuInput): string[] {
     // With free page reporting the host gets back what the guest does not use.
     ["-device", `${deviceOf(plan, "virtio-balloon")},id=balloon,deflate-on-oom=on,free-page-reporting=on`],
     pci ? ["-device", "pvpanic-pci"] : [],
-    pci
-      ? Array.from({ length: spareSlots }, (_, i) => ["-device", `pcie-root-port,id=slot${i},chassis=${i + 1},slot=${i + 1}`]).flat()
-      : [],
+    portArguments(plan, [...plan.nics.map((nic) => `nic${nic.number}`), ...spec.disks.map((disk) => `blk-${disk.name}`)]),
     input.firmware === undefined ? [] : firmwareArguments(input.firmware),
     hasKernel ? kernelArguments(plan, image) : [],
     Object.keys(spec.env).length === 0 ? [] : ["-fw_cfg", "name=opt/nexus/env,file=environment"],

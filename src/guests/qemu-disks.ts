@@ -1,8 +1,9 @@
 import { execFile } from "node:child_process";
-import { copyFileSync, existsSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { closeSync, constants, copyFileSync, existsSync, openSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { NexusError } from "../base/errors.ts";
-import type { DiskFormat } from "../spec/vm.ts";
+import type { DiskFormat, VmDisk } from "../spec/vm.ts";
 import type { QemuDisk } from "./qemu-disk-arguments.ts";
 import type { VmImage } from "./qemu-image.ts";
 import type { QemuLayout } from "./qemu-layout.ts";
@@ -23,21 +24,39 @@ export type DiskFacts = {
 export async function prepareDisks(imageTool: string, plan: VmPlan, place: { layout: QemuLayout; image: VmImage }): Promise<QemuDisk[]> {
   const { layout, image } = place;
   if (image.disk !== undefined && !existsSync(layout.disk)) await makeLayer(imageTool, plan, { layout, disk: image.disk });
-  for (const disk of plan.spec.disks) {
-    if (!existsSync(disk.source)) {
-      if (disk.size === undefined)
-        throw new NexusError("image-missing", `disk ${disk.name}: there is no ${disk.source}`, { hint: "give it a size to have it made" });
-      await run(imageTool, ["create", "-q", "-f", disk.format, `${disk.source}.new`, String(disk.size)], `make disk ${disk.name}`);
-      renameSync(`${disk.source}.new`, disk.source);
-    }
-  }
+  for (const disk of plan.spec.disks) await prepareDisk(imageTool, disk);
   return disksOf(imageTool, plan, place);
+}
+
+/** Makes a further disk that is not there. @throws NexusError `image-missing` */
+export async function prepareDisk(imageTool: string, disk: VmDisk): Promise<void> {
+  if (existsSync(disk.source)) return;
+  if (disk.size === undefined)
+    throw new NexusError("image-missing", `disk ${disk.name}: there is no ${disk.source}`, { hint: "give it a size to have it made" });
+  await makeDisk(imageTool, { ...disk, size: disk.size });
+}
+
+/** Whole or not at all. The tool follows links, so it gets a file made here, under a name for which nobody can have put one there. */
+async function makeDisk(imageTool: string, disk: { name: string; source: string; format: DiskFormat; size: number }): Promise<void> {
+  const fresh = `${disk.source}.${randomUUID()}`;
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  try {
+    closeSync(openSync(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
+    await run(imageTool, ["create", "-q", "-f", disk.format, fresh, String(disk.size)], `make disk ${disk.name}`);
+    renameSync(fresh, disk.source);
+  } catch (error) {
+    rmSync(fresh, { force: true });
+    if (error instanceof NexusError) throw error;
+    throw new NexusError("image-missing", `cannot make disk ${disk.name}: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 /** The guest's disks as they are now, root first, what it is set up with last. @throws NexusError as above */
 export async function disksOf(imageTool: string, plan: VmPlan, place: { layout: QemuLayout; image: VmImage }): Promise<QemuDisk[]> {
   const root: QemuDisk[] =
-    place.image.disk === undefined ? [] : [{ name: "root", path: place.layout.disk, format: "qcow2", readOnly: false }];
+    place.image.disk === undefined
+      ? []
+      : [{ name: "root", path: place.layout.disk, format: "qcow2", readOnly: false, base: place.image.disk }];
   const further = plan.spec.disks.map((disk): QemuDisk => ({
     name: disk.name,
     path: disk.source,

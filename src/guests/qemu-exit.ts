@@ -4,6 +4,7 @@ import type { GuestExit } from "../spec/views.ts";
 import { watchDirectory } from "./directory-changes.ts";
 import { lastLines } from "./guest-log.ts";
 import type { QemuLayout } from "./qemu-layout.ts";
+import { withoutControls } from "./plain-words.ts";
 import { findQemuProcess, qemuSupervisor } from "./qemu-process.ts";
 import { readQemuExit } from "./qemu-supervisor.ts";
 
@@ -47,12 +48,6 @@ export function qemuWords(layout: QemuLayout): string[] {
 
 const handOverMs = 5000;
 const lostStatus = 255;
-
-/** ECMA-48 control sequences, then what other bytes below blank are left. */
-function withoutControls(line: string): string {
-  // oxlint-disable-next-line no-control-regex -- control bytes are what this removes
-  return line.replaceAll(/\x1b\[[0-?]*[ -/]*[@-~]|\x1b./g, "").replaceAll(/[\x00-\x08\x0b-\x1f\x7f]/g, "");
-}
 
 function recall(file: string): GuestExit | undefined {
   try {

@@ -1,17 +1,25 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { NexusError } from "../base/errors.ts";
-import { spareSlots } from "./qemu-arguments.ts";
-import { blockNode, type QemuDisk } from "./qemu-disk-arguments.ts";
-import { linkNetdev, queuesOf } from "./qemu-network-arguments.ts";
+import { spareSlots } from "./qemu-devices.ts";
+import { blockNode, ownDisks, type QemuDisk } from "./qemu-disk-arguments.ts";
+import { refuseDataElsewhere } from "./qemu-held.ts";
 import type { BalloonState, VmNic, VmPlan } from "./qemu-plan.ts";
+import { listOf } from "./qga.ts";
 import type { JsonObject } from "./qmp-lines.ts";
 import type { Qmp } from "./qmp.ts";
 
 /** Adds a card to a running guest; nothing is left of it when that fails. @throws NexusError */
-export async function plugNic(qmp: Qmp, plan: VmPlan, { nic, number }: { nic: VmNic; number: number }): Promise<void> {
+export async function plugNic(qmp: Qmp, plan: VmPlan, nic: VmNic): Promise<void> {
   refuseWithoutSlots(plan);
-  const queues = queuesOf(nic.tap);
-  await qmp.execute("netdev_add", linkNetdev(nic, number));
+  const { number, tap } = nic;
+  if (tap.kind !== "queues") throw new NexusError("internal", `the queues of tap ${tap.name} are not open here`);
+  const queues = tap.fds.length;
+  // A guest that let go of a card too late left this behind.
+  await qmp.execute("netdev_del", { id: `net${number}` }).catch(() => undefined);
+  const names = tap.fds.map((_, i) => `net${number}-${i}`);
+  for (const [i, fd] of tap.fds.entries()) await qmp.lend(names[i] ?? "", fd);
+  const handed = queues === 1 ? { fd: names[0] } : { fds: names.join(":") };
+  await qmp.execute("netdev_add", { type: "tap", id: `net${number}`, ...handed, vhost: nic.vhost });
   await undoing(
     () =>
       plugIntoSlot(qmp, {
@@ -34,9 +42,13 @@ export async function unplugNic(qmp: Qmp, number: number): Promise<void> {
 
 export async function plugDisk(qmp: Qmp, plan: VmPlan, disk: QemuDisk): Promise<void> {
   refuseWithoutSlots(plan);
+  await qmp.execute("blockdev-del", { "node-name": `disk-${disk.name}` }).catch(() => undefined);
   await qmp.execute("blockdev-add", blockNode(disk));
   await undoing(
-    () => plugIntoSlot(qmp, { driver: "virtio-blk-pci", id: `blk-${disk.name}`, drive: `disk-${disk.name}`, serial: disk.name }),
+    async () => {
+      await refuseDataElsewhere(qmp);
+      await plugIntoSlot(qmp, { driver: "virtio-blk-pci", id: `blk-${disk.name}`, drive: `disk-${disk.name}`, serial: disk.name });
+    },
     () => qmp.execute("blockdev-del", { "node-name": `disk-${disk.name}` }),
   );
 }
@@ -44,6 +56,13 @@ export async function plugDisk(qmp: Qmp, plan: VmPlan, disk: QemuDisk): Promise<
 export async function unplugDisk(qmp: Qmp, name: string): Promise<void> {
   await unplug(qmp, `blk-${name}`);
   await qmp.execute("blockdev-del", { "node-name": `disk-${name}` });
+}
+
+/** What sits on ports, by our names for it. */
+export async function pluggedDevices(qmp: Qmp): Promise<{ nics: number[]; disks: string[] }> {
+  const names = listOf(await qmp.execute("qom-list", { path: "/machine/peripheral" })).map((one) => String(one["name"]));
+  const after = (prefix: string): string[] => names.flatMap((name) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : []));
+  return { nics: after("nic").map(Number), disks: after("blk-").filter((name) => !ownDisks.includes(name)) };
 }
 
 /** Sets the target and waits up to five seconds for the guest to follow; a guest without a driver stays where it was. */
@@ -68,14 +87,24 @@ async function unplug(qmp: Qmp, id: string): Promise<void> {
     what: `the guest's consent to lose ${id}`,
     timeoutMs: 15_000,
   });
-  await qmp.execute("device_del", { id });
-  await deleted;
+  await qmp.execute("device_del", { id }).catch((error: unknown) => {
+    // Asked before, the guest still has it: it may let go now.
+    if (!(error instanceof NexusError && /already in the process of unplug/.test(error.message))) throw error;
+  });
+  await deleted.catch((error: unknown) => {
+    if (!(error instanceof NexusError) || error.code !== "timeout") throw error;
+    throw new NexusError("timeout", error.message, {
+      hint: "it may still be booting, or have it in use; stopped, it is not asked",
+      cause: error,
+    });
+  });
 }
 
 async function plugIntoSlot(qmp: Qmp, device: JsonObject): Promise<void> {
   for (let slot = 0; ; slot++) {
     try {
-      await qmp.execute("device_add", { ...device, bus: `slot${slot}` });
+      // Said, because QEMU would put a second device into a port, where no guest looks for one.
+      await qmp.execute("device_add", { ...device, bus: `slot${slot}`, addr: "0" });
       return;
     } catch (error) {
       const occupied = error instanceof NexusError && /not available|in use by|doesn't support hotplug|slot.*occupied/i.test(error.message);

@@ -4,11 +4,11 @@ import { NexusError } from "../base/errors.ts";
 import { endProcess } from "../kernel/processes.ts";
 import { watchDirectory } from "./directory-changes.ts";
 import { consoleLines, qemuWords } from "./qemu-exit.ts";
+import { letRun } from "./qemu-held.ts";
 import { type QemuLayout, socketNames } from "./qemu-layout.ts";
 import { refusedForward } from "./qemu-ports.ts";
 import { openQemuProcess, qemuSupervisor } from "./qemu-process.ts";
-import { readQemuExit, superviseQemu } from "./qemu-supervisor.ts";
-import type { JsonObject } from "./qmp-lines.ts";
+import { type ConsoleLogLimits, readQemuExit, superviseQemu } from "./qemu-supervisor.ts";
 import { Qmp } from "./qmp.ts";
 
 /** Forgets the run before: its exit, its sockets, its number. */
@@ -19,16 +19,16 @@ export function clearRun(layout: QemuLayout): void {
 
 /**
  * Starts QEMU and waits until its monitor says that the processors run. "ended" when the guest was that brief.
- * @throws NexusError `runtime-failed`, `port-taken` with the port in `details.port`, `timeout`; nothing is left running then
+ * @throws NexusError `runtime-failed`, `port-taken` with the port in `details.port`, `image-missing`, `timeout`; nothing is left running then
  */
 export async function launchQemu(
   layout: QemuLayout,
   command: readonly [string, ...string[]],
-  options: { fds: readonly number[]; deadlineMs: number },
+  options: { fds: readonly number[]; log: ConsoleLogLimits; deadlineMs: number },
 ): Promise<"running" | "ended"> {
   clearRun(layout);
   using changes = watchDirectory(layout.directory);
-  superviseQemu(layout, command, options.fds);
+  superviseQemu(layout, command, options);
   try {
     const end = performance.now() + options.deadlineMs;
     for (;;) {
@@ -67,8 +67,7 @@ async function isUp(layout: QemuLayout, leftMs: number): Promise<boolean> {
   if (!existsSync(join(layout.directory, socketNames.monitor))) return false;
   try {
     using qmp = await Qmp.connect(layout.directory, socketNames.monitor, { timeoutMs: Math.max(100, Math.ceil(leftMs)) });
-    const status = (await qmp.execute("query-status")) as JsonObject;
-    return status["running"] === true;
+    return (await letRun(qmp)) === "running";
   } catch (error) {
     // Bound but not listening yet, or gone already: the exit status or the next try tells which.
     if (error instanceof NexusError && error.code === "wrong-state") return false;

@@ -1,7 +1,7 @@
 import { NexusError } from "../base/errors.ts";
 import { ipFamily } from "../base/ip.ts";
 import { unreachable } from "../base/exhaustive.ts";
-import { deviceOf } from "./qemu-devices.ts";
+import { deviceOf, onPort } from "./qemu-devices.ts";
 import type { TapHandover, VmNic, VmPlan } from "./qemu-plan.ts";
 
 /** Inherited descriptors come after the three standard ones, in the order of `inheritedFds`. */
@@ -20,13 +20,14 @@ export function networkArguments(plan: VmPlan, sshPort: number | undefined): str
     return ["-netdev", `user,id=net0${name}${forwards.join("")}`, "-device", `${card(plan, 0)},netdev=net0,mac=${plan.userMac}`];
   }
   let next = firstInherited;
-  return plan.nics.flatMap((nic, i) => {
+  return plan.nics.flatMap((nic) => {
+    const { number } = nic;
     const numbers = nic.tap.kind === "queues" ? nic.tap.fds.map(() => next++) : [];
     return [
       "-netdev",
-      tapText(nic, i, numbers),
+      tapText(nic, number, numbers),
       "-device",
-      `${card(plan, i)},netdev=net${i},mac=${nic.mac}${queueText(plan, nic)},host_mtu=${nic.mtuBytes}`,
+      `${card(plan, number)}${onPort(plan, `nic${number}`)},netdev=net${number},mac=${nic.mac}${queueText(plan, nic)},host_mtu=${nic.mtuBytes}`,
     ];
   });
 }
@@ -47,19 +48,10 @@ export function userForwards(plan: VmPlan, sshPort: number | undefined): string[
   return sshPort === undefined ? published : [`tcp:127.0.0.1:${sshPort}-:22`, ...published];
 }
 
-/** As an object, for the monitor's netdev_add. Only a tap that stays can be added to a running guest. */
-export function linkNetdev(nic: VmNic, number: number): Record<string, unknown> {
-  if (nic.tap.kind !== "link")
-    throw new NexusError("unsupported", "a card is added to a running virtual machine by a tap's name, not by its descriptors");
-  return {
-    type: "tap",
-    id: `net${number}`,
-    ifname: nic.tap.name,
-    script: "no",
-    downscript: "no",
-    vhost: nic.vhost,
-    ...(nic.tap.queues > 1 ? { queues: nic.tap.queues } : {}),
-  };
+/** Numbers that QEMU knows the inherited queues of taps by, by the taps' names. */
+export function inheritedQueues(plan: VmPlan): Record<string, number[]> {
+  let next = firstInherited;
+  return Object.fromEntries(plan.nics.map(({ tap }) => [tap.name, tap.kind === "queues" ? tap.fds.map(() => next++) : []]));
 }
 
 function tapText(nic: VmNic, number: number, fds: readonly number[]): string {

@@ -9,13 +9,15 @@ import type { GuestFiles } from "./guest-files.ts";
 import type { GuestAgent } from "./qga.ts";
 
 /**
- * How one network card reaches its network. `queues` are descriptors of an open tap, one a queue: they are inherited, so the
- * tap lives as long as the virtual machine. `link` is a tap that stays, opened by name: the way for a card added later.
+ * How one network card reaches its network. `queues` are descriptors of an open tap, one a queue: QEMU gets copies, so the tap lives as
+ * long as the card. `link` is one whose queues are not open yet, or not here.
  */
-export type TapHandover = { kind: "queues"; fds: readonly number[] } | { kind: "link"; name: IfName; queues: number };
+export type TapHandover = { name: IfName } & ({ kind: "queues"; fds: readonly number[] } | { kind: "link"; queues: number });
 
 /** One card on a network, its addresses known before the boot. */
 export type VmNic = {
+  /** QEMU knows the card by it for as long as it is there; of several cards the one with the lowest comes first. */
+  number: number;
   tap: TapHandover;
   mac: Mac;
   mtuBytes: number;
@@ -98,13 +100,17 @@ export type VmDriver = {
   console(plan: VmPlan): Promise<ConsoleSession>;
   /** The guest's agent, in step and answering, shared with whoever else holds it; the caller disposes the lease. @throws NexusError `timeout` */
   agent(plan: VmPlan, options: { timeoutMs: number; signal?: AbortSignal }): Promise<Disposable & { value: GuestAgent }>;
-  /** Adds a card while the guest runs. Its tap must be a `link`. `nic` is its number: eth<nic>. */
-  addNic(plan: VmPlan, nic: number, card: VmNic): Promise<void>;
-  removeNic(plan: VmPlan, nic: number): Promise<void>;
+  /** Numbers of the cards on networks, and names of the further disks, that a running guest has. */
+  devices(plan: VmPlan): Promise<{ nics: number[]; disks: string[] }>;
+  /** Adds a card while the guest runs; the guest has to bring it up. Its tap's queues are open here. @throws NexusError */
+  addNic(plan: VmPlan, nic: VmNic): Promise<void>;
+  /** @throws NexusError `timeout` when the guest does not let go of it */
+  removeNic(plan: VmPlan, number: number): Promise<void>;
+  /** One that is to be made is made. @throws NexusError */
   addDisk(plan: VmPlan, disk: VmDisk): Promise<void>;
   removeDisk(plan: VmPlan, name: string): Promise<void>;
+  /** The numbers under which a running guest's QEMU has the queues of its taps open, by the taps' names. */
+  tapQueues(plan: Pick<VmPlan, "directory">): ReadonlyMap<string, readonly number[]>;
   /** Asks the guest for memory back, or gives it back. Bytes; what the guest agreed to is the answer. */
   setBalloon(plan: VmPlan, bytes: number): Promise<BalloonState>;
-  /** To be called now and then; true when the console's log was full and put aside. */
-  rotateLogs(plan: VmPlan): boolean;
 };

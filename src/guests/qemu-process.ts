@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { adoptProcess, type Pidfd, readProcessStat } from "../kernel/processes.ts";
 import type { QemuLayout } from "./qemu-layout.ts";
 
@@ -27,6 +27,17 @@ export function openQemuProcess(layout: QemuLayout): Pidfd | undefined {
 export function qemuSupervisor(layout: QemuLayout): number | undefined {
   const pid = numberIn(layout.supervisor);
   return pid !== undefined && argumentsOf(pid).includes(layout.directory) ? pid : undefined;
+}
+
+/** Numbers under which a process has queues of a tap open (drivers/net/tun.c tun_chr_show_fdinfo), in order. */
+export function tapQueuesIn(pid: number | undefined, tap: string): number[] {
+  try {
+    const directory = `/proc/${pid}/fdinfo`;
+    const queues = readdirSync(directory).filter((fd) => readFileSync(`${directory}/${fd}`, "utf8").includes(`iff:\t${tap}\n`));
+    return queues.map(Number).toSorted((a, b) => a - b);
+  } catch {
+    return [];
+  }
 }
 
 function numberIn(file: string): number | undefined {

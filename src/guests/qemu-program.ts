@@ -4,7 +4,13 @@ import { promisify } from "node:util";
 import { NexusError } from "../base/errors.ts";
 
 /** An installed QEMU. */
-export type QemuProgram = { path: string; imageTool: string; version: { major: number; minor: number } };
+export type QemuProgram = { path: string; imageTool: string; version: { major: number; minor: number }; sandbox: QemuSandbox };
+
+/** The filter QEMU puts on its own system calls; one that was built without it, or a kernel without seccomp, says why there is none. */
+export type QemuSandbox = { kind: "on"; words: readonly string[] } | { kind: "off"; why: string };
+
+/** A machine's emulation starts no program, becomes nobody else, and leaves its threads where the kernel put them (system/qemu-seccomp.c). */
+const sandboxWords = ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"];
 
 /** Oldest we have run; it is also the first with `-action panic=exit-failure`. */
 const oldest = { major: 7, minor: 2 };
@@ -21,7 +27,21 @@ export async function findQemu(choice: { path?: string; imageTool?: string } = {
       `${path} is QEMU ${version.major}.${version.minor}; ${oldest.major}.${oldest.minor} or newer is needed`,
     );
   }
-  return { path, imageTool: choice.imageTool ?? installed("qemu-img", "qemu-utils"), version };
+  return { path, imageTool: choice.imageTool ?? installed("qemu-img", "qemu-utils"), version, sandbox: await trySandbox(path) };
+}
+
+/** A machine without processors, with the filter: it starts and is told to quit. */
+async function trySandbox(path: string): Promise<QemuSandbox> {
+  const words = ["-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-qmp", "stdio", ...sandboxWords];
+  const trial = promisify(execFile)(path, words, { timeout: 10_000, env: {} });
+  trial.child.stdin?.on("error", () => undefined).end('{"execute":"qmp_capabilities"}{"execute":"quit"}\n');
+  try {
+    await trial;
+    return { kind: "on", words: sandboxWords };
+  } catch (error) {
+    const { stderr, message } = error as Error & { stderr?: string };
+    return { kind: "off", why: ((stderr ?? "").trim().split("\n").at(-1) || message).slice(0, 300) };
+  }
 }
 
 function installed(program: string, debianPackage: string): string {

@@ -1,30 +1,33 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import { waitForExit } from "../kernel/processes.ts";
-import { readLog, rotateLog } from "./guest-log.ts";
+import { defaultLogLimits, readLog } from "./guest-log.ts";
 import { execByAgent } from "./qga-exec.ts";
 import { GuestAgent } from "./qga.ts";
 import { type AccelPlace, chooseAcceleration } from "./qemu-accel.ts";
 import { environmentText, qemuArguments } from "./qemu-arguments.ts";
 import { openConsole } from "./qemu-console.ts";
-import { disksOf, examineWhole, prepareDisks, prepareFirmware } from "./qemu-disks.ts";
+import { disksOf, examineWhole, prepareDisk, prepareDisks, prepareFirmware } from "./qemu-disks.ts";
 import { qemuExitOf } from "./qemu-exit.ts";
-import { inflate, plugDisk, plugNic, unplugDisk, unplugNic } from "./qemu-hotplug.ts";
+import { letRun } from "./qemu-held.ts";
+import { inflate, plugDisk, pluggedDevices, plugNic, unplugDisk, unplugNic } from "./qemu-hotplug.ts";
 import type { VmImage, VmImageSource } from "./qemu-image.ts";
 import { endQemu, launchQemu } from "./qemu-launch.ts";
 import { type QemuLayout, qemuLayout, socketNames } from "./qemu-layout.ts";
-import { inheritedFds } from "./qemu-network-arguments.ts";
+import { inheritedFds, inheritedQueues } from "./qemu-network-arguments.ts";
 import type { Acceleration, VmDriver, VmPlan } from "./qemu-plan.ts";
 import { chooseSshPort } from "./qemu-ports.ts";
-import { findQemuProcess, openQemuProcess } from "./qemu-process.ts";
+import { findQemuProcess, openQemuProcess, tapQueuesIn } from "./qemu-process.ts";
 import { findQemu, type QemuProgram } from "./qemu-program.ts";
+import { readStarted, writeStarted } from "./qemu-started.ts";
+import type { ConsoleLogLimits } from "./qemu-supervisor.ts";
 import { type Lease, SharedConnections } from "./qemu-shared.ts";
 import { listOf } from "./qga.ts";
-import type { JsonObject } from "./qmp-lines.ts";
 import { Qmp } from "./qmp.ts";
 import { removeTree } from "./remove-tree.ts";
 import { agentFiles } from "./vm-files.ts";
+import { writeWhole } from "./write-whole.ts";
 
 export type QemuOptions = {
   /** For the trial of KVM and what came of it. */
@@ -36,6 +39,7 @@ export type QemuOptions = {
   qemu?: { path?: string; imageTool?: string };
   kvmDevice?: string;
   startDeadlineMs?: number;
+  log?: ConsoleLogLimits;
 };
 
 export type QemuDriver = VmDriver & {
@@ -70,7 +74,7 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       const process = findQemuProcess(layout);
       if (process !== undefined) {
         const { pid, startedAt } = process;
-        const { accel, sshPort } = startedWith(layout);
+        const { accel, sshPort } = readStarted(layout);
         return { kind: "running", pid, startedAt, accel, ...(await stateOf(plan)), ...(sshPort === undefined ? {} : { sshPort }) };
       }
       if (!existsSync(layout.started)) return { kind: "absent" };
@@ -108,10 +112,24 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       for (;;) {
         const sshPort = chooseSshPort(plan, taken);
         const port = sshPort === undefined ? {} : { sshPort };
-        const words = qemuArguments({ plan, layout, image, accel, disks, hasScript: script !== undefined, ...firmware, ...port });
-        writeWhole(layout.started, JSON.stringify({ accel, ...port } satisfies Started));
+        const words = qemuArguments({
+          plan,
+          layout,
+          image,
+          accel,
+          sandbox: program.sandbox,
+          disks,
+          hasScript: script !== undefined,
+          ...firmware,
+          ...port,
+        });
+        writeStarted(layout, { accel, ...port, taps: inheritedQueues(plan) });
         try {
-          await launchQemu(layout, [program.path, ...words], { fds: inheritedFds(plan), deadlineMs: options.startDeadlineMs ?? 30_000 });
+          await launchQemu(layout, [program.path, ...words], {
+            fds: inheritedFds(plan),
+            log: options.log ?? { ...defaultLogLimits, lookSeconds: 10 },
+            deadlineMs: options.startDeadlineMs ?? 30_000,
+          });
           break;
         } catch (error) {
           rmSync(layout.started, { force: true });
@@ -195,9 +213,18 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       return await openConsole(lease.value, plan.directory);
     },
 
-    async addNic(plan, number, nic) {
+    async devices(plan) {
       using lease = await monitor(plan);
-      await plugNic(lease.value, plan, { nic, number });
+      return await pluggedDevices(lease.value);
+    },
+
+    async addNic(plan, nic) {
+      using lease = await monitor(plan);
+      await plugNic(lease.value, plan, nic);
+      const layout = qemuLayout(plan.directory);
+      const started = readStarted(layout);
+      const { name } = nic.tap;
+      writeStarted(layout, { ...started, taps: { ...started.taps, [name]: tapQueuesIn(findQemuProcess(layout)?.pid, name) } });
     },
 
     async removeNic(plan, number) {
@@ -206,7 +233,9 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
     },
 
     async addDisk(plan, disk) {
-      await examineWhole((await qemu()).imageTool, disk.source, disk.format);
+      const { imageTool } = await qemu();
+      await prepareDisk(imageTool, disk);
+      await examineWhole(imageTool, disk.source, disk.format);
       using lease = await monitor(plan);
       await plugDisk(lease.value, plan, { name: disk.name, path: disk.source, format: disk.format, readOnly: disk.readOnly });
     },
@@ -216,12 +245,12 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       await unplugDisk(lease.value, name);
     },
 
+    tapQueues: (plan) => new Map(Object.entries(readStarted(qemuLayout(plan.directory)).taps)),
+
     async setBalloon(plan, bytes) {
       using lease = await monitor(plan);
       return await inflate(lease.value, bytes);
     },
-
-    rotateLogs: (plan) => rotateLog(qemuLayout(plan.directory).log),
 
     async probe() {
       const program = await qemu();
@@ -233,9 +262,9 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
   async function stateOf(plan: VmPlan): Promise<{ run: string; agent: boolean }> {
     try {
       using lease = await monitor(plan, 3000);
-      const status = (await lease.value.execute("query-status", {}, { timeoutMs: 3000 })) as JsonObject;
+      const run = await letRun(lease.value, { timeoutMs: 3000 });
       const ports = listOf(await lease.value.execute("query-chardev", {}, { timeoutMs: 3000 }));
-      return { run: String(status["status"]), agent: ports.some((port) => port["label"] === "agent" && port["frontend-open"] === true) };
+      return { run, agent: ports.some((port) => port["label"] === "agent" && port["frontend-open"] === true) };
     } catch (error) {
       if (error instanceof NexusError && (error.code === "timeout" || error.code === "wrong-state"))
         return { run: "unresponsive", agent: false };
@@ -266,16 +295,6 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
 /** A guest that was just started may still be booting, and slowly where it is emulated. */
 const agentPatienceMs = 30_000;
 
-type Started = { accel: Acceleration; sshPort?: number };
-
-function startedWith(layout: QemuLayout): Started {
-  try {
-    return JSON.parse(readFileSync(layout.started, "utf8")) as Started;
-  } catch {
-    return { accel: { kind: "tcg", why: "what it was started with is not known" } };
-  }
-}
-
 function preparedImage(layout: QemuLayout, plan: VmPlan): VmImage {
   try {
     return JSON.parse(readFileSync(layout.image, "utf8")) as VmImage;
@@ -302,9 +321,4 @@ async function endedWithin(wait: () => Promise<void>): Promise<boolean> {
     if (error instanceof NexusError && error.code === "timeout") return false;
     throw error;
   }
-}
-
-function writeWhole(path: string, text: string): void {
-  writeFileSync(`${path}.new`, text, { mode: 0o600 });
-  renameSync(`${path}.new`, path);
 }

@@ -1,28 +1,32 @@
 import { randomUUID } from "node:crypto";
+import { dirname } from "node:path/posix";
 import { PassThrough, Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { NexusError } from "../base/errors.ts";
 import type { ExecRequest, ExecSession } from "./driver.ts";
 import { openGuestFile, readPiece, writeGuestFile, writePiece } from "./qga-files.ts";
 import type { GuestAgent } from "./qga.ts";
+import { UntilMark } from "./until-mark.ts";
 import type { JsonObject } from "./qmp-lines.ts";
 
 /**
  * Runs a command in a guest by its agent. The agent itself gives output only at the end, so a small shell in the guest cuts it into
  * numbered files below /tmp that are fetched as they come; it waits while many are not fetched yet. The exit code is that of a
- * shell: 127 when the command is not there. `done` is called when the agent is needed no more.
+ * shell: 127 when the command is not there. It ends with the command, and so does its output: what a process it left behind writes later
+ * is not waited for, and by then has nobody to read it. `done` is called when the agent is needed no more.
  * @throws NexusError `unsupported` for a terminal; what the agent refused
  */
 export async function execByAgent(agent: GuestAgent, request: ExecRequest, done: () => void): Promise<ExecSession> {
   try {
     if (request.terminal !== undefined)
       throw new NexusError("unsupported", "a guest's agent has no terminals to give", { hint: "use `nexus ssh` or `nexus console`" });
-    const run = await begin(agent, request);
-    const stdout = new PassThrough();
-    const stderr = new PassThrough();
+    const over = new AbortController();
+    const run: Run = { ...(await begin(agent, request)), over: over.signal };
+    const [stdout, stderr] = [output(), output()];
     const input = await openInput(agent, run);
     const stdin = inputOf(agent, run, input);
     const exitCode = follow(agent, run, { stdout, stderr }).finally(() => {
+      over.abort();
       stdin.destroy();
       void clean(agent, run, input).finally(done);
     });
@@ -33,7 +37,11 @@ export async function execByAgent(agent: GuestAgent, request: ExecRequest, done:
       stdout,
       stderr,
       resize() {},
-      kill: (signal) => void shell(agent, killScript, [run.directory, signal.replace(/^SIG/, "")]).catch(() => undefined),
+      kill(signal) {
+        shell(agent, killScript, [run.directory, signal.replace(/^SIG/, "")]).catch(() => undefined);
+        const graceMs = graces[signal];
+        if (graceMs !== undefined) setTimeout(() => over.abort(late(signal, graceMs)), graceMs).unref();
+      },
       exitCode,
     };
   } catch (error) {
@@ -42,9 +50,22 @@ export async function execByAgent(agent: GuestAgent, request: ExecRequest, done:
   }
 }
 
-type Run = { directory: string; pid: number };
+/** One that nobody listens to must not end the daemon when the guest breaks off. */
+function output(): PassThrough {
+  return new PassThrough().on("error", () => undefined);
+}
 
-async function begin(agent: GuestAgent, request: ExecRequest): Promise<Run> {
+/** `over`: it has ended, or is given up. */
+type Run = { directory: string; pid: number; over: AbortSignal };
+
+/** Whoever sends these waits no more; a guest that says the command goes on, and sends output without end, is not followed for ever. */
+const graces: Partial<Record<NodeJS.Signals, number>> = { SIGKILL: 10_000, SIGHUP: 60_000 };
+
+function late(signal: string, graceMs: number): NexusError {
+  return new NexusError("timeout", `the guest has not ended the command within ${graceMs / 1000} s of ${signal}`);
+}
+
+async function begin(agent: GuestAgent, request: ExecRequest): Promise<Omit<Run, "over">> {
   const directory = `/tmp/.nexus-exec-${randomUUID()}`;
   const env = Object.entries(request.env).map(([name, value]) => `${name}=${value}`);
   const pid = await shell(agent, runScript, [directory, request.cwd ?? "", "env", ...env, ...request.command]);
@@ -58,48 +79,68 @@ async function shell(agent: GuestAgent, script: string, words: readonly string[]
 }
 
 async function follow(agent: GuestAgent, run: Run, out: { stdout: PassThrough; stderr: PassThrough }): Promise<number> {
-  const pumps = [new Pieces(agent, `${run.directory}/1`, out.stdout), new Pieces(agent, `${run.directory}/2`, out.stderr)];
+  const pumps = [
+    new Pieces(agent, { path: `${run.directory}/1`, over: run.over }, out.stdout),
+    new Pieces(agent, { path: `${run.directory}/2`, over: run.over }, out.stderr),
+  ];
   let pause = shortestPauseMs;
+  let quietSince = performance.now();
+  let status: JsonObject | undefined;
   for (;;) {
+    run.over.throwIfAborted();
     // Asked before the output is fetched: what was written before the end is then surely there.
-    const status = (await agent.command("guest-exec-status", { pid: run.pid })) as JsonObject;
+    // Once told, the end is forgotten by the agent.
+    if (status?.["exited"] !== true) status = (await agent.command("guest-exec-status", { pid: run.pid })) as JsonObject;
     let progressed = false;
     for (const pump of pumps) progressed = (await pump.fetch()) || progressed;
-    if (status["exited"] === true) {
+    if (progressed || status["exited"] !== true) quietSince = performance.now();
+    const isOver = pumps.every((pump) => pump.ended) || performance.now() - quietSince > endMs;
+    if (status["exited"] === true && isOver) {
       for (const pump of pumps) pump.end();
       return typeof status["signal"] === "number" ? 128 + status["signal"] : Number(status["exitcode"] ?? 255);
     }
     pause = progressed ? shortestPauseMs : Math.min(longestPauseMs, pause * 1.5);
-    if (!progressed) await delay(pause);
+    if (!progressed) await delay(pause, undefined, { signal: run.over }).catch(() => undefined);
   }
 }
 
 /** One of the two outputs, as numbered files. A fetched file is cut to nothing: that tells the guest to go on, and frees its memory. */
 class Pieces {
   readonly #agent: GuestAgent;
-  readonly #path: string;
+  readonly #from: { path: string; over: AbortSignal };
   readonly #to: PassThrough;
+  readonly #until: UntilMark;
   #next = 0;
 
-  constructor(agent: GuestAgent, path: string, to: PassThrough) {
+  constructor(agent: GuestAgent, from: { path: string; over: AbortSignal }, to: PassThrough) {
     this.#agent = agent;
-    this.#path = path;
+    this.#from = from;
+    this.#until = new UntilMark(endMark(from.path));
     this.#to = to;
   }
 
   /** All that is there; true when there was any. */
   async fetch(): Promise<boolean> {
     const before = this.#next;
-    for (;;) {
-      const bytes = await this.#piece(`${this.#path}.${this.#next}`);
+    // What a process left behind writes is not fetched: its queue fills, and it waits.
+    while (!this.ended) {
+      this.#from.over.throwIfAborted();
+      const bytes = await this.#piece(`${this.#from.path}.${this.#next}`);
       if (bytes === undefined) return this.#next > before;
       this.#next++;
-      if (!this.#to.write(bytes)) await drained(this.#to);
+      const said = this.#until.take(bytes);
+      if (said.length > 0 && !this.#to.write(said)) await drained(this.#to, this.#from.over);
     }
+    return this.#next > before;
+  }
+
+  /** All that was written before the command ended has come. */
+  get ended(): boolean {
+    return this.#until.seen;
   }
 
   end(): void {
-    this.#to.end();
+    this.#to.end(this.#until.rest());
   }
 
   async #piece(path: string): Promise<Buffer | undefined> {
@@ -128,7 +169,7 @@ function inputOf(agent: GuestAgent, run: Run, bell: number): Writable {
   const send = async (bytes: Buffer): Promise<void> => {
     const oldest = next - piecesUnderWay;
     for (let pause = shortestPauseMs; oldest >= 0 && (await isThere(agent, pieceOf(oldest))); pause = Math.min(longestPauseMs, pause * 1.5))
-      await delay(pause);
+      await delay(pause, undefined, { signal: run.over });
     await writeGuestFile(agent, pieceOf(next++), bytes);
     await writePiece(agent, bell, Buffer.from("\n"));
     await agent.command("guest-file-flush", { handle: bell });
@@ -191,22 +232,24 @@ async function openWhenThere(agent: GuestAgent, run: Run, file: { path: string; 
   }
 }
 
-function drained(stream: PassThrough): Promise<void> {
+function drained(stream: PassThrough, over: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     // One that nobody reads any more must not hold the command for ever.
-    if (stream.destroyed) return resolve();
+    if (stream.destroyed || over.aborted) return resolve();
     const finish = (): void => {
       stream.off("drain", finish).off("close", finish);
+      over.removeEventListener("abort", finish);
       resolve();
     };
     stream.on("drain", finish).on("close", finish);
+    over.addEventListener("abort", finish);
   });
 }
 
 async function clean(agent: GuestAgent, run: Run, input: number): Promise<void> {
   // Closed already when the caller ended its input; then the agent just says so.
   await agent.command("guest-file-close", { handle: input }).catch(() => undefined);
-  await shell(agent, 'rm -rf "$1"', [run.directory]).catch(() => undefined);
+  await shell(agent, cleanScript, [run.directory]).catch(() => undefined);
 }
 
 const pieceBytes = 65_536;
@@ -214,18 +257,27 @@ const piecesUnderWay = 8;
 const shortestPauseMs = 10;
 const longestPauseMs = 250;
 const beginMs = 30_000;
+/** How long nothing may come of a guest whose shell has ended without a mark: something there killed it. */
+const endMs = 10_000;
+
+/** What the guest's shell writes after the command's last word. A list of processes shows its letters, but not between these two bytes. */
+function endMark(path: string): Buffer {
+  return Buffer.from(`\u0001${dirname(path)}\u0002`);
+}
 
 /**
  * $1 directory, $2 where to run or nothing, then the command. Each output goes through a pipe to a loop that cuts it into pieces
  * (dd gives what one read gave) and waits while sixteen are not fetched. A process the command leaves behind may keep its
- * outputs open: after the command the loops get five seconds to finish, which an emulated guest on a busy host may need. The command's
- * pipes are opened by a process without children: in the shell itself the end of one that feeds or cuts would break that off (EINTR).
+ * outputs open, so their end says nothing: a mark goes into each after the command, and is read by the host. The shell holds both open for
+ * that, or a command that closes its output would have ended it. What may wait (the command's pipes, the mark) is opened and written by
+ * a process without children: in the shell itself the end of one that feeds or cuts would break that off (EINTR). Descriptors are
+ * closed by exec: beside a function's name a shell keeps them for its return.
  */
 const runScript = `
 d=$1 w=$2; shift 2
 umask 077
 mkdir "$d" && mkfifo "$d/in" "$d/p0" "$d/p1" "$d/p2" || exit 125
-exec 4<"$d/in" && : >"$d/ready" || exit 125
+exec 4<"$d/in" 5<>"$d/p1" 6<>"$d/p2" && : >"$d/ready" || exit 125
 cut() {
   n=0
   while dd bs=65536 count=1 of="$d/part$1" 2>/dev/null && [ -s "$d/part$1" ]; do
@@ -234,7 +286,6 @@ cut() {
     mv "$d/part$1" "$d/$1.$n"
     n=$((n + 1))
   done
-  : >"$d/end$1"
 }
 feed() {
   n=0
@@ -244,21 +295,21 @@ feed() {
     n=$((n + 1))
   done
 }
-feed >"$d/p0" 2>/dev/null &
+( exec >"$d/p0" 2>/dev/null 5<&- 6<&-; feed ) &
 feeder=$!
-cut 1 <"$d/p1" >/dev/null 2>&1 4<&- &
-cut 2 <"$d/p2" >/dev/null 2>&1 4<&- &
-( exec sh -c 'echo $$ >"$0/pid"; [ -z "$1" ] || cd -- "$1" || exit 126; shift; exec "$@"' "$d" "$w" "$@" ) <"$d/p0" 4<&- >"$d/p1" 2>"$d/p2"
+( exec <"$d/p1" >/dev/null 2>&1 4<&- 5<&- 6<&-; cut 1 ) &
+( exec <"$d/p2" >/dev/null 2>&1 4<&- 5<&- 6<&-; cut 2 ) &
+( exec sh -c 'echo $$ >"$0/pid"; [ -z "$1" ] || cd -- "$1" || exit 126; shift; exec "$@"' "$d" "$w" "$@" ) <"$d/p0" 4<&- >"$d/p1" 2>"$d/p2" 5<&- 6<&-
 code=$?
 kill $feeder 2>/dev/null
-i=0
-while [ $i -lt 500 ] && { [ ! -e "$d/end1" ] || [ ! -e "$d/end2" ]; }; do
-  sleep 0.01 2>/dev/null || sleep 1
-  i=$((i + 1))
-  # A full queue is the host's to empty, not a reason to hurry.
-  for f in "$d"/[12].*; do [ ! -s "$f" ] || { i=0; break; }; done
-done
+( printf '\\001%s\\002' "$d" >&5; printf '\\001%s\\002' "$d" >&6 )
 exit $code
+`;
+
+/** What cuts the output may be about to make one more file. */
+const cleanScript = `
+i=0
+until rm -rf "$1" 2>/dev/null || [ $i -ge 50 ]; do sleep 0.1 2>/dev/null || sleep 1; i=$((i + 1)); done
 `;
 
 const killScript = `

@@ -18,7 +18,7 @@ export async function runScript(agent: GuestAgent, script: string, words: readon
   })) as JsonObject;
   const end = performance.now() + deadlineMs;
   for (let pause = shortestPauseMs; ; pause = Math.min(longestPauseMs, pause * 1.5)) {
-    const status = (await agent.command("guest-exec-status", { pid: Number(begun["pid"]) })) as JsonObject;
+    const status = (await agent.command("guest-exec-status", { pid: Number(begun["pid"]) }, { mostBytes })) as JsonObject;
     if (status["exited"] === true) {
       if (status["out-truncated"] === true) throw new NexusError("too-large", "the guest's answer is longer than its agent keeps");
       const output = (key: string) => Buffer.from(String(status[key] ?? ""), "base64");
@@ -30,6 +30,8 @@ export async function runScript(agent: GuestAgent, script: string, words: readon
   }
 }
 
+/** The names and kinds of some thousands of files, as base64 in JSON. */
+const mostBytes = 4 * 1024 * 1024;
 const deadlineMs = 60_000;
 const shortestPauseMs = 5;
 const longestPauseMs = 200;

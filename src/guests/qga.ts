@@ -1,7 +1,8 @@
 import { randomInt } from "node:crypto";
 import type { Socket } from "node:net";
-import { NexusError } from "../base/errors.ts";
+import { NexusError, WireError } from "../base/errors.ts";
 import { connectIn } from "./qmp-connect.ts";
+import { plainWords } from "./plain-words.ts";
 import { JsonLines, type JsonObject } from "./qmp-lines.ts";
 
 /** A card as the guest sees it. */
@@ -13,10 +14,13 @@ export type AgentInterface = { name: string; mac?: string; addresses: { address:
  */
 export class GuestAgent implements Disposable {
   readonly #socket: Socket;
-  readonly #lines = new JsonLines();
+  readonly #lines = new JsonLines(mostAnswerBytes);
   #turn: Promise<unknown> = Promise.resolve();
   #waiting: { fits: (message: JsonObject) => boolean; answer: PromiseWithResolvers<JsonObject> } | undefined;
   #broken: NexusError | undefined;
+  /** Bytes since the last question was asked or answered, and how many there may be. */
+  #heard = 0;
+  #mayHear = mostUnaskedBytes;
 
   /**
    * Resolves once the agent is there and in step: a guest that is still booting is waited for.
@@ -50,6 +54,8 @@ export class GuestAgent implements Disposable {
     this.#socket = socket;
     socket.on("data", (bytes: Buffer) => {
       try {
+        this.#heard += bytes.length;
+        if (this.#heard > this.#mayHear) throw new WireError("the guest agent's answer", `longer than ${this.#mayHear} bytes`);
         for (const message of this.#lines.push(bytes)) if (this.#waiting?.fits(message) === true) this.#waiting.answer.resolve(message);
       } catch (error) {
         this.#break(error instanceof NexusError ? error : new NexusError("wire-invalid", String(error)));
@@ -66,13 +72,13 @@ export class GuestAgent implements Disposable {
    * One command of the agent. @throws NexusError `runtime-failed` with its words; `timeout`, after which this connection is of
    * no more use, for the answer may still come
    */
-  command(name: string, argument: JsonObject = {}, limit: { timeoutMs: number } = { timeoutMs: 10_000 }): Promise<unknown> {
-    const mine = this.#turn.then(() => this.#exchange(name, { argument, timeoutMs: limit.timeoutMs }));
+  command(name: string, argument: JsonObject = {}, limit: { timeoutMs?: number; mostBytes?: number } = {}): Promise<unknown> {
+    const mine = this.#turn.then(() => this.#exchange(name, { argument, timeoutMs: commandMs, ...limit }));
     this.#turn = mine.catch(() => undefined);
     return mine;
   }
 
-  async ping(limit?: { timeoutMs: number }): Promise<void> {
+  async ping(limit?: { timeoutMs?: number }): Promise<void> {
     await this.command("guest-ping", {}, limit);
   }
 
@@ -109,11 +115,12 @@ export class GuestAgent implements Disposable {
 
   async #exchange(
     name: string,
-    ask: { argument: JsonObject; timeoutMs: number; fits?: (message: JsonObject) => boolean },
+    ask: { argument: JsonObject; timeoutMs: number; mostBytes?: number; fits?: (message: JsonObject) => boolean },
   ): Promise<unknown> {
     if (this.#broken !== undefined) throw this.#broken;
     const answer = Promise.withResolvers<JsonObject>();
     this.#waiting = { fits: ask.fits ?? (() => true), answer };
+    this.#hear(ask.mostBytes ?? mostAnswerBytes);
     const timer = setTimeout(() => this.#break(silent(ask.timeoutMs, name)), ask.timeoutMs);
     try {
       this.#send(name, ask.argument);
@@ -123,7 +130,14 @@ export class GuestAgent implements Disposable {
     } finally {
       clearTimeout(timer);
       this.#waiting = undefined;
+      this.#hear(mostUnaskedBytes);
     }
+  }
+
+  /** What the guest says, of use or not, is work for us. */
+  #hear(mostBytes: number): void {
+    this.#heard = 0;
+    this.#mayHear = mostBytes;
   }
 
   #send(name: string, argument: JsonObject): void {
@@ -133,9 +147,18 @@ export class GuestAgent implements Disposable {
   #break(reason: NexusError): void {
     this.#broken ??= reason;
     this.#waiting?.answer.reject(this.#broken);
-    if (!this.#socket.writableEnded) this.#socket.destroySoon();
+    if (this.#socket.writableEnded) return;
+    // The last words go out, unless the guest does not take them; nothing more is heard.
+    this.#socket.removeAllListeners("data").pause().destroySoon();
+    setTimeout(() => this.#socket.destroy(), lastWordsMs).unref();
   }
 }
+
+/** One answer, all that comes with it counted; a guest that sends more, to fill our memory or our time, is heard no further. */
+const mostAnswerBytes = 1024 * 1024;
+const mostUnaskedBytes = 64 * 1024;
+const commandMs = 10_000;
+const lastWordsMs = 1000;
 
 /** The objects of a list a guest sent, whatever else it sent. */
 export function listOf(value: unknown): JsonObject[] {
@@ -143,7 +166,7 @@ export function listOf(value: unknown): JsonObject[] {
 }
 
 function refused(name: string, error: unknown): NexusError {
-  const words = typeof error === "object" && error !== null && "desc" in error ? String(error.desc) : "no reason given";
+  const words = typeof error === "object" && error !== null && "desc" in error ? plainWords(String(error.desc)) : "no reason given";
   return new NexusError("runtime-failed", `the guest's agent refused ${name}: ${words}`, { details: { command: name, said: words } });
 }
 

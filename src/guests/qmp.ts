@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { NexusError } from "../base/errors.ts";
+import { sendWithDescriptors } from "../kernel/unix-socket.ts";
 import { connectIn } from "./qmp-connect.ts";
 import { JsonLines, type JsonObject } from "./qmp-lines.ts";
 
@@ -56,14 +57,26 @@ export class Qmp implements Disposable {
   }
 
   /** @throws NexusError `runtime-failed` with QEMU's words, `timeout`, `wrong-state` when QEMU has ended */
-  async execute(command: string, argument: JsonObject = {}, limit: { timeoutMs: number } = { timeoutMs: 10_000 }): Promise<unknown> {
+  execute(command: string, argument: JsonObject = {}, limit: { timeoutMs: number } = { timeoutMs: 10_000 }): Promise<unknown> {
+    return this.#ask(command, limit.timeoutMs, (id) => this.#socket.write(lineOf(command, argument, id)));
+  }
+
+  /** Gives QEMU a copy of a descriptor, kept under a name for the next command that wants it. @throws as execute; KernelError */
+  async lend(name: string, descriptor: number): Promise<void> {
+    await this.#ask("getfd", 10_000, (id) => {
+      if (this.#socket.writableLength > 0) throw new NexusError("internal", "a descriptor would overtake what waits for QEMU");
+      sendWithDescriptors(this.#socket, Buffer.from(lineOf("getfd", { fdname: name }, id)), [descriptor]);
+    });
+  }
+
+  async #ask(command: string, timeoutMs: number, send: (id: number) => void): Promise<unknown> {
     if (this.#closed !== undefined) throw this.#closed;
     const id = this.#next++;
     const answer = Promise.withResolvers<unknown>();
     this.#pending.set(id, answer);
-    const timer = setTimeout(() => answer.reject(late(`QEMU's answer to ${command}`, limit.timeoutMs)), limit.timeoutMs);
-    this.#socket.write(`${JSON.stringify({ execute: command, arguments: argument, id })}\n`);
+    const timer = setTimeout(() => answer.reject(late(`QEMU's answer to ${command}`, timeoutMs)), timeoutMs);
     try {
+      send(id);
       return await answer.promise;
     } catch (error) {
       throw error instanceof Refusal ? refused(command, error.words) : error;
@@ -114,6 +127,10 @@ export class Qmp implements Disposable {
     this.#closed ??= gone();
     for (const answer of this.#pending.values()) answer.reject(this.#closed);
   }
+}
+
+function lineOf(command: string, argument: JsonObject, id: number): string {
+  return `${JSON.stringify({ execute: command, arguments: argument, id })}\n`;
 }
 
 class Refusal extends Error {

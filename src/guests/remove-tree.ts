@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
-import { lstatSync, opendirSync, rmSync } from "node:fs";
+import { lstatSync, opendirSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { isAbsolute, join, normalize } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import { listMounts, unmount } from "../kernel/mounts.ts";
@@ -21,7 +22,7 @@ export async function removeTree(directory: string): Promise<void> {
   for (const target of mountsBelow(directory).reverse()) unmount(target);
   const left = mountsBelow(directory);
   if (left.length > 0) throw new NexusError("in-use", `cannot remove ${directory}: ${left.join(", ")} stays mounted`);
-  if (isSmall(directory)) rmSync(directory, { recursive: true, force: true });
+  if (isSmall(directory)) await rm(directory, { recursive: true, force: true });
   else await runRm(directory);
 }
 

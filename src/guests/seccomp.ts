@@ -23,22 +23,37 @@ export function seccompProfile(architecture: NodeJS.Architecture): SeccompProfil
     defaultErrnoRet: enosys,
     architectures: architecturesOf(architecture),
     syscalls: [
-      { names: Object.values(allowed).flatMap((text) => text.trim().split(/\s+/)), action: "SCMP_ACT_ALLOW" },
-      { names: refused.trim().split(/\s+/), action: "SCMP_ACT_ERRNO", errnoRet: eperm },
+      { names: allowedCalls(), action: "SCMP_ACT_ALLOW" },
+      { names: refusedCalls(), action: "SCMP_ACT_ERRNO", errnoRet: eperm },
       ...conditional,
     ],
   };
+}
+
+/** Those a container may make whatever their arguments. */
+export function allowedCalls(): string[] {
+  return Object.values(allowed).flatMap((text) => text.trim().split(/\s+/));
+}
+
+/** Those that are refused on purpose, whatever their arguments. */
+export function refusedCalls(): string[] {
+  return refused.trim().split(/\s+/);
 }
 
 const eperm = 1;
 const enosys = 38;
 
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET (linux/sched.h). */
-const namespaceFlags = [0x0002_0000, 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000];
+export const namespaceFlags: readonly number[] = [
+  0x0002_0000, 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000,
+];
 const anyNamespace = namespaceFlags.reduce((sum, flag) => sum + flag, 0);
 
 /** AF_UNIX, AF_INET, AF_INET6, AF_NETLINK (linux/socket.h). */
 const socketFamilies = [1, 2, 10, 16];
+
+/** personality(2): Linux, 32-bit Linux, both without address randomisation, and asking what it is. */
+export const personalities: readonly number[] = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
 const allowed = {
   files: `
@@ -116,8 +131,7 @@ const conditional: SeccompRule[] = [
     action: "SCMP_ACT_ALLOW",
     args: [{ index: 0, value, op: "SCMP_CMP_EQ" }],
   })),
-  // personality(2): Linux, 32-bit Linux, both without address randomisation, and asking what it is.
-  ...[0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff].map((value): SeccompRule => ({
+  ...personalities.map((value): SeccompRule => ({
     names: ["personality"],
     action: "SCMP_ACT_ALLOW",
     args: [{ index: 0, value, op: "SCMP_CMP_EQ" }],

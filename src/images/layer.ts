@@ -26,14 +26,27 @@ import { type Extract, extract, type Header } from "tar-stream";
 import { NexusError } from "../base/errors.ts";
 import { unreachable } from "../base/exhaustive.ts";
 import { isHostShort, systemRefusal } from "../base/system-error.ts";
+import { throughXz } from "./xz.ts";
 
-export type Layer = { path: string; compression: "none" | "gzip" | "zstd"; /** Digest of the uncompressed archive. */ diffId: string };
+export type Compression = "none" | "gzip" | "zstd" | "xz";
+
+export type Layer = {
+  path: string;
+  compression: Compression;
+  /** Digest of the uncompressed archive; absent where the packed one was checked. */
+  diffId?: string;
+};
 
 export type LayerLimits = { maxBytes: number; maxEntries: number };
 
 export const defaultLayerLimits: LayerLimits = { maxBytes: 32 * 2 ** 30, maxEntries: 2_000_000 };
 
-export type UnpackOptions = { limits?: LayerLimits; signal?: AbortSignal };
+export type UnpackOptions = {
+  limits?: LayerLimits;
+  signal?: AbortSignal;
+  /** Whose the files are: as the archive says, for which it takes root, or the caller's. */
+  owners?: "archive" | "caller";
+};
 
 /**
  * Unpacks one layer over what is in `root` (OCI image specification, layer.md). Nothing outside `root` is touched: names with
@@ -44,7 +57,7 @@ export type UnpackOptions = { limits?: LayerLimits; signal?: AbortSignal };
  */
 export async function unpackLayer(layer: Layer, root: string, options: UnpackOptions = {}): Promise<string[]> {
   const { limits = defaultLayerLimits, signal: asked } = options;
-  const target = new LayerTarget(root);
+  const target = new LayerTarget(root, options.owners ?? "archive");
   const tar = extract();
   const hash = createHash("sha256");
   const stop = new AbortController();
@@ -75,7 +88,7 @@ export async function unpackLayer(layer: Layer, root: string, options: UnpackOpt
       : refused(`a layer cannot be unpacked: ${error instanceof Error ? error.message : String(error)}`, error);
   }
   const digest = `sha256:${hash.digest("hex")}`;
-  if (digest !== layer.diffId) throw refused(`a layer unpacked to ${digest}, not ${layer.diffId}`);
+  if (layer.diffId !== undefined && digest !== layer.diffId) throw refused(`a layer unpacked to ${digest}, not ${layer.diffId}`);
   target.finish();
   return target.notes;
 }
@@ -96,13 +109,15 @@ async function feed(layer: Layer, tar: Extract, check: { hash: Hash; maxBytes: n
 class LayerTarget {
   readonly notes: string[] = [];
   readonly #root: string;
+  readonly #owners: "archive" | "caller";
   /** Paths this layer made: its whiteouts are about the layers below only. */
   readonly #own = new Set<string>();
   /** Times of directories are set last: putting something in changes them. */
   readonly #directoryTimes = new Map<string, Date>();
 
-  constructor(root: string) {
+  constructor(root: string, owners: "archive" | "caller") {
     this.#root = root;
+    this.#owners = owners;
   }
 
   async add(header: Header, content: AsyncIterable<Buffer>): Promise<void> {
@@ -210,9 +225,11 @@ class LayerTarget {
 
   /** Owner before mode: chown(2) takes set-user-id bits away. */
   #setOwner(path: string, header: Header): void {
-    lchownSync(path, header.uid ?? 0, header.gid ?? 0);
+    if (this.#owners === "archive") lchownSync(path, header.uid ?? 0, header.gid ?? 0);
     if (header.type === "symlink") return;
-    chmodSync(path, (header.mode ?? 0o644) & 0o7777);
+    const mode = (header.mode ?? 0o644) & 0o7777;
+    // The caller must be able to remove again what it does not own as root would.
+    chmodSync(path, this.#owners === "archive" ? mode : (mode & 0o777) | (header.type === "directory" ? 0o700 : 0o400));
     const time = header.mtime ?? new Date(0);
     lutimesSync(path, time, time);
   }
@@ -234,7 +251,7 @@ function partsOf(name: string): string[] {
   return parts;
 }
 
-function unpacked(file: Readable, compression: Layer["compression"]): AsyncIterable<Buffer> {
+function unpacked(file: Readable, compression: Compression): AsyncIterable<Buffer> {
   switch (compression) {
     case "none":
       return file;
@@ -242,6 +259,8 @@ function unpacked(file: Readable, compression: Layer["compression"]): AsyncItera
       return pipeline(file, createGunzip(), ignoreHere);
     case "zstd":
       return pipeline(file, createZstdDecompress(), ignoreHere);
+    case "xz":
+      return throughXz(file);
     default:
       return unreachable(compression);
   }

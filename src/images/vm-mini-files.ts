@@ -143,6 +143,8 @@ esac
   "bin/shutdown": {
     mode: 0o755,
     text: `#!/bin/sh
+# The button and the agent may both call this at once: neither is to end the other.
+trap '' TERM
 case " $* " in
   *" -r "*) act=reboot ;;
   *" -H "*) act=halt ;;

@@ -1,7 +1,7 @@
 import { WireError } from "../base/errors.ts";
 import { type Ip, type IpFamily, ipFamily, isIpv4 } from "../base/ip.ts";
 import type { Port, Transport } from "../base/port.ts";
-import { type Prefix, prefixContains, prefixFamily } from "../base/prefix.ts";
+import { familyBits, type Prefix, prefixAddress, prefixContains, prefixFamily, prefixLength } from "../base/prefix.ts";
 import { isErrno } from "../sys/errno.ts";
 import { filterPart, flowBody, type FlowAttributes, type FlowInput, flowMessage, type FlowTuple } from "../wire/conntrack/flow.ts";
 import { familyNumber } from "./addresses.ts";
@@ -50,13 +50,30 @@ export function flushPublishedFlows(nf: NetlinkSocket, { transport, port, portEn
 
 /** Forgets every connection from or to addresses of these prefixes, translated or not: reads all there are, some 12 ms. @throws KernelError */
 export function flushPrefixFlows(nf: NetlinkSocket, prefixes: readonly Prefix[]): void {
-  const within = (address: Ip | undefined): boolean => address !== undefined && prefixes.some((prefix) => prefixContains(prefix, address));
+  // A thousand guests may go at once, and each connection has three addresses to be compared.
+  const isOne = (prefix: Prefix): boolean => prefixLength(prefix) === familyBits(prefixFamily(prefix));
+  const ones = new Set(prefixes.filter(isOne).map(prefixAddress));
+  const wider = prefixes.filter((prefix) => !isOne(prefix));
+  const within = (address: Ip): boolean => ones.has(address) || wider.some((prefix) => prefixContains(prefix, address));
   for (const family of new Set(prefixes.map(prefixFamily))) {
     const touched = readFlows(nf, { family }).filter((flow) => {
       const [original, reply] = [directionView(flow.original), directionView(flow.reply)];
       return within(original.source) || within(original.destination) || within(reply.source);
     });
     forget(nf, touched);
+  }
+}
+
+/** Forgets the connections that began at these addresses, but for those to a kept address and port: reads all there are. @throws KernelError */
+export function flushDepartures(nf: NetlinkSocket, sources: readonly Ip[], kept: readonly { source: Ip; address: Ip; port: Port }[]): void {
+  const stays = new Set(kept.map(({ source, address, port }) => `${source} ${address} ${port}`));
+  const from = new Set(sources);
+  for (const family of new Set(sources.map(ipFamily))) {
+    const begun = readFlows(nf, { family }).filter((flow) => {
+      const { source, destination, destinationPort } = directionView(flow.original);
+      return from.has(source) && !stays.has(`${source} ${destination} ${destinationPort}`);
+    });
+    forget(nf, begun);
   }
 }
 

@@ -130,8 +130,9 @@ export class Firewall implements Disposable {
     return readTable(this.#reader, family, name);
   }
 
-  /** Undefined when there is no such set, or one whose types are none of ours. @throws KernelError, WireError */
+  /** Undefined when there is no such table or set, or one whose types are none of ours. @throws KernelError, WireError */
   dumpElements(family: Family, table: string, set: string): Element[] | undefined {
+    if (this.#reader.table(family, table) === undefined) return undefined;
     const definition = this.#definitionOf(family, table, set);
     return definition === undefined ? undefined : this.#reader.steadily(() => this.#reader.elements(family, table, definition));
   }

@@ -72,9 +72,10 @@ export function createVeth(rt: NetlinkSocket, input: VethInput): { index: number
     header: upHeader(input.up),
     attributes: {
       ...endInput(input),
+      ...oneQueue,
       master: master?.index,
       // IFF_UP here is refused with ENOTCONN: the other end does not exist yet.
-      info: { kind: "veth", data: { veth: { peer: { header: {}, attributes: { ...endInput(peer), netnsFd } } } } },
+      info: { kind: "veth", data: { veth: { peer: { header: {}, attributes: { ...endInput(peer), ...oneQueue, netnsFd } } } } },
     },
   });
   const steps: BatchStep[] = [];
@@ -199,6 +200,9 @@ function finish(rt: NetlinkSocket, made: Made, steps: readonly BatchStep[]): voi
 function endInput(end: { name: IfName; mac: Mac; mtuBytes: number; group?: number }) {
   return { address: end.mac, name: end.name, mtu: end.mtuBytes, group: end.group };
 }
+
+/** What a veth uses anyway. Left to itself it is made with a queue for each processor, and waits twice for all of them to drop the rest (drivers/net/veth.c veth_init_queues). */
+const oneQueue = { transmitQueues: 1, receiveQueues: 1 } as const;
 
 function upHeader(up: true | undefined) {
   return up === true ? { flags: linkFlags.up, change: linkFlags.up } : {};

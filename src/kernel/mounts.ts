@@ -1,7 +1,8 @@
 import * as fs from "node:fs";
+import { dirname } from "node:path";
 import { WireError } from "../base/errors.ts";
 import { asKernel, isErrno, kernelRefusal } from "../sys/errno.ts";
-import { mountAt, mountFlags, unmountAt, unmountFlags } from "../sys/mount.ts";
+import { mountAt, mountFlags, unmountAt, unmountFlags, unmountAtAsync } from "../sys/mount.ts";
 
 /** One line of /proc/self/mountinfo (proc_pid_mountinfo(5)), escapes undone. */
 export type Mount = {
@@ -42,13 +43,26 @@ export function mount(request: MountRequest): void {
  */
 export function unmount(target: string): boolean {
   try {
-    unmountAt(target, unmountFlags.detach | unmountFlags.noFollow);
+    unmountAt(target, topmost);
     return true;
   } catch (error) {
     if (isErrno(error, "EINVAL", "ENOENT")) return false;
     throw error;
   }
 }
+
+/** As unmount, while the event loop goes on. */
+export async function unmountAsync(target: string): Promise<boolean> {
+  try {
+    await unmountAtAsync(target, topmost);
+    return true;
+  } catch (error) {
+    if (isErrno(error, "EINVAL", "ENOENT")) return false;
+    throw error;
+  }
+}
+
+const topmost = unmountFlags.detach | unmountFlags.noFollow;
 
 /** Lays a writable layer over read-only ones; `lower` is topmost first. Paths may hold any character. @throws KernelError */
 export function mountOverlay(overlay: { lower: readonly string[]; upper: string; work: string; target: string }): void {
@@ -64,9 +78,13 @@ export function mountOverlay(overlay: { lower: readonly string[]; upper: string;
   mountAt({ source: "overlay", target: overlay.target, type: "overlay", flags: 0, data, op });
 }
 
-/** Whether a mount of ours begins at this very path. */
+/**
+ * Whether another file system begins at this very path, however many mounts the host has. A directory bound within its own file system
+ * is not told from a plain one. @throws KernelError when it is not there
+ */
 export function isMounted(target: string): boolean {
-  return listMounts().some((entry) => entry.target === target);
+  const device = (path: string): number => asKernel(`inspect ${path}`, () => fs.lstatSync(path)).dev;
+  return device(target) !== device(dirname(target));
 }
 
 /** The mounts of this process's mount namespace, oldest first. @throws KernelError, WireError */

@@ -1,5 +1,5 @@
-import { inNewNetns, ownNetns } from "../sys/netns.ts";
 import type { Fd } from "../sys/fd.ts";
+import { anonymousNamespace } from "./namespaces.ts";
 
 /** Enough for a few attachments in a row; each costs the kernel some memory while it waits. */
 const stockSize = 4;
@@ -25,6 +25,11 @@ export class NamespaceStock implements Disposable {
     return taken;
   }
 
+  /** One of them, or one made now. @throws KernelError */
+  takeOrMake(): Fd {
+    return this.take() ?? anonymousNamespace();
+  }
+
   [Symbol.dispose](): void {
     clearTimeout(this.#filling);
     for (const fd of this.#ready.splice(0)) fd[Symbol.dispose]();
@@ -34,7 +39,7 @@ export class NamespaceStock implements Disposable {
     this.#filling ??= setTimeout(() => {
       this.#filling = undefined;
       try {
-        this.#ready.push(inNewNetns(ownNetns));
+        this.#ready.push(anonymousNamespace());
       } catch {
         // Whoever needs a namespace next makes it, and is told why that fails.
         return;

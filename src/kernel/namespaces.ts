@@ -6,7 +6,7 @@ import { type Fd, fdNumber, openFile } from "../sys/fd.ts";
 import { lockDirectory } from "../sys/lock.ts";
 import { mountAt, mountFlags } from "../sys/mount.ts";
 import { inNewNetns, ownNetns } from "../sys/netns.ts";
-import { listMounts, unmount } from "./mounts.ts";
+import { listMounts, unmount, unmountAsync } from "./mounts.ts";
 
 export { inNetns } from "../sys/netns.ts";
 
@@ -26,6 +26,11 @@ export function createNamespace(name: string, place: Place = {}): void {
   pin(name, place, (path) => inNewNetns(() => bind(name, "/proc/thread-self/ns/net", path)));
 }
 
+/** An empty network namespace without a name, which ends with the descriptor and the last process in it. @throws KernelError */
+export function anonymousNamespace(): Fd {
+  return inNewNetns(ownNetns);
+}
+
 /**
  * Gives a name to the network namespace a process lives in, which then outlives the process. All or nothing.
  * @throws NexusError `name-taken`; KernelError, ENOENT when the process has ended
@@ -43,7 +48,18 @@ export function nameNamespace(name: string, namespace: Fd, place: Place = {}): v
 export function removeNamespace(name: string, place: Place = {}): void {
   const path = namespacePath(name, place);
   // Several mounts may lie on top of each other, for instance after a crash between mount and record.
-  while (unmount(path));
+  while (namespaceExists(name, place) && unmount(path));
+  removeFile(path);
+}
+
+/** As removeNamespace, while the event loop goes on: the kernel takes half a millisecond. Nobody may make one of that name meanwhile. */
+export async function removeNamespaceAsync(name: string, place: Place = {}): Promise<void> {
+  const path = namespacePath(name, place);
+  while (namespaceExists(name, place) && (await unmountAsync(path)));
+  removeFile(path);
+}
+
+function removeFile(path: string): void {
   asKernel(`remove ${path}`, () => fs.rmSync(path, { force: true }));
 }
 

@@ -96,6 +96,11 @@ export async function endProcess(process: Pidfd, options: { graceMs: number; sig
 /** A line of /proc/<pid>/cgroup: version 2 has hierarchy 0 and no controllers. */
 export type CgroupMembership = { hierarchy: number; controllers: string[]; path: string };
 
+/** A field of /proc/<pid>/status, undefined when the process or the field does not exist. */
+export function statusField(pid: number, name: string): string | undefined {
+  return new RegExp(`^${name}:\\s*(.*)$`, "m").exec(readProc(pid, "status") ?? "")?.[1];
+}
+
 /** Undefined when no such process exists. @throws WireError */
 export function cgroupsOf(pid: number): CgroupMembership[] | undefined {
   const text = readProc(pid, "cgroup");
@@ -115,8 +120,19 @@ export function parseCgroups(text: string): CgroupMembership[] {
 
 /** The pids a process has in each pid namespace from ours down to its own; undefined when it does not exist. */
 export function namespacedPids(pid: number): number[] | undefined {
-  const line = /^NSpid:\s*(.*)$/m.exec(readProc(pid, "status") ?? "")?.[1];
-  return line?.split(/\s+/).map(Number);
+  return statusField(pid, "NSpid")?.split(/\s+/).map(Number);
+}
+
+/** The processes whose parent is this one's main thread, oldest first; none when it does not exist. */
+export function childrenOf(pid: number): number[] {
+  const listed = readProc(pid, `task/${pid}/children`);
+  if (listed !== undefined) return listed.split(" ").filter(isDigits).map(Number);
+  // Kernels may be built without that file.
+  return fs
+    .readdirSync("/proc")
+    .filter(isDigits)
+    .map(Number)
+    .filter((other) => readProcessStat(other)?.parent === pid);
 }
 
 /** The network namespace a process lives in; undefined when the process does not exist or is a zombie. @throws KernelError */

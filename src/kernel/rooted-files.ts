@@ -60,7 +60,8 @@ export async function writeFile(
   refuseKernelFiles({ fd: spot.directory }, root.owner, path);
   using before = root.at(spot, path);
   try {
-    if (before === undefined) return await writeNew(spot, { ...given, mode: given.mode ?? defaultMode });
+    const owner = root.newOwner === undefined ? {} : { owner: root.newOwner };
+    if (before === undefined) return await writeNew(spot, { ...given, mode: given.mode ?? defaultMode, ...owner });
     if (given.how === "create") throw new NexusError("name-taken", `${root.owner}: ${path.toString()} exists already`);
     refuseAllButFiles(before, root.owner, path);
     if (given.how === "replace" && !isMountPoint(spot)) return await replace(spot, before, given);
@@ -211,6 +212,7 @@ function makeOne(root: Rooted, path: Buffer, mode: number): void {
       flags: fs.constants.O_DIRECTORY | fs.constants.O_NOFOLLOW,
       walk: resolve.noMagicLinks | resolve.noLinks,
     });
+    if (root.newOwner !== undefined) fs.fchownSync(made.number, root.newOwner.uid, root.newOwner.gid);
     // Past the umask.
     fs.fchmodSync(made.number, mode & allPermissions);
   } catch (error) {

@@ -15,13 +15,15 @@ export type Held = Disposable & { fd: Fd; stats: fs.Stats };
 export type Spot = Disposable & { directory: Fd; name: Buffer };
 
 /**
- * The files a process sees, from outside. The process is not trusted: whatever links, mounts and moving directories it has, every
+ * The files a process sees, or a directory it writes into, from outside. The process is not trusted: whatever links, mounts and moving directories it has, every
  * path ends below its root, because the kernel itself walks it there (openat2(2), Linux 5.6). Nothing is opened before it is
  * known to be a plain file or a directory, so no device, pipe or socket is ever touched.
  */
 export class Rooted implements Disposable {
   /** What the files belong to, for messages. */
   readonly owner: string;
+  /** Whose files are that are made; undefined: ours. */
+  readonly newOwner: { uid: number; gid: number } | undefined;
   readonly #root: Fd;
 
   /** @throws NexusError `wrong-state` when the process has ended, `not-permitted` when it sees the files we see; KernelError */
@@ -41,9 +43,16 @@ export class Rooted implements Disposable {
     }
   }
 
-  private constructor(root: Fd, owner: string) {
+  /** A directory that others write into as its own root: links in it lead no further. What is made anew belongs to `newOwner`. @throws KernelError */
+  static openDirectory(path: string, owner: string, newOwner: { uid: number; gid: number }): Rooted {
+    const { O_DIRECTORY, O_NOFOLLOW } = fs.constants;
+    return new Rooted(openFile(path, pathOnly | O_DIRECTORY | O_NOFOLLOW), owner, newOwner);
+  }
+
+  private constructor(root: Fd, owner: string, newOwner?: { uid: number; gid: number }) {
     this.#root = root;
     this.owner = owner;
+    this.newOwner = newOwner;
   }
 
   /** What is at a path, with links followed inside. @throws NexusError `not-found`, `not-permitted`, `wrong-state` */

@@ -3,17 +3,27 @@ import { NexusError } from "../base/errors.ts";
 import { isErrno } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
 import { inNetns } from "../sys/netns.ts";
-import { connectUnix, listenUnix, type PeerCredentials, peerCredentials } from "../sys/unix-socket.ts";
+import { connectUnix, listenUnix, type PeerCredentials, peerCredentials, sendDescriptors } from "../sys/unix-socket.ts";
 
 export type { PeerCredentials } from "../sys/unix-socket.ts";
 
 /** Who connected to our unix socket, as the kernel saw it at connect time. @throws KernelError; NexusError when it is no open unix socket */
 export function callerOf(socket: Socket): PeerCredentials {
+  return peerCredentials(descriptorOf(socket));
+}
+
+/** Sends a short message with copies of descriptors. Nothing else may wait to be written. @throws KernelError; NexusError when it is no open unix socket */
+export function sendWithDescriptors(socket: Socket, bytes: Uint8Array, descriptors: readonly number[]): void {
+  const sent = sendDescriptors(descriptorOf(socket), bytes, descriptors);
+  if (sent !== bytes.length) throw new NexusError("internal", `a socket took ${sent} bytes of ${bytes.length}`);
+}
+
+function descriptorOf(socket: Socket): number {
   // node:net has no public way to a socket's descriptor; `_handle.fd` has been there since 0.x.
   const handle: unknown = "_handle" in socket ? socket._handle : undefined;
   const fd: unknown = typeof handle === "object" && handle !== null && "fd" in handle ? handle.fd : undefined;
   if (typeof fd !== "number" || fd < 0) throw new NexusError("internal", "the socket has no file descriptor");
-  return peerCredentials(fd);
+  return fd;
 }
 
 /** A name only one process may hold, in a network namespace, until it disposes it or ends: nothing is left behind by a crash. */

@@ -78,13 +78,13 @@ class Deadline {
   }
 }
 
-async function feed(call: ExecCall, input: string | undefined): Promise<void> {
+export async function feed(call: ExecCall, input: string | undefined): Promise<void> {
   if (input !== undefined) await call.send({ kind: "stdin", bytes: Buffer.from(input) });
   await call.send({ kind: "stdin-end" });
 }
 
 /** As text when it is text, else in base64; of what was too long, two parts and what is missing between. */
-function described(name: "stdout" | "stderr", kept: HeadAndTail): Record<string, unknown> {
+export function described(name: "stdout" | "stderr", kept: HeadAndTail): Record<string, unknown> {
   const { head, tail, omitted } = kept.end();
   const whole = Buffer.concat([head, tail]);
   if (omitted === 0) return isText(whole) ? { [name]: whole.toString("utf8") } : { [`${name}_base64`]: whole.toString("base64") };

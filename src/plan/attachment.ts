@@ -1,5 +1,5 @@
 import { ipFamily } from "../base/ip.ts";
-import { macFromBytes, macToBytes } from "../base/mac.ts";
+import { flipFirstOctet } from "../base/mac.ts";
 import { guestInterface } from "../base/names.ts";
 import { type Cidr, makeCidr, makePrefix, prefixContains, prefixFamily, prefixLength } from "../base/prefix.ts";
 import { altName } from "./naming.ts";
@@ -117,9 +117,7 @@ function hasRoute(routes: readonly GuestRoute[], wanted: GuestRoute): boolean {
 
 /** The host end's own MAC: the guest's with the first octet's unused bit flipped, so the two never collide. */
 export function hostMac(attachment: Pick<AttachmentRecord, "mac">): AttachmentRecord["mac"] {
-  const bytes = macToBytes(attachment.mac);
-  bytes[0] = (bytes[0] ?? 0) ^ 0x04;
-  return macFromBytes(bytes);
+  return flipFirstOctet(attachment.mac, 0x04);
 }
 
 function createNamespace(name: string, observed: Observed): Step {

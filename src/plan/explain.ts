@@ -56,6 +56,10 @@ export function explain(step: Step): string[] {
       return step.changes.flatMap(renderChange);
     case "forget-flows":
       return step.prefixes.flatMap((prefix) => [`conntrack -D -s ${prefix}`, `conntrack -D -d ${prefix}`, `conntrack -D -r ${prefix}`]);
+    case "forget-departures":
+      return step.sources.map(
+        (source) => `conntrack -D -s ${source}${step.kept.some((pin) => pin.source === source) ? "  # but for what stays pinned" : ""}`,
+      );
     case "forget-connections":
       return [
         `conntrack -D -p ${step.protocol} --orig-port-dst ${step.from}${step.to === step.from ? "" : `-${step.to}`}${step.hostAddress === undefined ? "" : ` --orig-dst ${step.hostAddress}`}`,

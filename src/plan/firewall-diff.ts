@@ -1,5 +1,6 @@
 import { ElementBytes } from "../wire/nftables/element-bytes.ts";
 import type { Chain, Element, FirewallChange, NftSet, Table } from "../wire/nftables/model.ts";
+import { pinSlackMs } from "./firewall/pins.ts";
 import type { ObservedChain, ObservedSet, ObservedTable } from "../wire/nftables/observed.ts";
 
 /**
@@ -77,7 +78,7 @@ function sameChain(desired: Chain, observed: ObservedChain): boolean {
 
 function sameSet(desired: NftSet, observed: ObservedSet): boolean {
   const { definition } = observed;
-  if (definition === undefined || definition.interval !== desired.interval) return false;
+  if (definition === undefined || definition.interval !== desired.interval || definition.timeout !== desired.timeout) return false;
   return String(desired.key) === String(definition.key) && String(desired.data ?? "none") === String(definition.data ?? "none");
 }
 
@@ -89,7 +90,10 @@ function counterChanges(desired: Table, observed: ObservedTable): { added: strin
   };
 }
 
-/** A key with other data or comment goes and comes again in the same batch. */
+/**
+ * A key with other data or comment goes and comes again in the same batch. Elements that live for a while are left alone when they are
+ * about to end by themselves: whether the kernel has them still would be a guess.
+ */
 function elementChanges(set: NftSet, desired: readonly Element[], observed: readonly Element[]): { added: Element[]; gone: Element[] } {
   const bytes = new ElementBytes(set);
   const unmatched = new Map(observed.map((element) => [bytes.identity(element), element]));
@@ -99,9 +103,19 @@ function elementChanges(set: NftSet, desired: readonly Element[], observed: read
     const key = bytes.identity(element);
     const same = unmatched.get(key);
     unmatched.delete(key);
-    if (same !== undefined && bytes.content(same) === bytes.content(element)) continue;
+    if (isEnding(element) || (same !== undefined && isEnding(same))) continue;
+    if (same !== undefined && bytes.content(same) === bytes.content(element) && !outlives(same, element)) continue;
     if (same !== undefined) gone.push(same);
     added.push(element);
   }
-  return { added, gone: [...gone, ...unmatched.values()] };
+  return { added, gone: [...gone, ...[...unmatched.values()].filter((element) => !isEnding(element))] };
+}
+
+function isEnding({ lifeMs }: Element): boolean {
+  return lifeMs !== undefined && lifeMs < pinSlackMs;
+}
+
+/** Clocks and the time between two readings differ by less. */
+function outlives(observed: Element, desired: Element): boolean {
+  return observed.lifeMs !== undefined && desired.lifeMs !== undefined && observed.lifeMs > desired.lifeMs + pinSlackMs;
 }

@@ -5,7 +5,7 @@ import { peersOf } from "./firewall/elements.ts";
 import { isOurGroup } from "./group.ts";
 import { planNetwork, planSysctls } from "./network.ts";
 import type { Observed, ObservedLink } from "./observed.ts";
-import { type AttachmentRecord, namespacesOf, type NetworkRecord, type PublishRecord } from "./records.ts";
+import { type AttachmentRecord, namespacesOf, type NetworkRecord, type PinRecord, type PublishRecord } from "./records.ts";
 import type { Step } from "./steps.ts";
 import { hostSysctls } from "./sysctls.ts";
 
@@ -15,6 +15,8 @@ export type Desired = {
   networks: readonly NetworkRecord[];
   attachments: readonly AttachmentRecord[];
   publishes: readonly PublishRecord[];
+  /** Dynamic: the DNS made them, and they end by themselves. */
+  pins: readonly PinRecord[];
 };
 
 export type Plan = {

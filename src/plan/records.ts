@@ -1,7 +1,9 @@
 import type { Ip } from "../base/ip.ts";
 import type { Mac } from "../base/mac.ts";
 import type { IfName, Name } from "../base/names.ts";
+import type { Port } from "../base/port.ts";
 import type { Prefix } from "../base/prefix.ts";
+import type { EgressWish } from "../spec/egress-wish.ts";
 import type { NetworkSpec } from "../spec/network.ts";
 import type { PublishSpec } from "../spec/node.ts";
 
@@ -28,6 +30,8 @@ export type AttachmentRecord = {
   mac: Mac;
   addresses: Ip[];
   end: AttachmentEnd;
+  /** Its own policy, which narrows that of its network. */
+  egress?: EgressWish;
 };
 
 /** Where the guest's side is: a veth's other end in a namespace, named as under /run/netns; or a tap held open by a virtual machine. */
@@ -40,3 +44,14 @@ export function namespacesOf(attachments: readonly AttachmentRecord[]): Set<stri
 
 /** A published port with the guest's addresses it leads to. */
 export type PublishRecord = PublishSpec & { guest: Name; targets: Ip[] };
+
+/** An address that a guest may reach on a port, because it asked for a name that its egress policy allows. */
+export type PinRecord = {
+  /** The guest's own address. */
+  source: Ip;
+  address: Ip;
+  port: Port;
+  /** Those asked for that gave this address and whose time is not over. */
+  names: readonly string[];
+  leftMs: number;
+};

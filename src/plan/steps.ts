@@ -4,6 +4,7 @@ import type { Mac } from "../base/mac.ts";
 import type { IfName } from "../base/names.ts";
 import type { Port, Transport } from "../base/port.ts";
 import type { Cidr, Prefix } from "../base/prefix.ts";
+import type { PinRecord } from "./records.ts";
 import type { FirewallChange } from "../wire/nftables/model.ts";
 
 /** Everything Nexus ever does to a host's network. A plan is an ordered list of these, printable without a host. */
@@ -25,6 +26,8 @@ export type Step =
   | { kind: "firewall"; op: string; changes: FirewallChange[]; undo: FirewallChange[] }
   /** Every connection from or to these addresses: what they were let to do is judged anew. */
   | { kind: "forget-flows"; prefixes: readonly Prefix[] }
+  /** Connections that begin at these addresses, but for those to what is pinned for them. */
+  | { kind: "forget-departures"; sources: readonly Ip[]; kept: readonly Pick<PinRecord, "source" | "address" | "port">[] }
   | { kind: "forget-connections"; protocol: Transport; hostAddress: Ip | undefined; from: Port; to: Port };
 
 /**
@@ -109,6 +112,7 @@ export function undoOf(step: Step): Step[] {
     case "set-port":
     case "add-alt-name":
     case "forget-flows":
+    case "forget-departures":
     case "forget-connections":
       return [];
     default:

@@ -7,12 +7,14 @@ import { attachmentGateways, peerRoutes } from "./attachment.ts";
 import type { GuestRoute } from "./steps.ts";
 import { isPrimary, type Desired } from "./plan.ts";
 import type { AttachmentRecord, NetworkRecord, PublishRecord } from "./records.ts";
+import { isRestricted, whyAddress, whyHost, whyName } from "./why-egress.ts";
 
 export type WhyQuestion = {
   /** A guest's name, `host`, or `outside`. */
   from: string;
-  /** A guest's name, `host`, or an address. */
+  /** A guest's name, `host`, an address, or with `beyond` a name of the rest of the world. */
   to: string;
+  beyond?: boolean;
   /** Absent for protocols without ports. */
   port: number | undefined;
   protocol: Transport | "icmp";
@@ -93,6 +95,7 @@ function fromGuest(q: WhyQuestion, world: World): WhyView {
   const path: Path = [];
   if (nics.length === 0) return deny(path, `guest ${q.from} has no attachment: it is not running or does not exist`, "no attachment");
   path.push({ step: `guest ${q.from}`, result: nics.map((a) => `${a.addresses.join(", ")} on ${a.network}`).join("; ") });
+  if (q.beyond === true) return guestToName(q, world, { nics, path });
   const address = targetAddress(q, world, nics);
   if (address === undefined) return deny(path, `${q.to} is no running guest and no address`, "no address");
   if (isLoopback(address)) return deny(path, `${address} is the guest's own loopback: such a packet does not leave it`, "loopback address");
@@ -104,6 +107,17 @@ function fromGuest(q: WhyQuestion, world: World): WhyView {
   if (q.hostAddresses.includes(address)) return guestToHost(q, world, at);
   const target = world.networkHolding(address);
   return target === undefined ? guestToOutside(q, world, at) : guestToGuest(world, { ...at, target });
+}
+
+/** By the NIC that has a default route, of whatever family the name's addresses will be. */
+function guestToName(q: WhyQuestion, world: World, { nics, path }: { nics: AttachmentRecord[]; path: Path }): WhyView {
+  const unspecified = ["0.0.0.0", "::"].map((text) => parseIp(text) as Ip);
+  const nic = nics.find((one) => unspecified.some((address) => world.gatewayOf(one, address) !== undefined));
+  const source = nic && world.network(nic);
+  if (nic === undefined || source === undefined) return deny(path, "it has no default route", `no route to ${q.to}`);
+  path.push({ step: "route", result: `by the gateway of ${source.name}` });
+  addForeign(q, path);
+  return { ...whyName({ nic, source, pins: world.desired.pins }, q.to, q), path };
 }
 
 type Sending = { nic: AttachmentRecord; source: NetworkRecord; path: Path; address: Ip };
@@ -143,6 +157,8 @@ function guestToGuest(world: World, { nic, source, path, address, target }: Send
 function guestToOutside(q: WhyQuestion, world: World, { nic, source, path, address }: Sending): WhyView {
   path.push({ step: "route", result: `default via ${world.gatewayOf(nic, address)} on ${source.name}` });
   addForeign(q, path);
+  const policy = whyAddress({ nic, source, pins: world.desired.pins }, address, q);
+  if (policy !== undefined) return { ...policy, path };
   if (source.spec.nat) return allow(path, "leaves as the host's address", `inet nexus masquerade${ipFamily(address)}`);
   return allow(
     path,
@@ -151,7 +167,8 @@ function guestToOutside(q: WhyQuestion, world: World, { nic, source, path, addre
   );
 }
 
-function guestToHost(q: WhyQuestion, world: World, { source, path, address }: Sending): WhyView {
+function guestToHost(q: WhyQuestion, world: World, { nic, source, path, address }: Sending): WhyView {
+  const outlet = { nic, source, pins: world.desired.pins };
   const publish = world.published(q, address);
   if (publish !== undefined) {
     const target = publish.targets.map((t) => world.networkHolding(t)).find((n) => n !== undefined);
@@ -159,12 +176,21 @@ function guestToHost(q: WhyQuestion, world: World, { source, path, address }: Se
     if (source.spec.internal) return deny(path, "its network is internal", "inet nexus forward from-internal");
     if (target === source && source.spec.isolation === "guests")
       return deny(path, `network ${source.name} isolates its guests from each other, published ports included`, "inet nexus forward apart");
+    const among = target !== undefined && (target === source || world.peered(target, source));
+    if (!among && isRestricted(outlet))
+      return deny(
+        path,
+        `guest ${publish.guest} is on another network, where egress policies let nobody`,
+        "inet nexus egress refused-published",
+      );
     return allow(path, "published ports are open to guests", "inet nexus forward published");
   }
   const owner = world.desired.networks.find((n) => n.subnets.some((s) => s.gateway === address));
+  const gateway = owner !== undefined && (owner === source || world.peered(owner, source));
+  const policy = whyHost(outlet, { ...q, gateway });
+  if (policy !== undefined) return { ...policy, path };
   if (owner !== undefined) {
-    if (owner === source || world.peered(owner, source))
-      return allow(path, "it is a gateway the guest may use", `inet nexus input own-gateway-${ipFamily(address)}`);
+    if (gateway) return allow(path, "it is a gateway the guest may use", `inet nexus input own-gateway-${ipFamily(address)}`);
     return deny(path, `${address} is the gateway of network ${owner.name}`, `inet nexus input other-gateway-${ipFamily(address)}`);
   }
   if (source.spec.internal) return deny(path, "an internal network reaches only its own gateway", "inet nexus input internal");

@@ -2,7 +2,8 @@ import { NexusError } from "../base/errors.ts";
 import { type Ip, isIpv4, parseIp } from "../base/ip.ts";
 import { isFault, parseName } from "../base/names.ts";
 import { parsePort, type Port } from "../base/port.ts";
-import type { NetworkRef, PublishSpec } from "./node.ts";
+import { ownDisks } from "./own-disks.ts";
+import type { NetworkRef, NodeTmpfs, PublishSpec } from "./node.ts";
 
 /** Texts of the command line. Every function throws NexusError `usage` that says what is wrong and shows the right form. */
 
@@ -84,6 +85,39 @@ export function parseVolume(text: string): { source: string; target: string; rea
   return { source, target, readOnly: mode === "ro" };
 }
 
+/** `PATH[:OPTION,…]` with the options size=64M, mode=1777, uid=, gid=, ro, rw, exec and noexec. */
+export function parseTmpfs(text: string): NodeTmpfs {
+  return readTmpfs(text, (problem) => usage("--tmpfs", text, problem, tmpfsForm));
+}
+
+export const tmpfsForm = "PATH or PATH:OPTIONS, for example /run or /tmp:size=64M,mode=1777,uid=1000,exec";
+
+export function readTmpfs(text: string, wrong: Wrong): NodeTmpfs {
+  const colon = text.indexOf(":");
+  const target = colon === -1 ? text : text.slice(0, colon);
+  if (!/^\/[^\0]*[^/\0][^\0]*$/.test(target)) throw wrong(`"${target}" is no absolute path of a directory`);
+  const tmpfs: NodeTmpfs = { target, readOnly: false, exec: false };
+  for (const option of colon === -1 ? [] : text.slice(colon + 1).split(",")) {
+    const [, name = "", value] = /^([a-z]+)(?:=(.*))?$/s.exec(option) ?? [];
+    const number = /^\d{1,10}$/.test(value ?? "") ? Number(value) : undefined;
+    if (value === undefined && (name === "ro" || name === "rw")) tmpfs.readOnly = name === "ro";
+    else if (value === undefined && (name === "exec" || name === "noexec")) tmpfs.exec = name === "exec";
+    else if (name === "size" && value !== undefined) tmpfs.size = readBytes(value, wrong);
+    else if (name === "mode" && value !== undefined) tmpfs.mode = value;
+    else if ((name === "uid" || name === "gid") && number !== undefined) tmpfs[name] = number;
+    else throw wrong(`"${option}" is none of its options`);
+  }
+  return tmpfs;
+}
+
+/** Bytes: a whole number, or one with K, M, G or T (powers of 1,024). */
+export function readBytes(text: string, wrong: Wrong): number {
+  const [, amount = "", unit = ""] = /^([1-9]\d{0,14})([kmgt]?)i?b?$/i.exec(text) ?? [];
+  const bytes = Number(amount) * 1024 ** " kmgt".indexOf(unit.toLowerCase() || " ");
+  if (amount === "" || !Number.isSafeInteger(bytes)) throw wrong(`"${text}" is no size`);
+  return bytes;
+}
+
 /** `VOLUME[:SIZE]` or `FILE[:SIZE]`: the disk is named after the volume, or the file without its ending. */
 export function parseDisk(text: string): { name: string; source: string; size?: string } {
   const wrong = (problem: string): NexusError =>
@@ -93,7 +127,15 @@ export function parseDisk(text: string): { name: string; source: string; size?: 
   if (more.length > 0) throw wrong("it has too many parts");
   if (size !== undefined && !/^[1-9]\d{0,11}[KMGT]?$/.test(size)) throw wrong(`"${size}" is no size`);
   const name = (source.split("/").at(-1) ?? source).replace(/\.[a-z0-9]+$/i, "").toLowerCase();
+  if (ownDisks.includes(name)) throw wrong(`the guest has a disk called ${name} already; the volume or file needs another name`);
   return { name, source, ...(size === undefined ? {} : { size }) };
+}
+
+/** Bytes: a whole number, or one with K, M, G or T (powers of 1,024). */
+export function parseSize(flag: string, text: string): number {
+  const match = /^(\d{1,12})([KMGT]?)$/.exec(text);
+  if (match === null) throw usage(flag, text, "it is no size", "bytes, or a whole number with K, M, G or T: 65536, 64K, 16M");
+  return Number(match[1]) * 1024 ** ("KMGT".indexOf(match[2] || " ") + 1);
 }
 
 const mebibytes: Readonly<Record<string, number>> = { "": 1, m: 1, g: 1024, t: 1024 * 1024 };
@@ -116,8 +158,8 @@ export function readMemory(text: string, wrong: Wrong): number {
 const milliseconds: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** Milliseconds: `90` and `90s` are seconds; also `500ms`, `5m`, `1h30m`, `2d`. */
-export function parseDuration(text: string): number {
-  return readDuration(text, (problem) => usage("", text, problem, "seconds, or numbers with ms, s, m, h or d: 10, 500ms, 5m, 1h30m"));
+export function parseDuration(flag: string, text: string): number {
+  return readDuration(text, (problem) => usage(flag, text, problem, "seconds, or numbers with ms, s, m, h or d: 10, 500ms, 5m, 1h30m"));
 }
 
 export function readDuration(text: string, wrong: Wrong): number {

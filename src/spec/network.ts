@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { compareIp, type Ip, ipFamily } from "../base/ip.ts";
 import type { Prefix } from "../base/prefix.ts";
+import { egressWish, keptEgress } from "./egress-wish.ts";
 import { labelSet } from "./labels.ts";
 import { ifNameText, ipText, nameText, prefixText } from "./text.ts";
 
@@ -48,6 +49,8 @@ export const networkSpec = z.strictObject({
   dhcp: z.boolean().default(true),
   /** Networks that may talk to this one; peering holds in both directions. */
   peers: z.array(nameText).max(256).default([]),
+  /** Where guests may connect to beyond the network and its peers, by name; without it anywhere. */
+  egress: keptEgress,
   labels: labelSet.default({}),
 });
 
@@ -63,6 +66,7 @@ export const networkChange = z.strictObject({
   internal: z.boolean().optional(),
   dhcp: z.boolean().optional(),
   peers: networkSpec.shape.peers.unwrap().optional(),
+  egress: egressWish.optional(),
   /** All of them: those that are left out are gone. */
   labels: labelSet.optional(),
 });

@@ -1,11 +1,19 @@
 import { z } from "zod";
+import { keptEgress } from "./egress-wish.ts";
 import { healthSpec } from "./health.ts";
 import { labelSet } from "./labels.ts";
 import { absolutePath, volumeSource } from "./paths.ts";
+import { restartPolicy } from "./restart-policy.ts";
 import { ipText, ipv4Text, ipv6Text, nameText, portNumber } from "./text.ts";
 
 /** A network to attach to, and the addresses wanted there. */
-export const networkRef = z.strictObject({ network: nameText, address: ipv4Text.optional(), address6: ipv6Text.optional() });
+export const networkRef = z.strictObject({
+  network: nameText,
+  address: ipv4Text.optional(),
+  address6: ipv6Text.optional(),
+  /** Narrows the network's own: where both have one, both must allow. */
+  egress: keptEgress,
+});
 
 export type NetworkRef = z.output<typeof networkRef>;
 
@@ -30,9 +38,6 @@ export const publishSpec = z
 
 export type PublishSpec = z.output<typeof publishSpec>;
 
-export const restartPolicy = z.enum(["no", "on-failure", "always", "unless-stopped"]);
-export type RestartPolicy = z.output<typeof restartPolicy>;
-
 const environmentName = z
   .string()
   .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "a variable name has letters, digits and _, and does not start with a digit");
@@ -44,6 +49,26 @@ export const nodeVolume = z.strictObject({
   readOnly: z.boolean().default(false),
 });
 export type NodeVolume = z.output<typeof nodeVolume>;
+
+const owner = z.number().int().min(0).max(4294967294);
+
+/** A directory in memory that is empty at each start; what is in it counts as the node's memory. See tmpfs(5). */
+export const nodeTmpfs = z.strictObject({
+  target: nodeVolume.shape.target,
+  /** Bytes it may hold; half of the host's memory unless told. */
+  size: z.number().int().min(4096).max(Number.MAX_SAFE_INTEGER).optional(),
+  /** Octal digits; 1777 unless told. */
+  mode: z
+    .string()
+    .regex(/^[0-7]{3,4}$/, 'a mode is three or four octal digits in quotes: "1777"')
+    .optional(),
+  uid: owner.optional(),
+  gid: owner.optional(),
+  readOnly: z.boolean().default(false),
+  /** Whether programs in it can be run. */
+  exec: z.boolean().default(false),
+});
+export type NodeTmpfs = z.output<typeof nodeTmpfs>;
 
 /** What a user asks of a container node. */
 export const nodeSpec = z.strictObject({
@@ -71,6 +96,7 @@ export const nodeSpec = z.strictObject({
   /** Resolvers for this node instead of its network's. */
   dns: z.array(ipText).max(3).optional(),
   volumes: z.array(nodeVolume).max(256).default([]),
+  tmpfs: z.array(nodeTmpfs).max(64).optional(),
   /** Further names it has in DNS on each of its networks. */
   aliases: z.array(nameText).max(32).default([]),
   health: healthSpec.optional(),

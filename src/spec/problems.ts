@@ -67,15 +67,27 @@ function explainUnion(schema: z.ZodType, issue: Extract<Issue, { code: "invalid_
   const meant = issue.errors.find(
     (branch) =>
       branch.length > 0 &&
-      !branch.some((inner) => inner.path.length === 0 && (inner.code === "invalid_type" || inner.code === "invalid_value")),
+      !branch.some(
+        (inner) => inner.path.length === 0 && (inner.code === "invalid_type" || inner.code === "invalid_value" || isTemplate(inner)),
+      ),
   );
   if (meant !== undefined) return meant.flatMap((inner) => explain(schema, inner, at));
+  const values = issue.errors.flatMap((branch) =>
+    branch.flatMap((inner) => (inner.code === "invalid_value" ? inner.values.map(String) : [])),
+  );
+  const near = typeof issue.input === "string" ? nearest(issue.input, values) : undefined;
   const wanted = issue.errors.flatMap((branch) =>
     branch.map((inner) =>
       inner.code === "invalid_value" ? choice(inner.values) : inner.code === "invalid_type" ? article(inner.expected) : inner.message,
     ),
   );
-  return [{ path: pathText(at), problem: `must be ${[...new Set(wanted)].join(" or ")}, not ${describe(issue.input)}`, at, onKey: false }];
+  const problem = `must be ${[...new Set(wanted)].join(" or ")}, not ${describe(issue.input)}`;
+  return [{ path: pathText(at), problem, ...(near === undefined ? {} : { hint: `did you mean ${near}?` }), at, onKey: false }];
+}
+
+/** A word with a part that varies: one that is none of them was not meant for it. */
+function isTemplate(issue: Issue): boolean {
+  return issue.code === "invalid_format" && issue.format === "template_literal";
 }
 
 function bound(origin: string, side: string, limit: number): string {

@@ -1,3 +1,4 @@
+import type { EgressWish } from "./egress-wish.ts";
 import type { LabelSet } from "./labels.ts";
 import type { NetworkSpec } from "./network.ts";
 import type { NodeSpec, PublishSpec } from "./node.ts";
@@ -24,6 +25,8 @@ export type NetworkView = {
   internal: boolean;
   dhcp: boolean;
   peers: Name[];
+  /** Absent where nothing is restricted. */
+  egress?: EgressWish;
   state: "up" | "degraded";
   problem?: string;
   leases: LeaseView[];
@@ -99,6 +102,44 @@ export type VolumeView = {
   sizeBytes?: number;
   labels: LabelSet;
 };
+
+/** A workspace of sandboxed commands. */
+export type FacilityView = {
+  name: Name;
+  state: "making" | "ready" | "leaving";
+  /** The directory of the host that commands work in. */
+  path: string;
+  sizeBytes: number;
+  usedBytes?: number;
+  /** disk: it ends at its size. watch: a run that passes it is ended. */
+  limit: "disk" | "watch";
+  /** Whose its files are, on the host. */
+  uid: number;
+  clone?: { url: string; ref?: string };
+  /** The run that has it, and since when. */
+  lock?: { run: string; since: string };
+  /** Goes up with every lock taken or broken. */
+  epoch: number;
+  createdAt: string;
+  labels: LabelSet;
+};
+
+/** How a facility's files differ from what they were. */
+export type FacilityDiffView = {
+  since: "create" | "run";
+  /** What `git apply` takes, in base64: whole files' parts, up to the limit. */
+  patch: string;
+  /** More differs than the patch, or the list, has. */
+  truncated: boolean;
+  /** Lines added and removed, of what is text. A path that is no UTF-8 shows U+FFFD; then `pathBytes` has it in base64. */
+  files: { path: string; pathBytes?: string; added?: number; removed?: number }[];
+} & LeftOutView;
+
+/** Files that patterns mean; paths are relative to the facility's directory. */
+export type ArtifactsView = { files: { path: string; sizeBytes: number; mode: number }[] } & LeftOutView;
+
+/** The first hundred of what could not be taken, and how many there are. */
+export type LeftOutView = { leftOut: { path: string; why: string }[]; leftOutCount: number };
 
 /** One thing that happened, in the order it happened. */
 export type EventView = { id: number; at: string; kind: string; subject: string; message: string; details?: Record<string, unknown> };

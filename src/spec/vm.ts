@@ -2,14 +2,19 @@ import { z } from "zod";
 import { isUnicastMac } from "../base/mac.ts";
 import { healthSpec } from "./health.ts";
 import { labelSet } from "./labels.ts";
-import { networkRef, publishSpec, restartPolicy } from "./node.ts";
+import { networkRef, publishSpec } from "./node.ts";
+import { ownDisks } from "./own-disks.ts";
 import { absolutePath, volumeSource } from "./paths.ts";
+import { restartPolicy } from "./restart-policy.ts";
 import { ipText, macText, nameText } from "./text.ts";
 import { type VmSetup, vmSetup } from "./vm-setup.ts";
 
 /** Bytes, or a number with K, M, G or T (powers of 1024). */
 export const sizeText = z
-  .union([z.number().int().positive(), z.string().regex(/^[1-9]\d{0,11}[KMGT]?$/, "a size is a whole number, with K, M, G or T")])
+  .union([
+    z.number().int().positive(),
+    z.string().regex(/^[1-9]\d{0,11}[KMGT]?$/, "a size is a whole number above zero, with K, M, G or T"),
+  ])
   .transform((size) => (typeof size === "number" ? size : bytesOf(size)));
 
 export const diskFormat = z.enum(["qcow2", "raw"]);
@@ -100,7 +105,7 @@ export const vmSpec = z
     twice("disks");
     twice("shares");
     vm.disks.forEach(({ name }, i) => {
-      if (name === "root" || name === "cidata")
+      if (ownDisks.includes(name))
         context.addIssue({ code: "custom", path: ["disks", i, "name"], message: `"${name}" is the name of a disk of Nexus itself` });
     });
     if (vm.setup !== undefined) checkSetup(vm.setup, vm, context);

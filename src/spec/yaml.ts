@@ -1,10 +1,25 @@
-import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument, visit, type YAMLError } from "yaml";
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  Lexer,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+  type YAMLError,
+} from "yaml";
 import type { z } from "zod";
 import { NexusError, SpecError, type SpecProblem } from "../base/errors.ts";
 import { check } from "./problems.ts";
 
 /** Larger files are no configuration. */
 const maxBytes = 1024 * 1024;
+/** The parser makes up to a kilobyte of each token, be it a comma. */
+const maxTokens = 400_000;
 
 /**
  * One YAML 1.2 document against a schema; an empty one is an empty mapping. `file` is only named.
@@ -16,7 +31,7 @@ export function parseYaml<T extends z.ZodType>(schema: T, text: string, file: st
     const { line, col } = lines.linePos(offset);
     return `${file}:${Math.max(line, 1)}:${Math.max(col, 1)}`;
   };
-  const { document, faults } = readDocument(text, lines, file);
+  const { document, faults } = readDocument(text, { lines, file });
   // After a real syntax error the rest may be misread; a doubled key or unknown tag leaves it whole.
   if (document.errors.length > 0) throw placed(faults.slice(0, 20), placeOf);
   const result = check(schema, plainValue(document, file) ?? {});
@@ -34,19 +49,34 @@ function placed(problems: readonly OffsetProblem[], placeOf: (offset: number) =>
   );
 }
 
+/** `tags` are those the caller looks at itself; any other that is not YAML's own is a fault. */
+export type ReadOptions = { lines: LineCounter; file: string; tags?: ReadonlySet<string> };
+
 /**
  * The document as the parser sees it, with what it complains of.
  * @throws SpecError when it is nested without end; NexusError too-large above 1 MiB
  */
-export function readDocument(text: string, lines: LineCounter, file: string): { document: Document.Parsed; faults: OffsetProblem[] } {
+export function readDocument(text: string, { lines, file, tags }: ReadOptions): { document: Document.Parsed; faults: OffsetProblem[] } {
   if (Buffer.byteLength(text) > maxBytes) throw new NexusError("too-large", `${file} is larger than 1 MiB`, { details: { file } });
+  refuseCrowded(text, file);
   // The parser compares each key with all before it; doubled keys are found below in one pass.
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false, stringKeys: true, logLevel: "error" });
   // The parser tells an exhausted stack as one error for each level.
   if (document.errors.some((fault) => fault.code === "RESOURCE_EXHAUSTION" || fault.message.startsWith("Maximum call stack")))
     throw tooDeep(file);
-  const faults = [...document.errors, ...document.warnings].map((fault) => ({ offset: fault.pos[0], ...syntaxProblem(fault) }));
+  const isKnown = ({ code, pos }: YAMLError): boolean => code === "TAG_RESOLVE_FAILED" && tags?.has(text.slice(...pos)) === true;
+  const told = [...document.errors, ...document.warnings.filter((warning) => !isKnown(warning))];
+  const faults = told.map((fault) => ({ offset: fault.pos[0], ...syntaxProblem(fault) }));
   return { document, faults: [...faults, ...doubledKeys(document)] };
+}
+
+/** The lexer keeps nothing; a long text is one token. @throws SpecError */
+function refuseCrowded(text: string, file: string): void {
+  // No text of fewer characters has so many.
+  if (text.length < maxTokens / 2) return;
+  let tokens = 0;
+  for (const _ of new Lexer().lex(text))
+    if (++tokens > maxTokens) throw new SpecError([{ path: "", problem: "has too many values", place: `${file}:1:1` }]);
 }
 
 function doubledKeys(document: Document.Parsed): OffsetProblem[] {

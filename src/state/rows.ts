@@ -2,9 +2,11 @@ import type { Ip } from "../base/ip.ts";
 import type { Mac } from "../base/mac.ts";
 import type { IfName, Name } from "../base/names.ts";
 import type { Prefix } from "../base/prefix.ts";
+import type { FacilitySpec } from "../spec/facility.ts";
 import type { NetworkSpec } from "../spec/network.ts";
 import type { AttachmentSpec, NodeSpec, PublishSpec } from "../spec/node.ts";
 import type { VmSpec } from "../spec/vm.ts";
+import type { RunExit, RunReason, RunState, RunView } from "../spec/run-view.ts";
 import type { GuestExit, GuestState } from "../spec/views.ts";
 
 /** What state keeps, as the daemon handles it. Times are milliseconds since the epoch; absent is undefined. */
@@ -72,7 +74,44 @@ export type EventRow = {
   details: Record<string, unknown> | undefined;
 };
 
+/** `making` and `leaving` are what a crash may leave; both are gone after the next start. */
+export type FacilityRow = {
+  name: Name;
+  /** 1-65,535, in the uid its files belong to. */
+  index: number;
+  spec: FacilitySpec;
+  state: "making" | "ready" | "leaving";
+  /** The run that has the lock, and since when. */
+  lock: { run: string; since: number } | undefined;
+  /** Goes up with every lock that is taken or broken. */
+  epoch: number;
+  createdAt: number;
+};
+
 /** Whose address a lease is, across removals: `<guest>/<nic>`. */
 export function ownerOf(guest: Name, nic: number): string {
   return `${guest}/${nic}`;
 }
+
+/** One sandboxed command: the part that changes while it lives is written whole. */
+export type RunRow = RunProgress & {
+  id: string;
+  uid: number;
+  spec: RunView["spec"];
+  detached: boolean;
+  createdAt: number;
+};
+
+export type RunProgress = {
+  driver: string | undefined;
+  state: RunState;
+  reason: RunReason | undefined;
+  message: string | undefined;
+  exit: RunExit | undefined;
+  output: RunView["output"];
+  egress: RunView["egress"];
+  startedAt: number | undefined;
+  endedAt: number | undefined;
+  /** Whether nothing of its sandbox is left on the host. */
+  swept: boolean;
+};

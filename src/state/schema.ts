@@ -135,4 +135,43 @@ export const migrations: readonly string[] = [
   UPDATE networks SET spec = json_set(spec, '$.dhcp', json('true'), '$.labels', json('{}'));
   UPDATE guests SET spec = json_set(spec, '$.volumes', json('[]'), '$.aliases', json('[]'), '$.labels', json('{}')) WHERE kind = 'container';
   `,
+  // Workspaces of sandboxed commands.
+  `
+  CREATE TABLE facilities (
+    name TEXT PRIMARY KEY,
+    -- Which uid its files belong to.
+    idx INTEGER NOT NULL UNIQUE CHECK (idx BETWEEN 1 AND 65535),
+    spec TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('making', 'ready', 'leaving')),
+    -- Of the run that has it; with epoch, which goes up with every lock taken or broken, the proof that it still has.
+    holder TEXT,
+    held_since INTEGER,
+    epoch INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    CHECK ((holder IS NULL) = (held_since IS NULL))
+  ) STRICT, WITHOUT ROWID;
+  `,
+  // Commands in sandboxes.
+  `
+  CREATE TABLE runs (
+    id TEXT PRIMARY KEY,
+    uid INTEGER NOT NULL,
+    -- As asked, without the values of the environment.
+    spec TEXT NOT NULL,
+    detached INTEGER NOT NULL CHECK (detached IN (0, 1)),
+    driver TEXT,
+    state TEXT NOT NULL CHECK (state IN ('starting', 'running', 'succeeded', 'failed', 'timed-out', 'cancelled', 'lost', 'refused')),
+    reason TEXT,
+    message TEXT,
+    exit TEXT,
+    output TEXT NOT NULL,
+    egress TEXT,
+    created_at INTEGER NOT NULL,
+    started_at INTEGER,
+    ended_at INTEGER,
+    -- Whether nothing of its sandbox is left on the host.
+    swept INTEGER NOT NULL CHECK (swept IN (0, 1))
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX runs_unswept ON runs (created_at) WHERE swept = 0;
+  `,
 ];

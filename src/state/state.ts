@@ -3,9 +3,11 @@ import type { Clock } from "../base/clock.ts";
 import { Database } from "./database.ts";
 import { openStateDirectory, type TryLock } from "./directory.ts";
 import { EventTable } from "./events.ts";
+import { FacilityTable } from "./facilities.ts";
 import { GuestTable } from "./guests.ts";
 import { NetworkTable } from "./networks.ts";
 import type { GuestRecord, Identity, NetworkRow, RememberedRow } from "./rows.ts";
+import { RunTable } from "./runs.ts";
 import { migrations } from "./schema.ts";
 import { SettingTable } from "./settings.ts";
 import { SysctlTable } from "./sysctls.ts";
@@ -29,7 +31,9 @@ export class State implements Disposable {
   readonly identity: Identity;
   readonly networks: NetworkTable;
   readonly guests: GuestTable;
+  readonly facilities: FacilityTable;
   readonly events: EventTable;
+  readonly runs: RunTable;
   readonly sysctls: SysctlTable;
   readonly settings: SettingTable;
   readonly #db: Database;
@@ -42,7 +46,9 @@ export class State implements Disposable {
     this.identity = readIdentity(db, clock);
     this.networks = new NetworkTable(db);
     this.guests = new GuestTable(db);
+    this.facilities = new FacilityTable(db);
     this.events = new EventTable(db);
+    this.runs = new RunTable(db);
     this.sysctls = new SysctlTable(db);
     this.settings = new SettingTable(db);
   }

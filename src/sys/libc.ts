@@ -30,8 +30,14 @@ type Calls = {
   unshare(flags: number): number;
   mount(source: Memory, target: Memory, type: Memory, flags: number, data: Memory): number;
   umount2(target: Memory, flags: number): number;
+  fallocate(fd: number, mode: number, offset: number, length: number): number;
   prctl(option: number, a: number, b: number, c: number, d: number): number;
-  syscall(number: number, a: number, b: number | bigint, c: Memory, d: number): number | bigint;
+  syscall(number: number, a: number | bigint, b: number | bigint, c: Memory, d: number): number | bigint;
+  /** The same function for calls on a path from a directory: number, directory, path, and three more. */
+  syscallAt(number: number, directory: number, path: Memory, a: number, b: Memory, c: number): number | bigint;
+  pipe2(ends: Memory, flags: number): number;
+  memfd_create(name: Memory, flags: number): number;
+  fchdir(fd: number): number;
   mkdirat(directory: number, name: Memory, mode: number): number;
   unlinkat(directory: number, name: Memory, flags: number): number;
   readlinkat(directory: number, name: Memory, text: Memory, size: number): number | bigint;
@@ -64,8 +70,13 @@ const prototypes: Readonly<Record<keyof Calls, string>> = {
   unshare: "int unshare(int)",
   mount: "int mount(const char *, const char *, const char *, ulong, const char *)",
   umount2: "int umount2(const char *, int)",
+  fallocate: "int fallocate(int, int, long, long)",
   prctl: "int prctl(int, ulong, ulong, ulong, ulong)",
   syscall: "long syscall(long, long, long, void *, long)",
+  syscallAt: "long syscall(long, long, const char *, long, void *, long)",
+  pipe2: "int pipe2(void *, int)",
+  memfd_create: "int memfd_create(const char *, uint)",
+  fchdir: "int fchdir(int)",
   mkdirat: "int mkdirat(int, void *, uint)",
   unlinkat: "int unlinkat(int, void *, int)",
   readlinkat: "long readlinkat(int, void *, void *, size_t)",
@@ -87,6 +98,20 @@ export function checked(op: string, result: number | bigint): number {
   return value;
 }
 
+/** As checked, for a call that `begin` begins on a thread of the pool. */
+export function checkedAsync(op: string, begin: (done: (fault: unknown, result: number | bigint) => void) => void): Promise<number> {
+  return new Promise((resolve, reject) => {
+    begin((fault, result) => {
+      try {
+        if (fault !== null) throw fault;
+        resolve(checked(op, result));
+      } catch (error) {
+        reject(error);
+      }
+    });
+  });
+}
+
 /** Where bytes lie in memory, for structures with pointers. The caller keeps the bytes referenced while the kernel uses them. */
 export function addressOf(bytes: Uint8Array): bigint {
   return koffi.address(bytes);
@@ -94,12 +119,7 @@ export function addressOf(bytes: Uint8Array): bigint {
 
 function load(): Libc {
   const library = koffi.load("libc.so.6");
-  const calls = Object.fromEntries(
-    Object.values(prototypes).map((text) => {
-      const call = library.func(text);
-      return [call.info.name, call];
-    }),
-  ) as Libc;
+  const calls = Object.fromEntries(Object.entries(prototypes).map(([name, text]) => [name, library.func(text)])) as Libc;
   const pid = calls.getpid();
   if (pid !== process.pid)
     throw new NexusError("unsupported", `calls into the C library do not work here: getpid() gave ${pid} in process ${process.pid}`);

@@ -1,4 +1,4 @@
-import { checked, libc } from "./libc.ts";
+import { checked, checkedAsync, libc } from "./libc.ts";
 
 /** MS_* of mount(2). */
 export const mountFlags = {
@@ -36,6 +36,11 @@ export function mountAt(request: {
 /** @throws KernelError */
 export function unmountAt(target: string, flags: number): void {
   checked(`unmount ${target}`, libc().umount2(target, flags));
+}
+
+/** As unmountAt, on a thread of the pool: the kernel waits until no processor is on a path through it. @throws KernelError */
+export async function unmountAtAsync(target: string, flags: number): Promise<void> {
+  await checkedAsync(`unmount ${target}`, (done) => libc().umount2.async(target, flags, done));
 }
 
 /** Parts the calling thread from what it shares. @throws KernelError */

@@ -1,4 +1,4 @@
-import { checked, lastErrno, libc } from "./libc.ts";
+import { checkedAsync, lastErrno, libc } from "./libc.ts";
 import type { Fd } from "./fd.ts";
 import {
   bindSocket,
@@ -57,18 +57,8 @@ export function sendNetlink(fd: Fd, bytes: Uint8Array, op: string): void {
 }
 
 /** As sendNetlink, on a thread of the pool: for requests in which the kernel sleeps. */
-export function sendNetlinkAsync(fd: Fd, bytes: Uint8Array, op: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    libc().sendto.async(fd.number, bytes, bytes.length, messageFlag.noSignal, null, 0, (fault, sent) => {
-      try {
-        if (fault !== null) throw fault;
-        checked(op, sent);
-        resolve();
-      } catch (error) {
-        reject(error);
-      }
-    });
-  });
+export async function sendNetlinkAsync(fd: Fd, bytes: Uint8Array, op: string): Promise<void> {
+  await checkedAsync(op, (done) => libc().sendto.async(fd.number, bytes, bytes.length, messageFlag.noSignal, null, 0, done));
 }
 
 /** What one read gave: a datagram's length in `into` (longer than `into` when cut), or the errno. */

@@ -8,11 +8,11 @@ const request = { setWindowSize: 0x5414, lockPeer: 0x40045431, peerNumber: 0x800
 /** Both ends of a pseudo-terminal, closed together; `path` names the peer in this mount namespace's devpts. */
 export type Pty = Disposable & { controller: Fd; peer: Fd; path: string };
 
-/** Opens a pseudo-terminal, close-on-exec, nobody's controlling terminal. @throws KernelError */
-export function openPty(): Pty {
+/** Opens a pseudo-terminal, close-on-exec, nobody's controlling terminal; `multiplexer` of the devpts it is to be in. @throws KernelError */
+export function openPty(multiplexer = "/dev/ptmx"): Pty {
   using stack = new DisposableStack();
   const { O_RDWR, O_NOCTTY } = fs.constants;
-  const controller = stack.use(openFile("/dev/ptmx", O_RDWR | O_NOCTTY));
+  const controller = stack.use(openFile(multiplexer, O_RDWR | O_NOCTTY));
   checked("unlock a pseudo-terminal", libc().ioctl(controller.number, request.lockPeer, new Uint8Array(4)));
   const number = new Uint8Array(4);
   checked("read a pseudo-terminal's number", libc().ioctl(controller.number, request.peerNumber, number));

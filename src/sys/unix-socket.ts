@@ -86,6 +86,31 @@ export function receiveDescriptors(fd: Fd | number, size = 4096): { bytes: Uint8
   return { bytes: block.slice(dataAt, dataAt + length), descriptors };
 }
 
+/**
+ * Sends bytes and copies of descriptors along (SCM_RIGHTS), without waiting for room; gives how many bytes were taken, and the
+ * descriptors went with the first. @throws KernelError
+ */
+export function sendDescriptors(fd: Fd | number, bytes: Uint8Array, descriptors: readonly number[]): number {
+  const rightsBytes = 16 + 4 * descriptors.length;
+  const bytesAt = controlAt + ((rightsBytes + 7) & ~7);
+  const block = new Uint8Array(bytesAt + bytes.length);
+  const base = addressOf(block);
+  const header = new DataView(block.buffer);
+  header.setBigUint64(16, base + BigInt(vectorAt), true);
+  header.setBigUint64(24, 1n, true);
+  header.setBigUint64(32, base + BigInt(controlAt), true);
+  header.setBigUint64(40, BigInt(rightsBytes), true);
+  header.setBigUint64(vectorAt, base + BigInt(bytesAt), true);
+  header.setBigUint64(vectorAt + 8, BigInt(bytes.length), true);
+  header.setBigUint64(controlAt, BigInt(rightsBytes), true);
+  header.setInt32(controlAt + 8, solSocket, true);
+  header.setInt32(controlAt + 12, scmRights, true);
+  descriptors.forEach((descriptor, i) => header.setInt32(controlAt + 16 + 4 * i, descriptor, true));
+  block.set(bytes, bytesAt);
+  const flags = messageFlag.noSignal | messageFlag.dontWait;
+  return checked("send file descriptors", libc().sendmsg(fdNumber(fd), block, flags));
+}
+
 /** struct sockaddr_un: a path, or an abstract name behind "@" (which has no NUL at its end and belongs to a network namespace). */
 export function unixAddress(path: string): Uint8Array {
   const abstract = path.startsWith("@");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { linkLocalOf, macFromBytes, macFromHash, macToBytes, parseMac } from "../../src/base/mac.ts";
+import { flipFirstOctet, linkLocalOf, macFromBytes, macFromHash, macToBytes, parseMac } from "../../src/base/mac.ts";
 import { isFault, parseIfName, parseName } from "../../src/base/names.ts";
 import { parsePort } from "../../src/base/port.ts";
 
@@ -51,6 +51,7 @@ test("MAC addresses are read in both common forms and written in one", () => {
       const mac = macFromBytes(bytes);
       assert.deepEqual(macToBytes(mac), bytes);
       assert.equal(parseMac(mac), mac);
+      assert.deepEqual(macToBytes(flipFirstOctet(mac, 0x04)), bytes.with(0, (bytes[0] ?? 0) ^ 0x04));
     }),
   );
   assert.throws(() => macFromBytes(new Uint8Array(5)), RangeError);

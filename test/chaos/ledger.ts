@@ -1,4 +1,5 @@
-import type { PublishSpec, RestartPolicy } from "../../src/spec/node.ts";
+import type { PublishSpec } from "../../src/spec/node.ts";
+import type { RestartPolicy } from "../../src/spec/restart-policy.ts";
 import type { GuestView, NetworkView } from "../../src/spec/views.ts";
 
 /** What was asked of a network, and what of it was answered. */

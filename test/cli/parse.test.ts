@@ -95,6 +95,8 @@ describe("a command line", () => {
     refused("node ls --json=yes", /takes no value/);
     refused("node inspect", /NAME is missing/, /nexus node inspect web/);
     refused("node inspect a b", /too many arguments: "b"/);
+    refused("run id", /"id": a command follows --/, /nexus run .* -- curl/);
+    refused("run --output-limit -- id", /--output-limit needs a value/);
     refused("node exec -z web", /unknown flag -z/);
     refused("frobnicate", /unknown command/, /--help/);
   });

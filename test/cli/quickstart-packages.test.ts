@@ -16,7 +16,7 @@ test("what is not on the path is missing, whatever packages are installed", () =
   const { missing } = lookForPackages(place);
   assert.deepEqual(
     missing.map((need) => need.package).filter((name) => name !== "busybox-static"),
-    ["crun", ...(process.arch === "x64" ? ["qemu-system-x86", "qemu-utils"] : []), "iproute2", "iputils-ping"],
+    ["crun", "bubblewrap", ...(process.arch === "x64" ? ["qemu-system-x86", "qemu-utils"] : []), "iproute2", "iputils-ping"],
   );
 });
 

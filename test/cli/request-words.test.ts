@@ -31,6 +31,12 @@ test("a fault of a request is told by the flag or argument it came from", () => 
   assert.equal(told("node stop", "query.grace"), "--grace");
   assert.equal(told("image pull", "reference"), "REF");
   assert.equal(told("image rm", "path.reference"), "REF");
+  assert.equal(told("run", "net.allow[1]"), "--allow");
+  assert.equal(told("run", "net.mode"), "--net");
+  assert.equal(told("run", "cwd"), "--cwd");
+  assert.equal(told("run", "timeoutMs"), "--timeout");
+  assert.equal(told("run", "outputLimit"), "--output-limit");
+  assert.equal(told("run inspect", "path.id"), "ID");
 });
 
 test("what has no word on the command line, a place in a file, and other errors stay as they are", () => {

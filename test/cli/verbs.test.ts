@@ -171,6 +171,60 @@ describe("the command line", { timeout: 30_000 }, () => {
     ]);
   });
 
+  it("reads egress policies, of networks and of a guest on those it names", async () => {
+    const asked: unknown[] = [];
+    const answer = {
+      name: "lan",
+      subnets: [],
+      leases: [],
+      dns: [],
+      peers: [],
+      bridge: "nx-lan",
+      egress: { mode: "allowlist", allow: ["a.example:443"] },
+    };
+    await using daemon = await fakeDaemon({
+      "network.change": async ({ body }) => (asked.push(body.egress), answer as unknown as NetworkView),
+      "attachment.create": async ({ body }) => (asked.push(body.networks), { name: "web", attachments: [] } as unknown as GuestView),
+    });
+    const run = (words: string) => nexus(daemon.socketPath, words.split(" "));
+    assert.match(
+      (await run("network set lan --allow A.example:443 --allow *.b.example:80")).stdout,
+      /policy: .*egress only a\.example:443/,
+    );
+    assert.equal((await run("network set lan --egress unrestricted")).code, 0);
+    assert.equal((await run("attachment create web --network lan:10.0.0.2 --egress none")).code, 0);
+    assert.deepEqual(asked, [
+      { mode: "allowlist", allow: ["a.example:443", "*.b.example:80"] },
+      { mode: "unrestricted", allow: [] },
+      [{ network: "lan", address: "10.0.0.2", egress: { mode: "none", allow: [] } }],
+    ]);
+    assert.match((await run("attachment create web --egress none")).stderr, /no.* is named.*\n.*--network/);
+    assert.match((await run("network set lan --egress closed")).stderr, /it is none of none, allowlist, unrestricted/);
+    assert.match((await run("network set lan --allow 10.0.0.1:443")).stderr, /--allow: "10\.0\.0\.1:443" is an address/);
+    assert.match((await run("network set lan --egress none --allow a.example:443")).stderr, /--allow: has no effect in mode none/);
+  });
+
+  it("gives a virtual machine networks and disks, and takes them away", async () => {
+    const asked: unknown[] = [];
+    const had = { ...web, spec: { name: "web", networks: [{ network: "lan" }], disks: [{ name: "old", source: "old" }] } };
+    await using daemon = await fakeDaemon({
+      "vm.get": async () => had as unknown as GuestView,
+      "guest.change": async ({ body }) => (asked.push(body), web),
+    });
+    const run = (words: string) => nexus(daemon.socketPath, words.split(" "));
+    assert.equal((await run("vm attach web --network lab:10.0.1.9 --volume data:1G")).stderr, "");
+    assert.equal((await run("vm detach web --network lan --volume old")).stderr, "");
+    const [given, taken] = asked as [{ networks: object[]; disks: object[] }, object];
+    assert.deepEqual(
+      given.networks.map((ref) => ({ ...ref })),
+      [{ network: "lan" }, { network: "lab", address: "10.0.1.9" }],
+    );
+    assert.equal(given.disks.length, 2);
+    assert.deepEqual(taken, { networks: [], disks: [] });
+    assert.match((await run("vm attach web")).stderr, /no network and no volume is given/);
+    assert.match((await run("vm detach web --network lab")).stderr, /web is not on network lab/);
+  });
+
   it("shows settings with their meaning, and forgets one that was stored", async () => {
     const level = { key: "log_level", value: "info", source: "file" as const, summary: "what nexusd logs" };
     let forgotten: string | undefined;
@@ -241,6 +295,8 @@ describe("the command line", { timeout: 30_000 }, () => {
     assert.deepEqual(await offered("node", "rm", "web", "wo"), ["worker"]);
     assert.deepEqual(await offered("node", "create", "x", "--restart", "on"), ["on-failure"]);
     assert.deepEqual(await offered("node", "logs", "--fo"), ["--follow"]);
+    assert.deepEqual(await offered("run", "--profile", "un"), ["untrusted"]);
+    assert.deepEqual(await offered("run", "in"), ["inspect"]);
     assert.deepEqual((await nexus("/nonexistent", ["__complete", "--", "node", "exec", ""])).stdout, "");
     for (const shell of ["bash", "zsh", "fish"]) assert.match((await nexus(daemon.socketPath, ["completion", shell])).stdout, /__complete/);
   });

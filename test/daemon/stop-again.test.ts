@@ -4,6 +4,7 @@ import { NexusError } from "../../src/base/errors.ts";
 import type { Name } from "../../src/base/names.ts";
 import type { GuestPlan } from "../../src/guests/driver.ts";
 import type { Container, LivesOptions, RunningNode } from "../../src/daemon/kinds.ts";
+import { KeyedLock } from "../../src/daemon/keyed-lock.ts";
 import { Lives } from "../../src/daemon/lives.ts";
 
 // As much of the daemon as stopping a node asks for.
@@ -23,6 +24,7 @@ function nodeWhoseStopFailsOnce() {
     furnish: () => {},
     isOurs: () => true,
     guests: {
+      lock: new KeyedLock(),
       all: () => [record],
       find: () => record,
       update: (_: unknown, change: object) => (record = { ...record, ...change }),

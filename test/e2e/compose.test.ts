@@ -255,7 +255,9 @@ describe("compose", () => {
     assert.equal((await guests(project)).size, 2);
     project.write("nexus-compose.yaml", "nodes: {debug: {profiles: [debug], stop_grace_period: 0s, command: [sleep, '1000']}}");
     project.write("nexus-compose.override.yaml", "{}");
-    await well(project, "up", "--remove-orphans");
+    assert.match((await well(project, "up")).err, /there still is: more-a; --remove-orphans/);
+    const { err } = await well(project, "up", "--remove-orphans");
+    assert.ok(!err.includes("there still is"), err);
     assert.deepEqual([...(await guests(project)).keys()], ["more-debug"]);
     await well(project, "down");
     await bed.allIsWell();

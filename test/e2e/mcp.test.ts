@@ -50,8 +50,10 @@ describe("tools for assistants", { timeout: 180_000 }, () => {
     },
     {
       name: "HTTP on the daemon's socket",
-      connect: (client) =>
-        client.connect(new StreamableHTTPClientTransport(new URL("http://localhost/mcp"), { fetch: unixFetch(bed.daemon.places.socket) })),
+      connect: (client, flags = []) => {
+        const url = new URL(`http://localhost/mcp${flags.includes("--read-only") ? "/readonly" : ""}`);
+        return client.connect(new StreamableHTTPClientTransport(url, { fetch: unixFetch(bed.daemon.places.socket) }));
+      },
     },
   ];
 
@@ -75,6 +77,9 @@ describe("tools for assistants", { timeout: 180_000 }, () => {
         it("are listed with schemas and what they may do", async () => {
           const { tools } = await client.listTools();
           assert.deepEqual(tools.map(({ name }) => name).toSorted(), [
+            "facility_diff",
+            "facility_read",
+            "facility_write",
             "file_delete",
             "file_list",
             "file_read",
@@ -85,6 +90,7 @@ describe("tools for assistants", { timeout: 180_000 }, () => {
             "network_list",
             "network_why",
             "run_command",
+            "run_sandboxed",
           ]);
           const read = tools.find(({ name }) => name === "file_read");
           assert.deepEqual(read?.inputSchema.required, ["guest", "path"]);
@@ -180,15 +186,40 @@ describe("tools for assistants", { timeout: 180_000 }, () => {
       });
     }
 
-  it("are only those that change nothing with --read-only", async () => {
-    const client = new Client({ name: "test", version: "1" });
-    await doors[0]?.connect(client, ["--read-only"]);
-    const { tools } = await client.listTools();
-    assert.deepEqual(tools.map(({ name }) => name).toSorted(), ["file_list", "file_read", "guest_list", "network_list", "network_why"]);
-    const said = (await client.callTool({ name: "file_write", arguments: { guest: "web", path: "/tmp/ro", content: "x" } })) as Called;
-    assert.equal(said.isError, true);
-    assert.equal(await inside("ls /tmp/ro 2>/dev/null || echo none"), "none\n");
-    await client.close();
+  for (const door of doors)
+    it(`are only those that change nothing when that is asked for, over ${door.name}`, async () => {
+      const client = new Client({ name: "test", version: "1" });
+      await door.connect(client, ["--read-only"]);
+      const { tools } = await client.listTools();
+      assert.deepEqual(tools.map(({ name }) => name).toSorted(), [
+        "facility_diff",
+        "facility_read",
+        "file_list",
+        "file_read",
+        "guest_list",
+        "network_list",
+        "network_why",
+      ]);
+      const said = (await client.callTool({ name: "file_write", arguments: { guest: "web", path: "/tmp/ro", content: "x" } })) as Called;
+      assert.equal(said.isError, true);
+      assert.equal(await inside("ls /tmp/ro 2>/dev/null || echo none"), "none\n");
+      await client.close();
+    });
+
+  it("are refused where an address asks for less than it would get", async () => {
+    const post = (path: string) =>
+      unixFetch(bed.daemon.places.socket)(`http://localhost${path}`, {
+        method: "POST",
+        body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/list" }),
+      });
+    for (const [path, status] of [
+      ["/mcp?tools=read", 400],
+      ["/mcp/readonly?x", 400],
+      ["/mcp/read-only", 404],
+      ["/mcp/", 404],
+    ] as const)
+      assert.equal((await post(path)).status, status, path);
+    assert.match(await (await post("/mcp?readonly=true")).text(), /takes nothing after.*\/mcp\/readonly/);
   });
 
   it("are logged by name and caller, and never with what was read or written", async () => {

@@ -32,6 +32,7 @@ const expected = [
   "vm-ping",
   "vm-name",
   "vm-file-read",
+  "run-one-name",
   "limits",
   "spec-second-apply",
 ];

@@ -104,6 +104,19 @@ describe("accidents", { timeout: 240_000 }, () => {
     });
   }
 
+  test("a node with restart on-failure:2 is given up after its second restart, and begins anew when it is started", async () => {
+    await made(["node", "create", "brief", "--network", "lan", "--restart", "on-failure:2", "--", "sh", "-c", "exit 3"]);
+    const isGivenUp = async () => (await bed.daemon.eventsSince(0)).filter(({ kind }) => kind === "node.given-up").length;
+    for (const times of [1, 2]) {
+      await until("it is given up", async () => (await isGivenUp()) === times);
+      const given = await bed.node("brief");
+      assert.deepEqual([given.state, given.restarts], ["exited", 2]);
+      if (times === 1) await made(["node", "start", "brief"]);
+    }
+    await made(["node", "rm", "brief"]);
+    await bed.allIsWell();
+  });
+
   test("a node that ends at once again and again is started at growing distances", async () => {
     await made(["node", "create", "brief", "--network", "lan", "--restart", "always", "--", "false"]);
     await bed.nodeIs("brief", (n) => n.restarts >= 3);

@@ -45,7 +45,21 @@ test("an ordinary user has virtual machines without root: made, reached, kept an
   const doctor = bed.asked<{ ok: boolean; checks: { name: string; ok: string; detail: string }[] }>(alice, "doctor");
   assert.deepEqual(
     doctor.checks.map((check) => check.name),
-    ["rights", "virtual-machines", "state-directory", "daemon"],
+    [
+      "rights",
+      "virtual-machines",
+      "user-namespaces",
+      "apparmor-userns",
+      "seccomp",
+      "bubblewrap",
+      "bubblewrap-links",
+      "sandbox-root",
+      "cgroup-delegation",
+      "sandbox-untrusted",
+      "state-directory",
+      "socket-path",
+      "daemon",
+    ],
   );
   assert.equal(doctor.ok, true);
   assert.match(doctor.checks[0]?.detail ?? "", /a daemon of user 64201: virtual machines in user mode/);
@@ -146,6 +160,14 @@ test("a user's socket is never kept where somebody else could answer in its plac
   await until("the impostor listens", () => bed.run(bob, ["test", "-S", `${theirs}/nexus/nexusd.sock`]).code === 0);
   refused(theirs, /theirs.* belongs to user 64202, not to you \(user 64201\)\n?.*/);
   listening.kill();
+  const withCache = (directory: string) => bed.run({ ...alice, env: { NEXUS_CACHE_DIR: directory } }, ["./nexusd"]).stderr;
+  const foreignCache = new RegExp(`boot cannot be kept in ${theirs}: it belongs to user 64202.*\n.*set NEXUS_CACHE_DIR`);
+  assert.match(withCache(`${theirs}/nexus`), foreignCache);
+  assert.match(withCache(shared), /boot cannot be kept in .*shared: it may be written by everybody\n.*chmod go-w/);
+  assert.match(
+    bed.run(alice, ["./nexusd", "--state-dir", `${theirs}/nexus`]).stderr,
+    /state cannot be kept in .*theirs.*64202\b.*\n.*--state-dir/,
+  );
 
   bed.run(alice, ["mkdir", "-m", "777", `${shared}/lax`]);
   refused(`${shared}/lax`, /lax: it may be written by everybody/);

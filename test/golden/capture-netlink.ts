@@ -15,7 +15,7 @@ const group = "1308622849";
 const steps: [room: "rtnetlink" | "conntrack" | "setup", name: string, command: string, json?: string][] = [
   ["setup", "", "ip netns add g"],
   ["rtnetlink", "bridge-add", `ip link add nexus0 address 02:00:00:00:00:01 mtu 1400 group ${group} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`],
-  ["rtnetlink", "veth-add", `ip link add nabc-web mtu 1400 address 02:00:00:00:00:02 group ${group} master nexus0 up type veth peer name eth0 address 02:00:00:00:00:03 mtu 1400 netns g`],
+  ["rtnetlink", "veth-add", `ip link add nabc-web mtu 1400 address 02:00:00:00:00:02 group ${group} master nexus0 numtxqueues 1 numrxqueues 1 up type veth peer name eth0 address 02:00:00:00:00:03 mtu 1400 numtxqueues 1 numrxqueues 1 netns g`],
   ["rtnetlink", "altname-add", "ip link property add dev nabc-web altname nexus:demo:web"],
   ["rtnetlink", "addr4-add", "ip addr add 10.77.0.1/24 brd + dev nexus0"],
   ["rtnetlink", "addr6-add", "ip -6 addr add fd00:77::1/64 nodad dev nexus0"],

@@ -1,12 +1,13 @@
 /**
- * Writes nftables.json: the messages the real `nft` sends for the rules and elements of test/wire/nftables/cases.ts, read by strace.
+ * Writes nftables.json: the messages the real `nft` sends for the rules and elements of test/wire/nftables/*cases.ts, read by strace.
  * Run as `unshare -n node test/golden/capture-nftables.ts`. Nothing of Nexus encodes anything here: the text is nft's, so are the bytes.
  */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { caseChains, caseCounters, caseSets, elementCases, ruleCases } from "../wire/nftables/cases.ts";
+import { caseChains, caseCounters, caseSets, ruleCases } from "../wire/nftables/cases.ts";
+import { elementCases } from "../wire/nftables/element-cases.ts";
 import type { Family, NftSet } from "../../src/wire/nftables/model.ts";
 
 /** Messages of one batch without its frame, in order: type, and body in hex. */
@@ -38,7 +39,7 @@ function prelude(family: Family): string {
 
 function setText(set: NftSet, elements: string): string {
   const data = set.data === undefined ? "" : ` : ${typeof set.data === "string" ? set.data : set.data.join(" . ")}`;
-  return `${set.data === undefined ? "set" : "map"} ${set.name} { type ${set.key.join(" . ")}${data};${set.interval ? " flags interval;" : ""}${elements} }`;
+  return `${set.data === undefined ? "set" : "map"} ${set.name} { type ${set.key.join(" . ")}${data};${set.interval ? " flags interval;" : ""}${set.timeout === undefined ? "" : " flags timeout;"}${elements} }`;
 }
 
 function load(text: string): void {

@@ -50,6 +50,8 @@ export async function fakeAgent(
       case "guest-file-flush":
         return {};
       case "guest-file-close":
+        // A number given away again would be another's.
+        if (!open.has(handle)) throw new Error("handle not found");
         closeSync(handle);
         positions.delete(handle);
         open.delete(handle);

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import fc from "fast-check";
-import { lastLines, readLog, rotateLog } from "../../src/guests/guest-log.ts";
+import { lastLines, readLog } from "../../src/guests/guest-log.ts";
 
 function logIn(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), "nexus-log-"));
@@ -33,21 +33,6 @@ test("the last lines are those tail(1) would give, whatever the text", (t) => {
   );
 });
 
-test("a full log is put aside, the oldest part goes, and a writer that appends goes on at the start", (t) => {
-  const path = logIn(t);
-  for (let n = 0; n < 5; n++) {
-    appendFileSync(path, `part ${n}\n`);
-    assert.equal(rotateLog(path, { maxBytes: 1, keep: 3 }), true);
-  }
-  assert.equal(rotateLog(path, { maxBytes: 1, keep: 3 }), false);
-  assert.deepEqual(
-    [1, 2, 3].map((n) => readFileSync(`${path}.${n}`, "utf8")),
-    ["part 4\n", "part 3\n", "part 2\n"],
-  );
-  assert.equal(existsSync(`${path}.4`), false);
-  assert.deepEqual(lastLines(path, 2), ["part 3", "part 4"]);
-});
-
 test("following ends when its signal fires, and a log that is not there yet is waited for", async (t) => {
   const path = logIn(t);
   const stop = new AbortController();
@@ -61,15 +46,6 @@ test("following ends when its signal fires, and a log that is not there yet is w
   appendFileSync(path, "first\n");
   await reading;
   assert.deepEqual(seen, ["first\n"]);
-});
-
-test("putting a log aside copies no more than its limit, however long the file was made", (t) => {
-  const path = logIn(t);
-  writeFileSync(path, "first\n");
-  truncateSync(path, 64 * 1024 * 1024);
-  assert.equal(rotateLog(path, { maxBytes: 1024 * 1024, keep: 3 }), true);
-  assert.ok(statSync(`${path}.1`).blocks * 512 <= 2 * 1024 * 1024, `${statSync(`${path}.1`).blocks * 512} bytes on disk`);
-  assert.equal(statSync(path).size, 0);
 });
 
 test("a guest's last words are short, though it wrote them as one long line, or as many", (t) => {

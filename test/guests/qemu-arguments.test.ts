@@ -8,7 +8,8 @@ import { NexusError } from "../../src/base/errors.ts";
 import { environmentText, qemuArguments, type QemuInput } from "../../src/guests/qemu-arguments.ts";
 import { kernelWords } from "../../src/guests/qemu-kernel-words.ts";
 import { qemuLayout } from "../../src/guests/qemu-layout.ts";
-import { inheritedFds, linkNetdev, userForwards } from "../../src/guests/qemu-network-arguments.ts";
+import { blockNode } from "../../src/guests/qemu-disk-arguments.ts";
+import { inheritedFds, inheritedQueues, userForwards } from "../../src/guests/qemu-network-arguments.ts";
 import type { VmNic, VmPlan } from "../../src/guests/qemu-plan.ts";
 import { refusedForward } from "../../src/guests/qemu-ports.ts";
 import { vmSpec, type VmSpecInput } from "../../src/spec/vm.ts";
@@ -28,6 +29,7 @@ function planOf(spec: Omit<VmSpecInput, "name"> = {}, nics: readonly VmNic[] = [
 }
 
 const nic = (tap: VmNic["tap"], more: Partial<VmNic> = {}): VmNic => ({
+  number: 0,
   tap,
   mac: "02:00:00:00:00:01" as Mac,
   mtuBytes: 1500,
@@ -42,6 +44,7 @@ const inputOf = (plan: VmPlan): QemuInput => ({
   layout: qemuLayout(plan.directory),
   image: { reference: "mini", key: "k", kernel: { path: "/k", initrd: "/i", cmdline: "quiet" } },
   accel: { kind: "tcg", why: "" },
+  sandbox: { kind: "off", why: "" },
   disks: [{ name: "root", path: "/d", format: "qcow2", readOnly: false }],
 });
 const argumentsOf = (plan: VmPlan, sshPort?: number) => qemuArguments({ ...inputOf(plan), ...(sshPort === undefined ? {} : { sshPort }) });
@@ -49,26 +52,27 @@ const argumentsOf = (plan: VmPlan, sshPort?: number) => qemuArguments({ ...input
 describe("QEMU's command line", () => {
   it("hands the queues of all taps over in order, and asks for multi-queue only when there are several", () => {
     const plan = planOf({}, [
-      nic({ kind: "queues", fds: [20, 21] }, { vhost: true }),
-      nic({ kind: "queues", fds: [9] }),
-      nic({ kind: "link", name: "tap7" as IfName, queues: 1 }),
+      nic({ kind: "queues", name: "tap0" as IfName, fds: [20, 21] }, { vhost: true }),
+      nic({ kind: "queues", name: "tap1" as IfName, fds: [9] }, { number: 1 }),
+      nic({ kind: "link", name: "tap7" as IfName, queues: 1 }, { number: 4 }),
     ]);
+    assert.deepEqual(inheritedQueues(plan), { tap0: [3, 4], tap1: [5], tap7: [] });
     assert.deepEqual(inheritedFds(plan), [20, 21, 9]);
     const words = argumentsOf(plan).filter((word) => /netdev=|^tap,/.test(word));
     assert.deepEqual(words, [
       "tap,id=net0,fds=3:4,vhost=on",
-      "virtio-net-pci,id=nic0,romfile=,netdev=net0,mac=02:00:00:00:00:01,mq=on,vectors=6,host_mtu=1500",
+      "virtio-net-pci,id=nic0,romfile=,bus=for-nic0,netdev=net0,mac=02:00:00:00:00:01,mq=on,vectors=6,host_mtu=1500",
       "tap,id=net1,fd=5,vhost=off",
-      "virtio-net-pci,id=nic1,romfile=,netdev=net1,mac=02:00:00:00:00:01,host_mtu=1500",
-      "tap,id=net2,ifname=tap7,script=no,downscript=no,vhost=off",
-      "virtio-net-pci,id=nic2,romfile=,netdev=net2,mac=02:00:00:00:00:01,host_mtu=1500",
+      "virtio-net-pci,id=nic1,romfile=,bus=for-nic1,netdev=net1,mac=02:00:00:00:00:01,host_mtu=1500",
+      "tap,id=net4,ifname=tap7,script=no,downscript=no,vhost=off",
+      "virtio-net-pci,id=nic4,romfile=,bus=for-nic4,netdev=net4,mac=02:00:00:00:00:01,host_mtu=1500",
     ]);
   });
 
   it("has one card in user mode when there is no network, and none beside when there is", () => {
     const user = argumentsOf(planOf(), 2222).filter((word) => word.startsWith("user,"));
     assert.deepEqual(user, ["user,id=net0,hostname=web,hostfwd=tcp:127.0.0.1:2222-:22"]);
-    const bridged = argumentsOf(planOf({}, [nic({ kind: "queues", fds: [9] })]));
+    const bridged = argumentsOf(planOf({}, [nic({ kind: "queues", name: "tap0" as IfName, fds: [9] })]));
     assert.equal(
       bridged.some((word) => word.startsWith("user,")),
       false,
@@ -87,7 +91,6 @@ describe("QEMU's command line", () => {
       () => userForwards(v6, undefined),
       (error) => error instanceof NexusError && error.code === "unsupported",
     );
-    assert.throws(() => linkNetdev(nic({ kind: "queues", fds: [1] }), 1), NexusError);
     assert.equal(refusedForward("-netdev user,…: Could not set up host forwarding rule 'tcp:127.0.0.1:2222-:22'"), 2222);
     assert.equal(refusedForward("something else"), undefined);
   });
@@ -105,6 +108,33 @@ describe("QEMU's command line", () => {
     assert.ok(words.includes("local,id=share-src,path=/a,,readonly=off,security_model=mapped-xattr,readonly=on"));
   });
 
+  it("cards and further disks sit on ports of their own, so that they may go; a disk of ours does not", () => {
+    const plan = planOf(
+      { disks: [{ name: "data", source: "/data" }] },
+      Array.from({ length: 9 }, (_, number) => nic({ kind: "link", name: "t" as IfName, queues: 1 }, { number })),
+    );
+    const data = { name: "data", path: "/data", format: "raw", readOnly: false } as const;
+    const words = qemuArguments({ ...inputOf(plan), disks: [...inputOf(plan).disks, data] });
+    const ports = words
+      .filter((word) => word.startsWith("pcie-root-port"))
+      .map((word) => /id=([^,]*).*addr=(.*)/.exec(word)?.slice(1).join(" "));
+    assert.deepEqual(ports.slice(7, 11), ["for-nic7 18.7", "for-nic8 19.0", "for-blk-data 19.1", "slot0 19.2"]);
+    assert.ok(words.includes("virtio-blk-pci,drive=disk-data,id=blk-data,serial=data,bus=for-blk-data"));
+    assert.ok(words.includes("virtio-blk-pci,drive=disk-root,id=blk-root,serial=root"));
+  });
+
+  it("names where each disk's chain of layers ends, whatever the disks say", () => {
+    const root = { name: "root", path: "/d", format: "qcow2", readOnly: false, base: { path: "/base", format: "qcow2" } } as const;
+    assert.deepEqual(blockNode(root)["backing"], {
+      driver: "qcow2",
+      "read-only": true,
+      backing: null,
+      file: { driver: "file", filename: "/base", "read-only": true },
+    });
+    assert.equal(blockNode({ name: "data", path: "/e", format: "qcow2", readOnly: true })["backing"], null);
+    assert.equal("backing" in blockNode({ name: "data", path: "/dev/vdb", format: "raw", readOnly: true }), false, "raw knows no layers");
+  });
+
   it("a microvm has no PCI in its words", () => {
     const words = argumentsOf(planOf({ machine: "microvm" }));
     assert.deepEqual(
@@ -116,7 +146,7 @@ describe("QEMU's command line", () => {
 
 describe("what a guest without DHCP is told", () => {
   it("is in its kernel's words, with a netmask for every length; the user's come last", () => {
-    const plan = planOf({ cmdline: "loglevel=7" }, [nic({ kind: "queues", fds: [1] })]);
+    const plan = planOf({ cmdline: "loglevel=7" }, [nic({ kind: "queues", name: "tap0" as IfName, fds: [1] })]);
     assert.equal(
       kernelWords(plan, "quiet"),
       "quiet nexus.hostname=web ip=10.0.0.2::10.0.0.1:255.255.254.0::eth0:none nexus.ip6=eth0,fd00::2/64,fd00::1 nexus.dns=10.0.0.1 nexus.search=lan.nexus loglevel=7",

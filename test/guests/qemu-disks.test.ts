@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -31,6 +31,21 @@ describe("further disks of a virtual machine", { timeout: 60_000 }, () => {
     const [made] = await prepare({ name: "data", source: at("data"), size: "1M" });
     assert.deepEqual(made, { name: "data", path: at("data"), format: "qcow2", readOnly: false });
     assert.equal((await prepare({ name: "data", source: at("data") })).length, 1);
+  });
+
+  it("are made beside whatever lies in wait for them, readable by nobody else, and leave nothing when they cannot be", async () => {
+    writeFileSync(at("victim"), "precious");
+    symlinkSync(at("victim"), at("trap.new"));
+    await prepare({ name: "data", source: at("trap"), size: "1M" });
+    assert.equal(readFileSync(at("victim"), "utf8"), "precious");
+    assert.equal(statSync(at("trap")).mode & 0o777, 0o600);
+    await assert.rejects(
+      prepare({ name: "data", source: at("no/such"), size: "1M" }),
+      (error) => error instanceof NexusError && error.code === "image-missing" && /cannot make disk data: .*no such/.test(error.message),
+    );
+    mkdirSync(at("full"));
+    await assert.rejects(prepare({ name: "data", source: at("full/data"), format: "raw", size: "900000T" }), NexusError);
+    assert.deepEqual(readdirSync(at("full")), []);
   });
 
   it("name no other file of the host, which their guest could read and write", async () => {

@@ -102,6 +102,14 @@ describe("tracked connections", () => {
     assert.deepEqual(left(), ["tcp 10.0.0.5"]);
   });
 
+  test("of single addresses go as those of a guest do", () => {
+    flushPrefixFlows(
+      nf,
+      [parsePrefix("10.77.0.2/32"), parsePrefix("fd00:77::2/128")].filter((p) => typeof p === "string"),
+    );
+    assert.deepEqual(left(), ["tcp 10.0.0.5", "udp 10.0.0.3", "udp 2001:db8::5"]);
+  });
+
   test("of a guest go: to it, from it, and those translated to it", () => {
     flushGuestFlows(nf, ip("10.77.0.2"));
     assert.deepEqual(left(), ["tcp 10.0.0.5", "tcp fd00:77::2", "udp 10.0.0.3", "udp 2001:db8::5"]);

@@ -93,6 +93,7 @@ describe("links", () => {
     assert.equal(there["address"], "02:00:00:00:00:03");
     assert.equal(there["mtu"], 1400);
     assert.equal(there["flags"].includes("UP"), false);
+    for (const end of [json, there]) assert.deepEqual([end["num_tx_queues"], end["num_rx_queues"]], [1, 1]);
   });
 
   test("reads back what it made, by index, name and alternative name", () => {

@@ -17,6 +17,7 @@ import {
   ownNamespace,
   pinNamespace,
   removeNamespace,
+  removeNamespaceAsync,
   sameNamespace,
 } from "../../src/kernel/namespaces.ts";
 import { isMounted, listMounts, mount, mountOverlay, unmount } from "../../src/kernel/mounts.ts";
@@ -134,6 +135,17 @@ import { mkdirSync, writeFileSync } from "node:fs";
     writeFileSync("/run/netns/leftover", "");
     removeNamespace("leftover");
     assert.deepEqual(readdirSync("/run/netns"), []);
+  });
+
+  test("are let go on a thread as they are on this one: mounted once, twice, not at all, or not there", async () => {
+    createNamespace("once");
+    createNamespace("twice");
+    execFileSync("mount", ["--bind", "/run/netns/once", "/run/netns/twice"]);
+    writeFileSync("/run/netns/bare", "");
+    const mounts = listMounts().length;
+    await Promise.all(["once", "twice", "bare", "none"].map((name) => removeNamespaceAsync(name)));
+    assert.deepEqual(readdirSync("/run/netns"), []);
+    assert.equal(listMounts().length, mounts - 3);
   });
 
   test("are let go in other mount namespaces too, which would keep them alive", async () => {

@@ -76,6 +76,49 @@ describe(
       await bed.driver.remove(plan);
     });
 
+    it("has volumes nosuid and nodev, with what is mounted in them, and read-only as a whole", async () => {
+      const source = join(bed.directory, "given");
+      mkdirSync(join(source, "inner"), { recursive: true });
+      execFileSync("mount", ["-t", "tmpfs", "-o", "mode=755", "inner", join(source, "inner")]);
+      try {
+        for (const readOnly of [false, true]) {
+          const name = readOnly ? "reads" : "writes";
+          const script = "grep -E ' /given( |/)' /proc/self/mountinfo; for d in /given /given/inner; do touch $d/x && echo wrote $d; done";
+          const planned = { ...bed.plan(name, { command: ["sh", "-c", script] }), volumes: [{ source, target: "/given", readOnly }] };
+          await bed.driver.prepare(planned, () => undefined);
+          await bed.driver.start(planned);
+          const said = (await bed.exit(planned)).lastLines.join("\n");
+          for (const place of ["/given", "/given/inner"])
+            assert.match(said, new RegExp(` ${place} ${readOnly ? "ro" : "rw"},nosuid,nodev[, ]`), said);
+          assert.equal(/wrote/.test(said), !readOnly, said);
+          await bed.driver.remove(planned);
+        }
+      } finally {
+        execFileSync("umount", [join(source, "inner")]);
+      }
+    });
+
+    it("has directories in memory as asked, without rights, and what lies in another is mounted after it", async () => {
+      const tmpfs = [
+        { target: "/t/in", size: 65536, mode: "1700", uid: 7, gid: 8 },
+        { target: "/t", exec: true },
+        { target: "/r", readOnly: true },
+      ];
+      const say =
+        "grep -E ' /(t|t/in|r) ' /proc/self/mountinfo; stat -c '%n %a %u %g' /t /t/in; touch /r/x; head -c 70000 /dev/zero >/t/in/x";
+      const plan = await bed.run("memory", ["sh", "-c", `exec 2>&1; ${say}; cp /bin/busybox /t/busybox && /t/busybox echo it runs`], {
+        tmpfs,
+      });
+      const said = (await bed.exit(plan)).lastLines.join("\n");
+      assert.match(said, / \/t rw,nosuid,nodev,relatime - tmpfs /);
+      assert.match(said, / \/t\/in rw,nosuid,nodev,noexec,relatime - tmpfs tmpfs rw,size=64k,mode=1700,uid=7,gid=8/);
+      assert.match(said, /^\/t 1777 0 0\n\/t\/in 1700 7 8$/m);
+      assert.match(said, /\/r\/x: Read-only file system/);
+      assert.match(said, /^head: standard output: /m);
+      assert.match(said, /^it runs$/m);
+      await bed.driver.remove(plan);
+    });
+
     it("can ping and serve low ports", async () => {
       execFileSync("ip", ["-n", bed.netns, "link", "set", "lo", "up"]);
       const plan = await bed.run("pings", ["sleep", "1000"]);

@@ -129,8 +129,8 @@ function removeAll(host?: Host): void {
 }
 
 /**
- * nft before 1.0.8 has no word for the target of a neighbour advertisement (icmpv6 taddr), and takes none for it beside others.
- * There the rule is read with another address in its place; the real one is held to packets by matrix-spoof.test.ts.
+ * nft before 1.0.8 has no word for the target of neighbour discovery (icmpv6 taddr), and takes none for it beside others.
+ * There the rules are read with another address in its place; the real ones are held to packets by matrix-spoof.test.ts.
  */
 function inWordsOf106(text: string): string {
   return text.replaceAll(". @th,64,128 != @source6", ". ip6 saddr != @source6");
@@ -139,6 +139,6 @@ function inWordsOf106(text: string): string {
 /** nft text cannot say that a table has an owner. */
 function comparable(lines: string[]): string[] {
   return lines
-    .filter((line) => !line.includes('"comment":"foreign-neighbour '))
+    .filter((line) => !/"comment":"foreign-(neighbour|probe) /.test(line))
     .map((line) => (line.startsWith("nft table") ? line.replace(/,?"flags":("owner"|\[[^\]]*\])/, "") : line));
 }

@@ -19,11 +19,20 @@ function noting(asked: OperationId[]): Client {
     follow: refuse,
     events: refuse,
     exec: refuse,
+    run: () => refuse("run.exec"),
     close() {},
   } as unknown as Client;
 }
 
-const some: Record<string, unknown> = { guest: "web", path: "/x", content: "x", command: "true", from: "web", to: "db:80" };
+const some: Record<string, unknown> = {
+  guest: "web",
+  facility: "work",
+  path: "/x",
+  content: "x",
+  command: "true",
+  from: "web",
+  to: "db:80",
+};
 
 describe("tools", () => {
   it("ask the daemon once each, and for nothing that is root's: over HTTP they run with the daemon's own rights", async () => {

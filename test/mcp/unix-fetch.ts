@@ -10,7 +10,7 @@ export function unixFetch(socketPath: string): typeof fetch {
     const call = request({
       socketPath,
       method: asked.method,
-      path: new URL(asked.url).pathname,
+      path: asked.url.slice(new URL(asked.url).origin.length),
       headers: { ...Object.fromEntries(asked.headers), ...(body === undefined ? {} : { "content-length": body.length }) },
       signal: asked.signal,
       agent: false,

@@ -96,6 +96,7 @@ export class KernelModel {
         return;
       case "firewall":
       case "forget-flows":
+      case "forget-departures":
       case "forget-connections":
         return;
       default:

@@ -58,7 +58,7 @@ export function publish(
 }
 
 export function desired(parts: Partial<Desired>): Desired {
-  return { instance, networks: [], attachments: [], publishes: [], ...parts };
+  return { instance, networks: [], attachments: [], publishes: [], pins: [], ...parts };
 }
 
 /** Two networks that are peers, an internal one, an isolated one without translation; guests with one and two NICs; every kind of publish. */

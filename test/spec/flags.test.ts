@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { NexusError } from "../../src/base/errors.ts";
-import { parseDuration, parseEnv, parseMemory, parseNetworkRef, parsePublish } from "../../src/spec/flags.ts";
+import { parseDisk, parseDuration, parseEnv, parseMemory, parseNetworkRef, parsePublish, parseTmpfs } from "../../src/spec/flags.ts";
 import { publishSpec } from "../../src/spec/node.ts";
 
 test("a publish has an optional host address, ports or ranges of one width, and an optional protocol", () => {
@@ -48,6 +48,42 @@ test("a wrong publish is told what is wrong, and the right form", () => {
     "80 :80": /no host port/,
   };
   for (const [text, words] of Object.entries(bad)) refuses(() => parsePublish(text), words, /\[ADDRESS:\]HOST:GUEST/);
+});
+
+test("a disk is named after its volume or file, but never as one the machine has anyway", () => {
+  assert.deepEqual(parseDisk("data:10G"), { name: "data", source: "data", size: "10G" });
+  assert.deepEqual(parseDisk("./Rooted.qcow2"), { name: "rooted", source: "./Rooted.qcow2" });
+  for (const text of ["root", "root:1G", "/srv/ROOT.img", "./cidata.iso"])
+    refuses(
+      () => parseDisk(text),
+      /the guest has a disk called (root|cidata) already; the volume or file needs another name/,
+      /VOLUME:SIZE/,
+    );
+});
+
+test("a directory in memory is a path, and options after a colon", () => {
+  assert.deepEqual(parseTmpfs("/run"), { target: "/run", readOnly: false, exec: false });
+  assert.deepEqual(parseTmpfs("/t:size=64M,mode=700,uid=1,gid=2,ro,exec"), {
+    target: "/t",
+    readOnly: true,
+    exec: true,
+    size: 64 * 1024 ** 2,
+    mode: "700",
+    uid: 1,
+    gid: 2,
+  });
+  const bad: Record<string, RegExp> = {
+    "": /"" is no absolute path/,
+    "/": /"\/" is no absolute path/,
+    "run:size=1M": /"run" is no absolute/,
+    "/run:": /"" is none of its options/,
+    "/run:size": /"size" is none/,
+    "/run:size=50%": /"50%" is no size/,
+    "/run:uid=x": /"uid=x" is none/,
+    "/run:suid": /"suid" is none/,
+    "/run:ro=1": /"ro=1" is none/,
+  };
+  for (const [text, words] of Object.entries(bad)) refuses(() => parseTmpfs(text), words, /PATH:OPTIONS/);
 });
 
 test("a network is a name with at most one address of each family", () => {
@@ -118,8 +154,9 @@ test("a duration is seconds, or numbers with units", () => {
     "1h30m": 5_400_000,
     "2d": 172_800_000,
   }))
-    assert.equal(parseDuration(text), milliseconds, text);
-  for (const text of ["", "m", "-5", "5 m", "5x", "1.5h", "5m3"]) refuses(() => parseDuration(text), /no duration/, /1h30m/);
+    assert.equal(parseDuration("--wait", text), milliseconds, text);
+  for (const text of ["", "m", "-5", "5 m", "5x", "1.5h", "5m3"])
+    refuses(() => parseDuration("--wait", text), /^--wait ".*": it is no duration/, /1h30m/);
 });
 
 test("any text gives a value or a usage error, nothing else", () => {
@@ -131,7 +168,14 @@ test("any text gives a value or a usage error, nothing else", () => {
         fc.array(piece, { maxLength: 10 }).map((parts) => parts.join("")),
       ),
       (text) => {
-        for (const parse of [parsePublish, parseNetworkRef, parseEnv, parseMemory, parseDuration]) {
+        for (const parse of [
+          parsePublish,
+          parseNetworkRef,
+          parseEnv,
+          parseMemory,
+          (one: string) => parseDuration("--wait", one),
+          parseTmpfs,
+        ]) {
           try {
             const value: unknown = parse(text);
             if (parse === parsePublish) publishSpec.parse(value);

@@ -137,7 +137,7 @@ test("a request's body has the same problems, by path alone", () => {
       {
         path: "memory",
         problem: "unknown key",
-        hint: "known here: name, image, command, env, mem, cpu, cpus, pids, networks, publish, restart, hostname, dns, volumes, aliases, health, labels",
+        hint: "known here: name, image, command, env, mem, cpu, cpus, pids, networks, publish, restart, hostname, dns, volumes, tmpfs, aliases, health, labels",
       },
     ],
   );

@@ -1,14 +1,15 @@
 import { describe, test } from "node:test";
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, readSync, rmSync, statSync } from "node:fs";
 import { createConnection, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { KernelError, NexusError } from "../../src/base/errors.ts";
 import { ConsoleSocket, resizeTerminal } from "../../src/kernel/console-socket.ts";
-import { callerOf, takeAbstractLock } from "../../src/kernel/unix-socket.ts";
+import { callerOf, sendWithDescriptors, takeAbstractLock } from "../../src/kernel/unix-socket.ts";
 import { duplicate, openFile } from "../../src/sys/fd.ts";
 import { errnoName, errnoNumber, errnoText } from "../../src/sys/errno.ts";
 import { tryLockFile } from "../../src/sys/lock.ts";
@@ -67,6 +68,29 @@ describe("unix sockets", () => {
     assert.equal(bytes.toString("utf8", 0, readSync(listener.number, bytes)), "READY=1\nSTATUS=two lines");
     assert.equal(notifySupervisor(undefined, { READY: "1" }), false);
     assert.equal(notifySupervisor(join(directory, "nobody"), { READY: "1" }), false);
+  });
+});
+
+describe("descriptors sent along", () => {
+  test("arrive in order as the files they are, with the bytes, and the sender keeps its own", { timeout: 10_000 }, async () => {
+    const path = join(directory, "rights");
+    const script =
+      "import os,socket,sys\ns=socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print('up',flush=True)\nc,_=s.accept(); b,fds,_,_=socket.recv_fds(c,100,8)\nprint(b.decode(),*[os.readlink(f'/proc/self/fd/{fd}') for fd in fds])";
+    const receiver = spawn("python3", ["-c", script, path], { stdio: ["ignore", "pipe", "inherit"] });
+    const closed = once(receiver, "close");
+    const said = createInterface({ input: receiver.stdout })[Symbol.asyncIterator]();
+    assert.equal((await said.next()).value, "up");
+    const socket = createConnection(path);
+    await once(socket, "connect");
+    using a = openFile("/dev/null", constants.O_RDONLY);
+    using b = openFile("/dev/zero", constants.O_RDONLY);
+    using c = openFile("/dev/full", constants.O_RDONLY);
+    sendWithDescriptors(socket, Buffer.from("three"), [a.number, b.number, c.number]);
+    assert.equal((await said.next()).value, "three /dev/null /dev/zero /dev/full");
+    assert.equal(readSync(b.number, Buffer.alloc(4)), 4);
+    socket.destroy();
+    await Promise.all([once(socket, "close"), closed]);
+    assert.throws(() => sendWithDescriptors(socket, Buffer.from("x"), [a.number]), NexusError);
   });
 });
 
@@ -138,7 +162,6 @@ test("errno numbers have the kernel's names and strerror's texts", () => {
 
 /** Python is another program that speaks SCM_RIGHTS: it makes a terminal and sends it as an OCI runtime does. */
 async function sendTerminal(path: string): Promise<void> {
-  const { spawn } = await import("node:child_process");
   const script =
     "import os,pty,socket,sys,array; m,s=pty.openpty(); c=socket.socket(socket.AF_UNIX); c.connect(sys.argv[1]); socket.send_fds(c,[b'/dev/pts/x'],[m]); c.close()";
   const child = spawn("python3", ["-c", script, path], { stdio: "inherit" });

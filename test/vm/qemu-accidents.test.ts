@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createServer } from "node:net";
-import { chmodSync, existsSync, truncateSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { NexusError } from "../../src/base/errors.ts";
@@ -51,13 +51,31 @@ describe("virtual machines and what goes wrong", () => {
     await assert.rejects(driver.start(plan), refusedWith("runtime-failed", /status 1: no such luck/));
     assert.deepEqual(await driver.observe(plan), { kind: "absent" });
     const hanging = bed.anotherDriver({
-      qemu: { path: script("hanging", 'case "$*" in *--version*) echo "QEMU emulator version 7.2.0" ;; *) exec sleep 1000 ;; esac') },
+      qemu: {
+        path: script(
+          "hanging",
+          'case "$*" in *--version*) echo "QEMU emulator version 7.2.0" ;; "-M none "*) exit 1 ;; *) exec sleep 1000 ;; esac',
+        ),
+      },
     });
     const slow = bed.plan("slow", { accel: "tcg" });
     await hanging.prepare(slow, () => undefined);
     const impatient = bed.anotherDriver({ qemu: { path: join(bed.directory, "hanging") }, startDeadlineMs: 300 });
     await assert.rejects(impatient.start(slow), refusedWith("timeout", /within 300 ms/));
     assert.equal(execFileSync("ps", ["-eo", "args"], { encoding: "utf8" }).includes(slow.directory), false);
+  });
+
+  it("a QEMU that cannot filter its system calls runs guests all the same, and says why it cannot", async () => {
+    const without = script(
+      "without",
+      'case "$*" in *-sandbox*) echo "qemu: -sandbox: not built in" >&2; exit 1 ;; esac; exec qemu-system-x86_64 "$@"',
+    );
+    const driver = bed.anotherDriver({ qemu: { path: without } });
+    assert.deepEqual((await driver.probe()).program.sandbox, { kind: "off", why: "qemu: -sandbox: not built in" });
+    assert.equal((await bed.driver.probe()).program.sandbox.kind, "on");
+    const plan = bed.plan("unfiltered");
+    await driver.prepare(plan, () => undefined);
+    assert.equal((await driver.start(plan)).kind, "running");
   });
 
   it("corrupt, truncated, layered and missing disks are refused before anything starts", async () => {
@@ -90,6 +108,42 @@ describe("virtual machines and what goes wrong", () => {
       execFileSync("qemu-img", ["info", "--output=json", join(fine.directory, "disk.qcow2")], { encoding: "utf8" }),
     ) as Record<string, unknown>;
     assert.deepEqual([info["virtual-size"], info["backing-filename"], info["backing-filename-format"]], [128 << 20, disk, "qcow2"]);
+  });
+
+  it("a disk whose header changes after it was looked at reaches no other file of the host", async () => {
+    const at = (name: string) => join(bed.directory, name);
+    const make = (...words: string[]) => execFileSync("qemu-img", ["create", "-q", "-f", "qcow2", ...words]);
+    writeFileSync(at("host-secret"), Buffer.alloc(65_536, "secret"));
+    make(at("whole"), "64K");
+    make("-b", at("host-secret"), "-F", "raw", at("layer"));
+    make("-o", `data_file=${at("host-secret")},data_file_raw=on`, at("elsewhere"), "64K");
+    const examineThenBecome = (other: string) =>
+      bed.anotherDriver({
+        qemu: { imageTool: script(`becomes-${other}`, `qemu-img "$@" && case "$*" in info*/data) cp ${at(other)} ${at("data")} ;; esac`) },
+      });
+    const reset = () => copyFileSync(at("whole"), at("data"));
+    const disk = { name: "data" as never, source: at("data"), format: "qcow2" as const, readOnly: false };
+    const plan = bed.plan("changed", { disks: [disk] });
+    reset();
+    await bed.driver.prepare(plan, () => undefined);
+    await assert.rejects(examineThenBecome("elsewhere").start(plan), refusedWith("image-missing", /keeps its data in .*host-secret/));
+    assert.deepEqual(await bed.driver.observe(plan), { kind: "absent" });
+    reset();
+    await examineThenBecome("layer").start(plan);
+    await bed.ready(plan);
+    const counts = async (device: string) =>
+      (await bed.shell(plan, `i=0; until [ -e ${device} ] || [ $i -gt 300 ]; do sleep 0.1; i=$((i+1)); done; grep -c secret ${device}`))
+        .out;
+    assert.equal(await counts("/dev/vda"), "0\n", "its guest reads what its header named");
+    await bed.driver.removeDisk(plan, "data");
+    reset();
+    await assert.rejects(
+      examineThenBecome("elsewhere").addDisk(plan, disk),
+      refusedWith("image-missing", /keeps its data in .*host-secret/),
+    );
+    reset();
+    await examineThenBecome("layer").addDisk(plan, disk);
+    assert.equal(await counts("/dev/vda"), "0\n");
   });
 
   it("a port that is taken is named when it was asked for", async () => {

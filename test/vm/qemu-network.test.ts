@@ -27,7 +27,8 @@ describe("a virtual machine on bridges", () => {
     const fds = [true, false].map((create) => queues.use(openTap({ name, multiQueue: true, vnetHeader: true, create }).fd).number);
     ip("link", "set", name, "master", "br0", "up");
     const nic: VmNic = {
-      tap: { kind: "queues", fds },
+      number: 0,
+      tap: { kind: "queues", name, fds },
       mac: "02:00:5e:10:00:07" as Mac,
       mtuBytes: 1400,
       addresses: ["10.9.0.2/24", "fd00:9::2/64"] as Cidr[],
@@ -59,17 +60,23 @@ describe("a virtual machine on bridges", () => {
   });
 
   it("takes a card while it runs, and lets it go", async () => {
-    ip("tuntap", "add", "vtest1", "mode", "tap", "vnet_hdr");
-    ip("link", "set", "vtest1", "master", "br0", "up");
+    const name = "vtest1" as IfName;
+    using queue = openTap({ name, multiQueue: false, vnetHeader: true, create: true }).fd;
+    ip("link", "set", name, "master", "br0", "up");
     const nic: VmNic = {
-      tap: { kind: "link", name: "vtest1" as IfName, queues: 1 },
+      number: 1,
+      tap: { kind: "queues", name, fds: [queue.number] },
       mac: "02:00:5e:10:00:08" as Mac,
       mtuBytes: 1500,
       addresses: [],
       gateways: [],
       vhost: false,
     };
-    await bed.driver.addNic(plan, 1, nic);
+    await bed.driver.addNic(plan, nic);
+    queue[Symbol.dispose]();
+    assert.deepEqual(await bed.driver.devices(plan), { nics: [0, 1], disks: [] });
+    assert.deepEqual([...bed.driver.tapQueues(plan).keys()], ["vtest0", "vtest1"]);
+    assert.equal(bed.driver.tapQueues(plan).get("vtest1")?.length, 1);
     await until(
       "the guest has the card",
       async () => (await bed.shell(plan, "cat /sys/class/net/eth1/address")).out === "02:00:5e:10:00:08\n",
@@ -77,6 +84,7 @@ describe("a virtual machine on bridges", () => {
     );
     await bed.driver.removeNic(plan, 1);
     assert.equal((await bed.shell(plan, "ls /sys/class/net")).out, "eth0\nlo\n");
+    await until("the tap went with its card", () => !links().includes("vtest1"), 5000);
   });
 
   it("takes its tap along when it ends, for nobody else holds it", async () => {

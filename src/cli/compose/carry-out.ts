@@ -1,3 +1,4 @@
+import { forgetRuns } from "./sandboxes.ts";
 import type { Client } from "../../api/client.ts";
 import { unreachable } from "../../base/exhaustive.ts";
 import type { Action } from "../../spec/compose/changes.ts";
@@ -32,6 +33,11 @@ export async function carryOut(client: Client, action: Action, say: (line: strin
     case "remove-guest":
       await client.call("guest.stop", { params, query: {} });
       return void (await client.call("guest.remove", { params }));
+    case "create-run":
+      await forgetRuns(client, action.replaces);
+      return void (await client.call("run.create", { body: action.sandbox.spec }));
+    case "remove-run":
+      return await forgetRuns(client, action.ids);
     default:
       return unreachable(action);
   }

@@ -5,6 +5,7 @@ import { unreachable } from "../../base/exhaustive.ts";
 import { NexusError } from "../../base/errors.ts";
 import type { Name } from "../../base/names.ts";
 import type { Condition } from "../../spec/compose/guest-schema.ts";
+import { startsAgain } from "../../spec/restart-policy.ts";
 import type { GuestView } from "../../spec/views.ts";
 
 /** Waits until a guest is what others need it to be. @throws NexusError wrong-state when it cannot become so any more, timeout; the signal's reason */
@@ -55,10 +56,8 @@ function isSetUp(guest: GuestView, condition: Condition): boolean {
 
 /** Whether the daemon is about to start it again. */
 function comesBack(guest: GuestView): boolean {
-  const policy = guest.spec?.restart ?? "no";
-  return (
-    guest.state === "exited" && (policy === "always" || policy === "unless-stopped" || (policy === "on-failure" && guest.exit?.code !== 0))
-  );
+  const ended = { exitCode: guest.exit?.code ?? 1, restarts: guest.restarts };
+  return guest.state === "exited" && startsAgain(guest.spec?.restart ?? "no", ended);
 }
 
 function never(guest: GuestView, condition: Condition): NexusError {

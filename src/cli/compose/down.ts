@@ -4,12 +4,13 @@ import { NexusError } from "../../base/errors.ts";
 import type { Name } from "../../base/names.ts";
 import { inOrder } from "../../spec/compose/order.ts";
 import { type PresentVolume, volumesOf } from "../../spec/compose/present.ts";
-import { guestsOf, type Project } from "../../spec/compose/project.ts";
+import { guestsOf, nameOf, type Project, servicesOf } from "../../spec/compose/project.ts";
 import type { GuestView } from "../../spec/views.ts";
 import { graceOf } from "./carry-out.ts";
 import { lockProject } from "./lock.ts";
 import { projectFiles } from "./files.ts";
 import { openProject } from "./open.ts";
+import { allRuns, forgetRuns, newestRuns, runName } from "./sandboxes.ts";
 import { guestsOfProject, presentOn } from "./present.ts";
 
 /** Removes what `up` made: guests in the reverse of their order, networks, and volumes only with -v. A file that cannot be read any more does not hinder it. */
@@ -22,7 +23,7 @@ export async function down(c: VerbContext): Promise<void> {
   const guests = guestsOfProject(await client.call("guest.list"), { directory, name });
   // Which volumes are the project's its guests and networks tell, as long as they are there.
   const volumes = project === undefined || !c.flags.on("volumes") ? [] : volumesOf(project, await presentOn(client));
-  const removed: string[] = [];
+  const removed: string[] = await removeRuns(c, client, { directory, name });
   for (const wave of wavesBackwards(guests, project)) {
     await Promise.all(wave.map((guest) => removeGuest(client, guest, project)));
     for (const guest of wave) removed.push(guest.name);
@@ -48,9 +49,9 @@ function projectIfSound(c: VerbContext): Project | undefined {
 function wavesBackwards(guests: readonly GuestView[], project: Project | undefined): GuestView[][] {
   if (project === undefined) return [[...guests]];
   const there = new Map(guests.map((guest) => [guest.name, guest]));
-  const known = guestsOf(project).filter((guest) => there.has(guest.spec.name));
-  const strangers = guests.filter((guest) => !known.some((one) => one.spec.name === guest.name));
-  const waves = inOrder(known).map((wave) => wave.flatMap((guest) => there.get(guest.spec.name) ?? []));
+  const known = new Set<string>(guestsOf(project).map((guest) => guest.spec.name));
+  const strangers = guests.filter((guest) => !known.has(guest.name));
+  const waves = inOrder(servicesOf(project)).map((wave) => wave.flatMap((one) => there.get(nameOf(one)) ?? []));
   return [strangers, ...waves.toReversed()].filter((wave) => wave.length > 0);
 }
 
@@ -58,6 +59,20 @@ async function removeGuest(client: Client, { name }: GuestView, project: Project
   const known = project === undefined ? undefined : guestsOf(project).find((guest) => guest.spec.name === name);
   await client.call("guest.stop", { params: { name }, query: known === undefined ? {} : graceOf(known) });
   await client.call("guest.remove", { params: { name } });
+}
+
+/** Before the guests: none of them needs a command that goes on. */
+async function removeRuns(c: VerbContext, client: Client, whose: { directory: string; name?: string | undefined }): Promise<string[]> {
+  const removed: string[] = [];
+  // Of one sandbox there may be several.
+  for (let runs = newestRuns(await allRuns(client), whose); runs.length > 0; runs = newestRuns(await allRuns(client), whose)) {
+    await Promise.all(runs.map(({ id }) => forgetRuns(client, [id])));
+    for (const name of runs.map(runName).filter((one) => !removed.includes(one))) {
+      removed.push(name);
+      c.out.note(`✓ removed ${name}`);
+    }
+  }
+  return removed;
 }
 
 async function removeNetworks(c: VerbContext, client: Client, whose: { directory: string; name?: string | undefined }): Promise<Name[]> {

@@ -1,3 +1,4 @@
+import { allRuns } from "./sandboxes.ts";
 import type { Client } from "../../api/client.ts";
 import type { Name } from "../../base/names.ts";
 import type { Present, PresentGuest } from "../../spec/compose/present.ts";
@@ -5,15 +6,17 @@ import type { GuestView } from "../../spec/views.ts";
 
 /** What there is on this host, of whatever project. */
 export async function presentOn(client: Client): Promise<Present> {
-  const [networks, guests, volumes] = await Promise.all([
+  const [networks, guests, volumes, runs] = await Promise.all([
     client.call("network.list"),
     client.call("guest.list"),
     client.call("volume.list"),
+    allRuns(client),
   ]);
   return {
     networks: networks.map(({ name, labels, spec }) => ({ name, labels, spec })),
     guests: guests.map(presentGuest),
     volumes: volumes.map(({ name, labels }) => ({ name, labels })),
+    runs,
   };
 }
 

@@ -1,17 +1,25 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Client } from "../../api/client.ts";
 import { NexusError } from "../../base/errors.ts";
-import type { ProjectGuest } from "../../spec/compose/project.ts";
+import { activeGuests, activeSandboxes, type Project, type ProjectGuest } from "../../spec/compose/project.ts";
 import { untilCondition } from "./conditions.ts";
+import { untilRun } from "./sandboxes.ts";
 
 type Patience = { patienceMs: number; signal: AbortSignal; say: (line: string) => void };
 
 /**
  * Until every guest does what it is for: healthy where that is asked about, set up and answering its agent where it is a virtual
- * machine, and otherwise running, or done. @throws NexusError timeout, wrong-state
+ * machine, and otherwise running, or done; and until every sandbox has succeeded. @throws NexusError timeout, wrong-state
  */
-export async function untilReady(client: Client, guests: readonly ProjectGuest[], patience: Patience): Promise<void> {
-  await Promise.all(guests.map((guest) => becomesReady(client, guest, patience)));
+export async function untilReady(client: Client, project: Project, patience: Patience): Promise<void> {
+  const { patienceMs, signal, say } = patience;
+  await Promise.all([
+    ...activeGuests(project).map((guest) => becomesReady(client, guest, patience)),
+    ...activeSandboxes(project).map(async (sandbox) => {
+      await untilRun(client, { project, sandbox, condition: "completed", patienceMs }, signal);
+      say(`✓ ${sandbox.name} has succeeded`);
+    }),
+  ]);
 }
 
 async function becomesReady(client: Client, guest: ProjectGuest, { patienceMs, signal, say }: Patience): Promise<void> {

@@ -1,6 +1,6 @@
 import { NexusError } from "../../base/errors.ts";
 import type { Name } from "../../base/names.ts";
-import { guestsOf, type Project, type ProjectGuest } from "../../spec/compose/project.ts";
+import { nameOf, type Project, type ProjectService, servicesOf } from "../../spec/compose/project.ts";
 import { nearest } from "../../spec/nearest.ts";
 
 /** The project with only these services active, and what they need; all that were, when none is named. @throws NexusError not-found */
@@ -13,14 +13,14 @@ export function onlyServices(project: Project, services: readonly string[]): Pro
     wanted.add(name);
     queue.push(...serviceNamed(project, name).dependsOn.keys());
   }
-  const chosen = <Guest extends ProjectGuest>(guests: ReadonlyMap<Name, Guest>) =>
-    new Map([...guests].map(([name, guest]) => [name, { ...guest, active: wanted.has(name) }]));
-  return { ...project, vms: chosen(project.vms), nodes: chosen(project.nodes) };
+  const chosen = <One extends ProjectService>(services: ReadonlyMap<Name, One>) =>
+    new Map([...services].map(([name, one]) => [name, { ...one, active: wanted.has(name) }]));
+  return { ...project, vms: chosen(project.vms), nodes: chosen(project.nodes), sandboxes: chosen(project.sandboxes) };
 }
 
-export function serviceNamed(project: Project, word: string): ProjectGuest {
-  const all = guestsOf(project);
-  const found = all.find((guest) => guest.service === word || guest.spec.name === word);
+export function serviceNamed(project: Project, word: string): ProjectService {
+  const all = servicesOf(project);
+  const found = all.find((guest) => guest.service === word || nameOf(guest) === word);
   if (found !== undefined) return found;
   const names = all.map((guest) => guest.service);
   const meant = nearest(word, names);

@@ -2,6 +2,7 @@ import type { Scene } from "./scene.ts";
 import * as isolation from "./claims-isolation.ts";
 import * as names from "./claims-names.ts";
 import * as objects from "./claims-objects.ts";
+import * as run from "./claims-run.ts";
 import * as vm from "./claims-vm.ts";
 import * as ways from "./claims-ways.ts";
 
@@ -25,6 +26,7 @@ export const claims: readonly Claim[] = [
   { name: "vm-ping", prove: vm.pingFromHost, deadlineMs: vm.bootDeadlineMs, onlyOn: vm.architecture },
   { name: "vm-name", prove: vm.byName, onlyOn: vm.architecture },
   { name: "vm-file-read", prove: vm.fileByTool, deadlineMs: vm.bootDeadlineMs, onlyOn: vm.architecture },
+  { name: "run-one-name", prove: run.oneName, deadlineMs: run.deadlineMs },
   { name: "limits", prove: objects.limits },
   { name: "spec-second-apply", prove: objects.secondApply },
 ];

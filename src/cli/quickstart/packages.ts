@@ -16,6 +16,7 @@ const needs: readonly Need[] = [
     find: () => ["/bin/busybox", "/usr/bin/busybox"].find((file) => existsSync(file) && isStatic(file)),
   },
   { package: "crun", for: "running containers", find: (path) => findProgram("crun", path) ?? findProgram("runc", path) },
+  { package: "bubblewrap", for: "sandboxes", find: (path) => findProgram("bwrap", path) },
   ...(process.arch === "x64" ? machines : []),
   { package: "iproute2", for: "looking from outside: ip", find: (path) => findProgram("ip", path) },
   { package: "iputils-ping", for: "looking from outside: ping", find: (path) => findProgram("ping", path) },

@@ -49,6 +49,10 @@ async function askNames(source: Exclude<NameSource, readonly string[]>, client: 
       return (await client.call("guest.list", {}, limit)).map((n) => n.name);
     case "volume":
       return (await client.call("volume.list", {}, limit)).map((v) => v.name);
+    case "run":
+      return (await client.call("run.list", {}, limit)).map((r) => r.id);
+    case "facility":
+      return (await client.call("facility.list", {}, limit)).map((f) => f.name);
     case "image":
       return (await client.call("image.list", {}, limit)).map((i) => i.reference);
     case "setting":

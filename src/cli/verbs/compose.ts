@@ -2,23 +2,28 @@ import type { VerbContext } from "../context.ts";
 import { addressesText, guestFacts, publishText, stateText } from "../guest-text.ts";
 import { table } from "../tables.ts";
 import { serviceOf } from "../compose/present.ts";
-import { guestNamed, projectGuests } from "../compose/targets.ts";
+import { runName, runService, runStateText } from "../compose/sandboxes.ts";
+import { guestNamed, projectGuests, projectServices, runNamed } from "../compose/targets.ts";
 import type { ProjectGuest } from "../../spec/compose/project.ts";
 
 export async function ps(c: VerbContext): Promise<void> {
   const client = await c.client();
-  const guests = await projectGuests(c, client, c.rest);
-  c.out.result(guests, () =>
+  const { guests, runs } = await projectServices(c, client, c.rest);
+  const sandboxes = runs.map((run) => ({ kind: "sandbox", name: runName(run), service: runService(run), ...run }));
+  c.out.result([...guests, ...sandboxes], () =>
     table(
       ["SERVICE", "NAME", "KIND", "STATE", "ADDRESSES", "PUBLISHED"],
-      guests.map((g) => [
-        serviceOf(g),
-        g.name,
-        g.kind === "vm" ? "vm" : "node",
-        stateText(g),
-        g.sshPort === undefined ? addressesText(g) : `ssh 127.0.0.1:${g.sshPort}`,
-        publishText(g.publish),
-      ]),
+      [
+        ...guests.map((g) => [
+          serviceOf(g),
+          g.name,
+          g.kind === "vm" ? "vm" : "node",
+          stateText(g),
+          g.sshPort === undefined ? addressesText(g) : `ssh 127.0.0.1:${g.sshPort}`,
+          publishText(g.publish),
+        ]),
+        ...runs.map((run) => [runService(run), runName(run), "sandbox", runStateText(run), `run ${run.id}`, ""]),
+      ],
     ),
   );
 }
@@ -44,12 +49,18 @@ export async function logs(c: VerbContext): Promise<void> {
   const client = await c.client();
   const { findProjectFiles } = await import("../compose/files.ts");
   const outside = findProjectFiles(c) === undefined && c.rest.length > 0;
-  const guests = outside ? await Promise.all(c.rest.map((word) => guestNamed(c, client, word))) : await projectGuests(c, client, c.rest);
-  await followLogs(c, client, guests);
+  if (outside) await followLogs(c, client, { guests: await Promise.all(c.rest.map((word) => guestNamed(c, client, word))), runs: [] });
+  else await followLogs(c, client, await projectServices(c, client, c.rest));
 }
 
 export async function inspect(c: VerbContext): Promise<void> {
-  const guest = await guestNamed(c, await c.client(), c.arg("NAME"));
+  const client = await c.client();
+  const run = await runNamed(c, client, c.arg("NAME"));
+  if (run !== undefined) {
+    const { runFacts } = await import("../run-text.ts");
+    return c.out.result({ kind: "sandbox", name: runName(run), ...run }, () => runFacts(run));
+  }
+  const guest = await guestNamed(c, client, c.arg("NAME"));
   c.out.result(guest, () => guestFacts(guest));
 }
 

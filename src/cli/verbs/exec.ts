@@ -1,8 +1,6 @@
-import { once } from "node:events";
-import type { Io, VerbContext } from "../context.ts";
-import { useRawTerminal } from "../raw-terminal.ts";
+import { passInput, passSignals, sizeOf, useTerminal, writeOut } from "../call-streams.ts";
+import type { VerbContext } from "../context.ts";
 import type { Client } from "../../api/client.ts";
-import type { ExecCall } from "../../api/exec-client.ts";
 import { NexusError } from "../../base/errors.ts";
 
 /** Runs a command in a guest with this terminal or these pipes; gives the command's exit code. */
@@ -27,10 +25,7 @@ export async function exec(c: VerbContext): Promise<number> {
   else passSignals(call, cleanups);
   if (interactive) cleanups.defer(passInput(io, call));
   else void call.send({ kind: "stdin-end" });
-  return await call.finish(async (stream, bytes) => {
-    const to = stream === "stdout" ? io.stdout : io.stderr;
-    if (!to.write(bytes)) await once(to, "drain");
-  });
+  return await call.finish((stream, bytes) => writeOut(io, stream, bytes));
 }
 
 type Target = { id: "node.exec" | "vm.exec" | "guest.exec"; name: string; isVm: boolean };
@@ -58,44 +53,4 @@ function wantsTerminal(c: VerbContext): boolean {
       hint: "leave -t out, or use -i to pass input on",
     });
   return c.flags.on("tty") || (stdin.isTTY === true && stdout.isTTY === true);
-}
-
-/** The size follows the window. */
-function useTerminal(io: Io, call: ExecCall, cleanups: DisposableStack): void {
-  useRawTerminal(io, cleanups);
-  const resize = () => void call.send({ kind: "resize", ...sizeOf(io) });
-  io.stdout.on("resize", resize);
-  cleanups.defer(() => io.stdout.off("resize", resize));
-}
-
-function passSignals(call: ExecCall, cleanups: DisposableStack): void {
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const) {
-    const pass = () => void call.send({ kind: "signal", signal });
-    process.on(signal, pass);
-    cleanups.defer(() => process.off(signal, pass));
-  }
-}
-
-/** Gives a function that lets go of the input, so that the process can end while it is still open. */
-function passInput(io: Io, call: ExecCall): () => void {
-  let released = false;
-  const take = (chunk: Buffer) => {
-    io.stdin.pause();
-    void call.send({ kind: "stdin", bytes: chunk }).then(() => released || io.stdin.resume());
-  };
-  const end = () => void call.send({ kind: "stdin-end" });
-  io.stdin.on("data", take);
-  io.stdin.on("end", end);
-  return () => {
-    released = true;
-    io.stdin.off("data", take);
-    io.stdin.off("end", end);
-    io.stdin.pause();
-    if ("unref" in io.stdin && typeof io.stdin.unref === "function") io.stdin.unref();
-  };
-}
-
-/** A terminal that does not know its size says 0. */
-function sizeOf(io: Io): { columns: number; rows: number } {
-  return { columns: io.stdout.columns || 80, rows: io.stdout.rows || 24 };
 }

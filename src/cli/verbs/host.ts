@@ -2,6 +2,7 @@ import type { VerbContext } from "../context.ts";
 import { columns } from "../tables.ts";
 import type { Answer } from "../../api/contract.ts";
 import { NexusError } from "../../base/errors.ts";
+import { formatDiagnosis } from "../../spec/diagnosis.ts";
 
 /** With a file, what applying it would do, or `up` with a compose file; without, what a reconcile would repair. */
 export async function plan(c: VerbContext): Promise<void> {
@@ -48,18 +49,9 @@ export async function doctor(c: VerbContext): Promise<number> {
     const { runDaemon } = await import("../../daemon/main.ts");
     return await runDaemon({ doctor: true, fix, json: c.out.json, socketPath: c.socketPath });
   }
-  c.out.result(report, () => {
-    const width = Math.max(0, ...report.checks.map((check) => check.name.length));
-    const lines = report.checks.flatMap((check) => [
-      `${signs[check.ok]} ${check.name.padEnd(width)}  ${check.detail}\n`,
-      ...(check.remedy === undefined ? [] : [`${" ".repeat(width + 4)}→ ${check.remedy}\n`]),
-    ]);
-    return `${lines.join("")}\n${report.ok ? "Nexus can work here." : "Something needed is broken."}\n`;
-  });
+  c.out.result(report, () => formatDiagnosis(report));
   return report.ok ? 0 : 1;
 }
-
-const signs = { ok: "✓", warn: "!", fail: "✗", skip: "─" } as const;
 
 async function askedOfDaemon(c: VerbContext): Promise<Answer<"doctor"> | undefined> {
   try {

@@ -1,5 +1,6 @@
 import type { VerbContext } from "../context.ts";
 import { bytesText, countText, since } from "../figures.ts";
+import { type EgressInput, egressOf } from "../egress-flags.ts";
 import { eachName } from "../each-name.ts";
 import { columns, facts, table } from "../tables.ts";
 import { NexusError } from "../../base/errors.ts";
@@ -89,6 +90,7 @@ export async function why(c: VerbContext): Promise<number> {
 }
 
 type NetworkChangeInput = { [K in Exclude<keyof NetworkChange, "labels">]?: unknown } & {
+  egress?: EgressInput;
   dns?: string[];
   peers?: string[];
   isolation?: "none" | "guests";
@@ -141,6 +143,7 @@ function policyOf(c: VerbContext) {
     ...(c.flags.many("dns").length === 0 ? {} : { dns: c.flags.many("dns") }),
     ...(c.flags.many("peer").length === 0 ? {} : { peers: c.flags.many("peer") }),
     ...(isolation === undefined ? {} : { isolation: isolation as "none" | "guests" }),
+    ...egressOf(c),
   };
 }
 
@@ -155,6 +158,8 @@ function policyText(n: NetworkView): string {
   const parts = [n.internal ? "internal" : n.nat ? "nat" : "routed"];
   if (!n.dhcp) parts.push("no dhcp");
   if (n.isolation === "guests") parts.push("isolated");
+  const { egress } = n;
+  if (egress !== undefined) parts.push(`egress ${egress.mode === "none" ? "none" : `only ${egress.allow.join(",") || "nothing"}`}`);
   if (n.peers.length > 0) parts.push(`peers ${n.peers.join(",")}`);
   return parts.join(" ");
 }

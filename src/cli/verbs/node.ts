@@ -1,10 +1,11 @@
 import type { VerbContext } from "../context.ts";
 import { addressesText, guestLine, publishText, stateText } from "../guest-text.ts";
 import { table } from "../tables.ts";
-import type { NodeSpecInput, RestartPolicy } from "../../spec/node.ts";
+import type { NodeSpecInput } from "../../spec/node.ts";
+import type { RestartPolicy } from "../../spec/restart-policy.ts";
 
 export async function create(c: VerbContext): Promise<void> {
-  const { envOf, imageOf, marksOf, memOf, networksOf, publishOf, volumesOf } = await import("../guest-flags.ts");
+  const { envOf, imageOf, marksOf, memOf, networksOf, publishOf, tmpfsOf, volumesOf } = await import("../guest-flags.ts");
   const networks = networksOf(c);
   const optional = {
     image: imageOf(c),
@@ -14,6 +15,7 @@ export async function create(c: VerbContext): Promise<void> {
     pids: c.flags.number("pids", "whole"),
     networks: networks.length === 0 ? undefined : networks,
     restart: c.flags.text("restart") as RestartPolicy | undefined,
+    tmpfs: tmpfsOf(c),
     hostname: c.flags.text("hostname"),
     dns: c.flags.many("dns").length === 0 ? undefined : c.flags.many("dns"),
   };

@@ -17,7 +17,7 @@ export async function ssh(c: VerbContext): Promise<number> {
   const program = findProgram("ssh", io.env["PATH"] ?? "");
   if (program === undefined)
     throw new NexusError("runtime-missing", "there is no ssh program here", { hint: "Debian: apt install openssh-client" });
-  const patienceMs = parseDuration(flags.text("wait") ?? "10s");
+  const patienceMs = parseDuration("--wait", flags.text("wait") ?? "10s");
   const guest = await machineNamed(c);
   const target = sshTargetOf(guest);
   const stateDir = ownStateDirectory(io);

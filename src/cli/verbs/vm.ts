@@ -1,7 +1,8 @@
 import type { VerbContext } from "../context.ts";
 import { addressesText, guestLine, publishText, stateText } from "../guest-text.ts";
 import { table } from "../tables.ts";
-import type { RestartPolicy } from "../../spec/node.ts";
+import { noteUserMode } from "../user-mode.ts";
+import type { RestartPolicy } from "../../spec/restart-policy.ts";
 import type { VmSpecInput } from "../../spec/vm.ts";
 
 export async function create(c: VerbContext): Promise<void> {
@@ -40,6 +41,7 @@ export async function create(c: VerbContext): Promise<void> {
   const guest = await client.follow("vm.create", { body, query: { start: !flags.on("no-run") } }, progress.show);
   progress[Symbol.dispose]();
   c.out.result(guest, () => guestLine(guest));
+  if (guest.attachments.length === 0) await noteUserMode(client, guest.name, c.out.note);
 }
 
 export async function list(c: VerbContext): Promise<void> {

@@ -1,8 +1,6 @@
 import type { Prefix } from "../../base/prefix.ts";
+import type { Outcome } from "../../spec/diagnosis.ts";
 import type { Fd } from "../../sys/fd.ts";
-
-/** `skip` means it could not be found out here, and why is in `detail`. */
-export type Outcome = "ok" | "warn" | "fail" | "skip";
 
 export type CheckResult = {
   /** Stable, for scripts: `net-admin`, `forward-policy`, … */
@@ -33,12 +31,18 @@ export type DoctorContext = {
   daemonPid?: number;
   /** @throws NexusError runtime-missing */
   probeMachines?(): Promise<MachineProbe>;
+  /** Drivers of sandboxes by their names, each of which says whether it works, having tried. */
+  probeSandboxes?: Readonly<Record<string, () => Promise<SandboxProbe>>>;
+  /** The directory with the sandboxes' root file system; absent: the host's own programs. */
+  sandboxRoot?: string;
   /** Set for an ordinary user's own daemon: then only what that can do is looked at. */
   user?: { uid: number };
 };
 
-/** QEMU's version, and how it would run guests. */
-export type MachineProbe = { version: string; acceleration: { kind: "kvm" | "tcg"; why: string } };
+/** QEMU's version, and how it would run guests. `unfiltered`: why it cannot filter its own system calls, when it cannot. */
+export type MachineProbe = { version: string; acceleration: { kind: "kvm" | "tcg"; why: string }; unfiltered?: string };
+
+export type SandboxProbe = { works: true; detail: string } | { works: false; reason: string; hint?: string };
 
 export type ConfiguredNetwork = { name: string; bridge: string; prefixes: readonly Prefix[] };
 export type RuntimeProbe = { name: string; works: boolean; version?: string; problem?: string };

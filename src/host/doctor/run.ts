@@ -1,6 +1,7 @@
 import { NexusError } from "../../base/errors.ts";
 import { isErrno } from "../../sys/errno.ts";
 import { inNewNetns, ownNetns } from "../../sys/netns.ts";
+import { bubblewrap, bubblewrapLinks } from "./bubblewrap.ts";
 import { cgroups } from "./cgroups.ts";
 import { connectionTracking } from "./connection-tracking.ts";
 import { bridgeNetfilter, ipForward } from "./forwarding.ts";
@@ -13,10 +14,12 @@ import { overlay } from "./overlay.ts";
 import { namespaces, netAdmin } from "./privileges.ts";
 import { type Check, type CheckResult, type DoctorContext, type DoctorReport, type Finding, runAsRoot, type Scratch } from "./report.ts";
 import { runtime } from "./runtime.ts";
+import { delegation, podman, sandboxRoot, seccomp, socketPath, untrustedSandbox } from "./sandboxes.ts";
 import { stateDirectory } from "./state-directory.ts";
 import { subnets } from "./subnets.ts";
 import { virtualMachines } from "./virtual-machines.ts";
 import { tap } from "./tap.ts";
+import { apparmorUserNamespaces, userNamespaces } from "./user-namespaces.ts";
 
 /** In the order in which one depends on another: the first broken one is usually the cause of the rest. */
 export const checks: readonly Check[] = [
@@ -35,12 +38,35 @@ export const checks: readonly Check[] = [
   runtime,
   overlay,
   virtualMachines,
+  userNamespaces,
+  apparmorUserNamespaces,
+  seccomp,
+  bubblewrap,
+  bubblewrapLinks,
+  sandboxRoot,
+  untrustedSandbox,
+  podman,
   stateDirectory,
+  socketPath,
   otherDaemon,
 ];
 
 /** For a user's own daemon. */
-const ownChecks: readonly Check[] = [ownDaemon, { ...virtualMachines, needed: true }, stateDirectory, otherDaemon];
+const ownChecks: readonly Check[] = [
+  ownDaemon,
+  { ...virtualMachines, needed: true },
+  userNamespaces,
+  apparmorUserNamespaces,
+  seccomp,
+  bubblewrap,
+  bubblewrapLinks,
+  sandboxRoot,
+  delegation,
+  untrustedSandbox,
+  stateDirectory,
+  socketPath,
+  otherDaemon,
+];
 
 const probeDeadlineMs = 20_000;
 

@@ -9,7 +9,13 @@ export const virtualMachines: Check = {
   needed: false,
   async probe({ probeMachines }) {
     if (probeMachines === undefined) return { ok: "skip", detail: "nobody tried" };
-    const { version, acceleration } = await probeMachines();
+    const { version, acceleration, unfiltered } = await probeMachines();
+    if (unfiltered !== undefined)
+      return {
+        ok: "warn",
+        detail: `QEMU ${version} runs without a filter on its system calls: ${unfiltered}`,
+        remedy: "install a QEMU built with seccomp",
+      };
     if (acceleration.kind === "kvm") return { ok: "ok", detail: `QEMU ${version} with KVM: ${acceleration.why}` };
     const detail = `QEMU ${version} emulates: ${acceleration.why}`;
     return existsSync(kvm) && !mayOpen(kvm)

@@ -4,6 +4,7 @@ import { ipFromBigint } from "../../base/ip.ts";
 import { type Prefix, prefixFamily, prefixRange } from "../../base/prefix.ts";
 import type { Element, Family, KeyPart } from "../../wire/nftables/model.ts";
 import type { AttachmentRecord, NetworkRecord, PublishRecord } from "../records.ts";
+import { restricts } from "../egress.ts";
 import { counterName } from "./inet-table.ts";
 
 export type SetElement = { family: Family; table: "nexus"; set: string; element: Element };
@@ -29,6 +30,7 @@ export function networkElements(network: NetworkRecord, all: readonly NetworkRec
   }
   inet(spec.isolation === "none" ? "peers" : "apart", [bridge, bridge]);
   if (spec.internal) inet("internal", [bridge]);
+  if (restricts(spec.egress)) inet("egress", [bridge]);
   inet("count_out", [bridge], { counter: counterName(network, "out") });
   inet("count_in", [bridge], { counter: counterName(network, "in") });
   return out;
@@ -51,6 +53,9 @@ export function attachmentElements(attachment: AttachmentRecord): SetElement[] {
   }
   if (attachment.addresses.some((a) => !isIpv4(a)))
     out.push(element("bridge", "source6", { key: [hostInterface, mac, linkLocalOf(mac)], comment }));
+  if (restricts(attachment.egress))
+    for (const address of [...attachment.addresses, linkLocalOf(mac)])
+      out.push(element("inet", `egress${ipFamily(address)}`, { key: [address], comment }));
   return out;
 }
 

@@ -1,6 +1,7 @@
 import type { Chain, DataType, Field, NftSet, Rule, Statement, Table } from "../../wire/nftables/model.ts";
 import { groupBase, groupMask } from "../group.ts";
 import type { NetworkRecord } from "../records.ts";
+import { answerJumps, egressChains, egressJumps, egressSets } from "./egress-chains.ts";
 
 /**
  * The routed side: publish, isolation, guards, NAT. `accept` ends only our own base chain, so traffic that is not ours
@@ -13,7 +14,7 @@ export function inetTable(comment: string, networks: readonly NetworkRecord[]): 
     comment,
     sets: sets(),
     counters: networks.flatMap((n) => [counterName(n, "out"), counterName(n, "in")]),
-    chains: [guard, publish4, publish6, masquerade4, masquerade6, prerouting, output, input, forward, postrouting],
+    chains: [guard, publish4, publish6, masquerade4, masquerade6, ...egressChains, prerouting, output, input, forward, postrouting],
   };
 }
 
@@ -123,6 +124,7 @@ const input: Chain = {
   base: { type: "filter", hook: "input", priority: -10, policy: "accept" },
   rules: [
     rule("not-ours", notFrom, accept),
+    ...egressJumps("egress_host"),
     rule("own-gateway-4", inSet(["iifname", "ip daddr"], "gateway4"), accept),
     rule("own-gateway-6", inSet(["iifname", "ip6 daddr"], "gateway6"), accept),
     rule("established", { kind: "match", field: "ct state", op: "==", value: ["established", "related"] }, accept),
@@ -153,8 +155,11 @@ const forward: Chain = {
     rule("to-internal", inSet(["oifname"], "internal"), count, reject),
     // Before what is published: under br_netfilter a translated frame stays on the bridge, whose ports keep these guests apart.
     rule("apart", inSet(["iifname", "oifname"], "apart"), count, reject),
+    // Guests of one network and of peers are among themselves; whatever else leaves a network leaves it by its egress policy.
+    ...egressJumps("egress"),
     rule("published", dnatted, accept),
     rule("isolation", from, to, count, reject),
+    ...answerJumps(),
   ],
 };
 
@@ -224,6 +229,7 @@ function sets(): NftSet[] {
   return [
     ...perFamily("4"),
     ...perFamily("6"),
+    ...egressSets,
     { name: "peers", key: ["ifname", "ifname"], interval: false },
     { name: "apart", key: ["ifname", "ifname"], interval: false },
     { name: "internal", key: ["ifname"], interval: false },

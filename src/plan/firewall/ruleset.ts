@@ -1,9 +1,10 @@
 import { hash } from "node:crypto";
 import type { Element, Rule, Table } from "../../wire/nftables/model.ts";
-import type { AttachmentRecord, NetworkRecord, PublishRecord } from "../records.ts";
+import type { AttachmentRecord, NetworkRecord, PinRecord, PublishRecord } from "../records.ts";
 import { bridgeTable } from "./bridge-table.ts";
 import { attachmentElements, networkElements, publishElements, type SetElement } from "./elements.ts";
 import { inetTable } from "./inet-table.ts";
+import { pinElements } from "./pins.ts";
 
 export type RulesetInput = {
   /** Identity of this nexus, kept in the tables' comment: proof that they are ours. */
@@ -11,6 +12,7 @@ export type RulesetInput = {
   networks: readonly NetworkRecord[];
   attachments: readonly AttachmentRecord[];
   publishes: readonly PublishRecord[];
+  pins: readonly PinRecord[];
 };
 
 /** `elements` is keyed by `family table set`. */
@@ -39,6 +41,7 @@ export function ruleset(input: RulesetInput): Ruleset {
   for (const network of input.networks) add(networkElements(network, input.networks));
   for (const attachment of input.attachments) add(attachmentElements(attachment));
   for (const publish of input.publishes) add(publishElements(publish));
+  for (const pin of input.pins) add(pinElements(pin));
   return { tables, elements };
 }
 

@@ -3,7 +3,7 @@ import { unreachable } from "../../base/exhaustive.ts";
 import { nameFromText, nameToBytes, labelStarts } from "../../wire/dns/name.ts";
 import { classInternet, headerBytes, headerFlag, recordType, responseCode } from "../../wire/dns/numbers.ts";
 import type { Query } from "../../wire/dns/query.ts";
-import type { ResponseWriter } from "../../wire/dns/response.ts";
+import type { ExtendedError, ResponseWriter } from "../../wire/dns/response.ts";
 import type { Found, NameEntry, Zones } from "./zone.ts";
 
 /** How a query came and what may be done with it. */
@@ -69,8 +69,8 @@ export class Authority {
   }
 
   /** A reply without records that says why. */
-  fail(request: Buffer, query: Query, { code, asked }: { code: number; asked: Asked }): Buffer {
-    this.#writer.begin(request, query, { code, flags: recursion(asked) });
+  fail(request: Buffer, query: Query, { code, asked, because }: { code: number; asked: Asked; because?: ExtendedError }): Buffer {
+    this.#writer.begin(request, query, { code, flags: recursion(asked), because });
     return this.#writer.finish(query, asked.limitBytes);
   }
 

@@ -12,6 +12,7 @@ import { type Asked, Authority } from "./authority.ts";
 import { type Place, placeText, type Receive } from "./bind.ts";
 import { type CacheLimits, ReplyCache } from "./cache.ts";
 import { Clients } from "./clients.ts";
+import { blocked, isWithheld, type NameJudge, pinnedReply } from "./egress.ts";
 import { askUpstream, type Exchange } from "./exchange.ts";
 import { Forwarder, type ForwarderLimits, type UpstreamSet } from "./forwarder.ts";
 import { UpstreamHealth } from "./race.ts";
@@ -36,6 +37,8 @@ export type DnsServerOptions = {
   clock?: Clock;
   log?: Log;
   exchange?: Exchange;
+  /** Says which names outside our zones a client may know; by default all. */
+  judge?: NameJudge;
 };
 
 /** A network as the server needs it; `forward: false` refuses every name outside our zones. */
@@ -52,6 +55,8 @@ export type DnsMetrics = {
   forwarded: number;
   raced: number;
   busy: number;
+  /** Refused by an egress policy. */
+  blocked: number;
   ignored: number;
   truncated: number;
   refused: number;
@@ -78,6 +83,7 @@ export class DnsServer implements AsyncDisposable {
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #logQueries: boolean;
+  readonly #judge: NameJudge;
   readonly #zones: Zones;
   readonly #clients = new Clients();
   readonly #writer = new ResponseWriter();
@@ -97,6 +103,7 @@ export class DnsServer implements AsyncDisposable {
     cacheHits: 0,
     forwarded: 0,
     busy: 0,
+    blocked: 0,
     ignored: 0,
     truncated: 0,
     codes: Array<number>(16).fill(0),
@@ -109,6 +116,7 @@ export class DnsServer implements AsyncDisposable {
     this.#clock = clock;
     this.#log = options.log ?? silentLog;
     this.#logQueries = options.logQueries ?? false;
+    this.#judge = options.judge ?? (() => ({ kind: "free" }));
     this.#zones = new Zones({ domain: options.domain ?? "nexus" });
     this.#authority = new Authority({ zones: this.#zones, writer: this.#writer, ttlSeconds: options.ttlSeconds ?? 0 });
     this.#cache = new ReplyCache(clock, limits.cache);
@@ -292,6 +300,10 @@ export class DnsServer implements AsyncDisposable {
       this.#counts.local++;
       return reply(local);
     }
+    const verdict = this.#judge({ network, client: from.client, name: query.name });
+    if (verdict.kind === "refused") return reply(this.#blocked(request, query, asked));
+    if (verdict.kind === "pinned" && isWithheld(query.type))
+      return reply(this.#authority.fail(request, query, { code: responseCode.NOERROR, asked }));
     const question = {
       name: query.name,
       type: query.type,
@@ -315,7 +327,26 @@ export class DnsServer implements AsyncDisposable {
     }
   }
 
-  #forwarded(request: Buffer, { query, asked, kept, age }: { query: Query; asked: Asked; kept: KeptReply; age: number }): Buffer {
+  #forwarded(request: Buffer, { query, asked, kept, age }: Forwarded): Buffer {
+    // The policy may have changed while the upstream was asked.
+    const verdict = this.#judge({ network: asked.network, client: asked.client, name: query.name });
+    if (verdict.kind === "refused") return this.#blocked(request, query, asked);
+    if (verdict.kind === "pinned") {
+      const pinned = pinnedReply(kept, age, { name: query.name, type: query.type, pin: verdict.pin });
+      if (pinned === undefined) return this.#authority.fail(request, query, { code: responseCode.SERVFAIL, asked });
+      if (pinned.withheldAll) return this.#authority.fail(request, query, { code: responseCode.NOERROR, asked, because: blocked });
+      return this.#forward(request, { query, asked, kept: pinned.reply, age: 0 });
+    }
+    return this.#forward(request, { query, asked, kept, age });
+  }
+
+  /** Not REFUSED: some resolvers wait for another server then, where programs are to fail at once. */
+  #blocked(request: Buffer, query: Query, asked: Asked): Buffer {
+    this.#counts.blocked++;
+    return this.#authority.fail(request, query, { code: responseCode.NXDOMAIN, asked, because: blocked });
+  }
+
+  #forward(request: Buffer, { query, asked, kept, age }: Forwarded): Buffer {
     const wantsAuthentic = query.dnssecOk || (query.flags & headerFlag.AD) !== 0;
     this.#writer.begin(request, query, { code: kept.code, flags: headerFlag.RA | (kept.authentic && wantsAuthentic ? headerFlag.AD : 0) });
     this.#writer.kept(kept, age, asked.limitBytes);
@@ -355,6 +386,7 @@ export class DnsServer implements AsyncDisposable {
   }
 }
 
+type Forwarded = { query: Query; asked: Asked; kept: KeptReply; age: number };
 type Delivery = { request: Buffer; from: Parameters<Receive>[1]; reply: (bytes: Buffer) => void };
 type Listening = { place: Place; network: Name; sockets: DisposableStack; ready: Promise<void> };
 

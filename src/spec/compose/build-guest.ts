@@ -6,9 +6,10 @@ import { refuseOwnLabels } from "./build-networks.ts";
 import { type Context, hostPath, type Part, partFault, partPlace, present, shownPath } from "./context.ts";
 import { readDotenv } from "./dotenv.ts";
 import type { AttachmentWish, NodeEntry, VmEntry } from "./guest-schema.ts";
+import type { SandboxEntry } from "./sandbox-schema.ts";
 import type { VolumePart } from "./build-volumes.ts";
 import { madeName } from "./names.ts";
-import type { Dependency, ProjectGuest } from "./project.ts";
+import type { Dependency, ProjectGuest, ProjectService } from "./project.ts";
 import { check } from "../problems.ts";
 import type { z } from "zod";
 
@@ -16,7 +17,7 @@ import type { z } from "zod";
 export type GuestPart = Part & { service: string };
 
 /** A guest with the part it was built from: without what had faults. */
-export type Built<T extends ProjectGuest> = { guest: T; part: GuestPart };
+export type Built<T extends ProjectService> = { guest: T; part: GuestPart };
 
 export type Surroundings = {
   networks: ReadonlyMap<string, NetworkPart>;
@@ -46,8 +47,8 @@ export function guestName(context: Context, part: GuestPart): { name: Name; serv
 
 type Entry = VmEntry | NodeEntry;
 
-/** What every guest has, from its entry: the part of the spec that kinds share, and compose's own. */
-export function sharedParts(context: Context, part: GuestPart, entry: Entry, around: Surroundings) {
+/** What every guest and sandbox has, from its entry: the part of the spec that kinds share, and compose's own. */
+export function sharedParts(context: Context, part: GuestPart, entry: Entry | SandboxEntry, around: Pick<Surroundings, "profiles">) {
   refuseOwnLabels(context, part, entry.labels);
   const profiles = [...new Set(entry.profiles)];
   return {
@@ -55,7 +56,7 @@ export function sharedParts(context: Context, part: GuestPart, entry: Entry, aro
     active: profiles.length === 0 || around.profiles.has("*") || profiles.some((profile) => around.profiles.has(profile)),
     profiles,
     dependsOn: new Map<Name, Dependency>(Object.entries(entry.depends_on).map(([name, dependency]) => [name as Name, dependency])),
-    ...present({ healthcheck: entry.healthcheck, stopGraceMs: entry.stop_grace_period }),
+    ...present({ healthcheck: "healthcheck" in entry ? entry.healthcheck : undefined, stopGraceMs: entry.stop_grace_period }),
   };
 }
 
@@ -114,7 +115,7 @@ export function finishedSpec<T extends z.ZodType>(
 }
 
 /** env_file first, in its order; environment has the last word. */
-function environmentOf(context: Context, part: GuestPart, entry: Entry): Record<string, string> {
+function environmentOf(context: Context, part: GuestPart, entry: Pick<Entry, "env_file" | "environment">): Record<string, string> {
   const env = new Map<string, string>();
   for (const [i, { path, required }] of entry.env_file.entries()) {
     const place = partPlace(part, ["env_file", i]);
@@ -127,8 +128,10 @@ function environmentOf(context: Context, part: GuestPart, entry: Entry): Record<
       continue;
     }
     const source = { file, directory: place.source.directory, order: place.source.order + 0.5 };
-    for (const [name, value] of readDotenv(text, { source, variables: context.variables, faults: context.faults }))
-      env.set(name, value.text);
+    const { variables, faults, budget } = context;
+    // The file is read again for each guest that names it.
+    if (!budget.take(place, { characters: text.length })) break;
+    for (const [name, value] of readDotenv(text, { source, variables, faults, budget })) env.set(name, value.text);
   }
   for (const [name, value] of Object.entries(entry.environment)) env.set(name, value);
   return Object.fromEntries(env);

@@ -108,8 +108,8 @@ function specOf(
   if (gateway !== undefined && (subnet === undefined || subnet === "auto"))
     partFault(context, part, { at: ["gateway"], problem: "a gateway needs its subnet: name it in CIDR notation" });
   const ranges = subnets ?? [subnet === undefined || subnet === "auto" ? "auto" : { prefix: subnet, ...present({ gateway }) }];
-  const { bridge, ipv6, mtu, dns, nat, isolation, internal, dhcp, labels } = entry;
-  const wanted = present({ name, bridge, subnets: ranges, ipv6, mtu, dns, nat, isolation, internal, dhcp, peers });
+  const { bridge, ipv6, mtu, dns, nat, isolation, internal, dhcp, egress, labels } = entry;
+  const wanted = present({ name, bridge, subnets: ranges, ipv6, mtu, dns, nat, isolation, internal, dhcp, peers, egress });
   refuseOwnLabels(context, part, labels);
   const own = { "nexus.project": context.project, "nexus.directory": context.directory, "nexus.network": key };
   const result = check(networkSpec, { ...wanted, labels: { ...labels, ...own } });

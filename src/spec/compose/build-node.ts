@@ -1,4 +1,4 @@
-import { nodeSpec } from "../node.ts";
+import { nodeSpec, type NodeTmpfs } from "../node.ts";
 import {
   type Built,
   aliasesOf,
@@ -36,18 +36,18 @@ export function buildNode(context: Context, given: GuestPart, around: Surroundin
     for (const own of ["mac", "mac_address", "queues"])
       if (under(under(under(part.tree, "networks"), key), own) !== undefined)
         partFault(context, part, { at: ["networks", key, own], onKey: true, problem: "only a virtual machine's network card has this" });
-    return { network, ...present({ address: wish.address, address6: wish.address6 }) };
+    return { network, ...present({ address: wish.address, address6: wish.address6, egress: wish.egress }) };
   });
   const spec = {
     name: names.name,
     image: imageOf(context, part, entry),
-    command: commandOf(context, part, entry),
+    command: commandOf(context, part, entry.command) ?? [],
     env,
     networks,
     publish: entry.ports,
     restart: entry.restart ?? "no",
     hostname: entry.hostname ?? names.service,
-    volumes: volumesOf(context, part, { entry, around }),
+    ...volumesOf(context, part, { entry, around }),
     aliases: aliasesOf(names.service, entry),
     ...present({ health: entry.healthcheck, mem: entry.memory, cpu: entry.cpu, cpus: entry.cpus, pids: entry.pids, dns: entry.dns }),
   };
@@ -61,25 +61,44 @@ function imageOf(context: Context, part: GuestPart, entry: NodeEntry): string {
   return /^(\.\.?|~)?\/|^\.\.?$|^~$/.test(entry.image) ? hostPath(context, entry.image, partPlace(part, ["image"]).source) : entry.image;
 }
 
-function commandOf(context: Context, part: GuestPart, { command = [] }: NodeEntry): string[] {
+/** A list as it is, a line split as a shell does; undefined with its fault told. */
+export function commandOf(context: Context, part: GuestPart, command: string | string[] = []): string[] | undefined {
   if (typeof command !== "string") return command;
   const words = splitWords(command);
   if (Array.isArray(words)) return words;
   partFault(context, part, { at: ["command"], problem: words.fault });
-  return [];
+  return undefined;
 }
 
 function volumesOf(context: Context, part: GuestPart, { entry, around }: { entry: NodeEntry; around: Surroundings }) {
-  return entry.volumes.flatMap((wish, i) => {
+  const volumes: { source: string; target: string; readOnly: boolean }[] = [];
+  const tmpfs: NodeTmpfs[] = [];
+  const targets = new Set<string>();
+  const claim = (at: [string, number], target: string): void => {
+    if (targets.has(target)) partFault(context, part, { at, problem: `another volume is at ${target} already` });
+    targets.add(target);
+  };
+  for (const [i, wish] of entry.volumes.entries()) {
+    if (wish.type === "tmpfs") {
+      claim(["volumes", i], wish.tmpfs.target);
+      tmpfs.push(wish.tmpfs);
+      continue;
+    }
     const { target, readOnly } = wish;
     if (target === undefined || wish.type === "disk") {
       partFault(context, part, { at: ["volumes", i], problem: "a node takes no disks, only directories and volumes" });
-      return [];
+      continue;
     }
-    if (entry.volumes.findIndex((one) => one.target === target) !== i)
-      partFault(context, part, { at: ["volumes", i], problem: `another volume is at ${target} already` });
-    if (wish.type === "bind") return [{ source: hostPath(context, wish.source, partPlace(part, ["volumes", i]).source), target, readOnly }];
-    const volume = wantedVolume(context, part, { wish, i, around });
-    return volume === undefined ? [] : [{ source: volume.volume.name, target, readOnly }];
-  });
+    claim(["volumes", i], target);
+    const source =
+      wish.type === "bind"
+        ? hostPath(context, wish.source, partPlace(part, ["volumes", i]).source)
+        : wantedVolume(context, part, { wish, i, around })?.volume.name;
+    if (source !== undefined) volumes.push({ source, target, readOnly });
+  }
+  for (const [i, one] of entry.tmpfs.entries()) {
+    claim(["tmpfs", i], one.target);
+    tmpfs.push(one);
+  }
+  return { volumes, ...(tmpfs.length === 0 ? {} : { tmpfs }) };
 }

@@ -43,7 +43,7 @@ export function buildVm(context: Context, given: GuestPart, around: Surroundings
   const { env, ...rest } = sharedParts(context, part, entry, around);
   const networks = attachmentsOf(context, part, { wishes: entry.networks ?? {}, around }).map(({ network, wish }) => ({
     network,
-    ...present({ address: wish.address, address6: wish.address6, mac: wish.mac }),
+    ...present({ address: wish.address, address6: wish.address6, mac: wish.mac, egress: wish.egress }),
   }));
   const { disks, shares, mounts } = vmVolumes(context, part, { wishes: entry.volumes, around });
   const file = (at: "image" | "kernel" | "initrd", path: string | undefined) =>

@@ -5,7 +5,7 @@ import { type Context, type Part, partFault } from "./context.ts";
 import { madeName } from "./names.ts";
 import { volumeDefinition } from "./network-schema.ts";
 import type { ProjectVolume } from "./project.ts";
-import type { VolumeWish } from "./volume-schema.ts";
+import type { SourceWish } from "./volume-schema.ts";
 
 export type VolumePart = Part & { volume: ProjectVolume };
 
@@ -55,7 +55,7 @@ function volumeName(context: Context, part: Part, { key, external }: { key: stri
 export function wantedVolume(
   context: Context,
   part: GuestPart,
-  { wish, i, around }: { wish: VolumeWish; i: number; around: Surroundings },
+  { wish, i, around }: { wish: SourceWish; i: number; around: Surroundings },
 ): VolumePart | undefined {
   const volume = around.volumes.get(wish.source);
   if (volume === undefined && !around.volumeKeys.includes(wish.source)) {

@@ -2,6 +2,7 @@ import type { Name } from "../../base/names.ts";
 import type { GuestPart, Surroundings } from "./build-guest.ts";
 import { buildNetworks } from "./build-networks.ts";
 import { buildNode, defaultNetwork } from "./build-node.ts";
+import { buildSandbox } from "./build-sandbox.ts";
 import { buildVm } from "./build-vm.ts";
 import { buildVolumes } from "./build-volumes.ts";
 import { checkAddresses } from "./check-addresses.ts";
@@ -9,8 +10,8 @@ import { checkDependencies } from "./check-dependencies.ts";
 import { checkShared } from "./check-shared.ts";
 import type { Context, Part } from "./context.ts";
 import { frame } from "./file-schema.ts";
-import type { Project, ProjectNode, ProjectVm } from "./project.ts";
-import { type Mapping, mapping, under } from "./tree.ts";
+import type { Project, ProjectNode, ProjectSandbox, ProjectVm } from "./project.ts";
+import { type Mapping, mapping, placeOf, under } from "./tree.ts";
 
 /** The project of a whole tree. Its faults are told; only without any is it whole. */
 export function buildProject(context: Context, tree: Mapping, profiles: ReadonlySet<string>): Project {
@@ -18,6 +19,7 @@ export function buildProject(context: Context, tree: Mapping, profiles: Readonly
   faults.check(frame, tree, []);
   const parts = (key: string): Map<string, Part> => partsOf(context, tree, key);
   const [vmParts, nodeParts, networkParts, volumeParts] = [parts("vms"), parts("nodes"), parts("networks"), parts("volumes")];
+  const sandboxParts = parts("sandboxes");
   if (!networkParts.has(defaultNetwork) && [...nodeParts.values()].some(({ tree: node }) => !node.entries.has("networks")))
     networkParts.set(defaultNetwork, { tree: mapping(tree.at), path: ["networks", defaultNetwork] });
   const networks = buildNetworks(context, networkParts);
@@ -26,6 +28,7 @@ export function buildProject(context: Context, tree: Mapping, profiles: Readonly
   const guestParts = new Map<string, GuestPart>();
   const vms = new Map<Name, ProjectVm>();
   const nodes = new Map<Name, ProjectNode>();
+  const sandboxes = new Map<Name, ProjectSandbox>();
   for (const [service, part] of vmParts) {
     const built = buildVm(context, { ...part, service }, around);
     guestParts.set(service, { ...part, service });
@@ -36,12 +39,24 @@ export function buildProject(context: Context, tree: Mapping, profiles: Readonly
   for (const [service, part] of nodeParts) {
     const built = buildNode(context, { ...part, service }, around);
     if (vmParts.has(service)) {
-      faults.add(keyPlace(tree, service), { path: part.path, problem: "a virtual machine of this file has the same name" });
+      faults.add(keyPlace(tree, part), { path: part.path, problem: "a virtual machine of this file has the same name" });
       continue;
     }
     guestParts.set(service, { ...part, service });
     if (built === undefined || nodes.has(built.guest.service)) continue;
     nodes.set(built.guest.service, built.guest);
+    guestParts.set(service, built.part).set(built.guest.service, built.part);
+  }
+  for (const [service, part] of sandboxParts) {
+    const built = buildSandbox(context, { ...part, service }, around);
+    const other = vmParts.has(service) ? "virtual machine" : nodeParts.has(service) ? "node" : undefined;
+    if (other !== undefined) {
+      faults.add(keyPlace(tree, part), { path: part.path, problem: `a ${other} of this file has the same name` });
+      continue;
+    }
+    guestParts.set(service, { ...part, service });
+    if (built === undefined || sandboxes.has(built.guest.service)) continue;
+    sandboxes.set(built.guest.service, built.guest);
     guestParts.set(service, built.part).set(built.guest.service, built.part);
   }
   const project: Project = {
@@ -50,6 +65,7 @@ export function buildProject(context: Context, tree: Mapping, profiles: Readonly
     networks: new Map([...networks].map(([key, { network }]) => [key as Name, network])),
     vms,
     nodes,
+    sandboxes,
     volumes: new Map([...volumes].map(([key, { volume }]) => [key, volume])),
   };
   checkDependencies(context, project, guestParts);
@@ -74,7 +90,6 @@ function partsOf(context: Context, tree: Mapping, key: string): Map<string, Part
   return parts;
 }
 
-function keyPlace(tree: Mapping, service: string) {
-  const nodes = under(tree, "nodes");
-  return nodes?.kind === "mapping" ? (nodes.entries.get(service)?.keyAt ?? nodes.at) : tree.at;
+function keyPlace(tree: Mapping, { path }: Part) {
+  return placeOf(tree, path, true);
 }

@@ -1,9 +1,11 @@
 import type { Name } from "../../base/names.ts";
+import { noEgress } from "../egress-wish.ts";
 import type { NetworkChange, NetworkSpec } from "../network.ts";
 import { changeInPlace, type Difference, differencesOf, differenceText, networkInPlace } from "./differences.ts";
 import { startOrder } from "./order.ts";
 import { isOurs, isRunning, orphanNetworksOf, orphansOf, type Present, type PresentGuest, refuseForeign } from "./present.ts";
-import { activeGuests, type Project, type ProjectGuest, type ProjectVolume } from "./project.ts";
+import { activeGuests, type Project, type ProjectGuest, type ProjectSandbox, type ProjectVolume } from "./project.ts";
+import { orphanRuns, runChange } from "./run-changes.ts";
 
 /** One thing `up` does. `text` says it, with the reason where something is lost. */
 export type Action = { text: string } & (
@@ -20,6 +22,9 @@ export type Action = { text: string } & (
   /** Stopped, removed and created again; its volumes stay. */
   | { kind: "recreate-guest"; name: Name; guest: ProjectGuest; reason: string }
   | { kind: "remove-guest"; name: Name; reason: string }
+  /** Its runs before this one are cancelled and forgotten first: they may hold its facility. */
+  | { kind: "create-run"; name: Name; sandbox: ProjectSandbox; replaces: readonly string[] }
+  | { kind: "remove-run"; name: Name; ids: readonly string[]; reason: string }
 );
 
 /**
@@ -38,9 +43,12 @@ export function changes(project: Project, present: Present, { removeOrphans = fa
   return [
     ...evicted.map((guest) => removal(guest, `its network ${networksOf(guest).find((name) => renewed.has(name)) ?? ""} is made anew`)),
     ...orphans.map((guest) => removal(guest, "the file has it no more")),
+    ...(removeOrphans ? orphanRuns(project, present) : []),
     ...networks,
     ...newVolumes(project, present),
-    ...startOrder(project).flatMap((wave) => wave.flatMap((guest) => guestChange(guest, left.get(guest.spec.name)))),
+    ...startOrder(project).flatMap((wave) =>
+      wave.flatMap((one) => (one.kind === "sandbox" ? runChange(project, present, one) : guestChange(one, left.get(one.spec.name)))),
+    ),
     ...(removeOrphans
       ? orphanNetworksOf(project, present).map(({ name }): Action => ({
           kind: "remove-network",
@@ -70,7 +78,9 @@ function networkChanges(project: Project, present: Present): Action[] {
     const again = spec.peers.some((peer) => renewed.has(peer)) && !differences.some(({ key }) => key === "peers");
     const all: Difference[] = again ? [...differences, { key: "peers", is: undefined, wanted: spec.peers }] : differences;
     if (all.length === 0) return [];
-    const change = Object.fromEntries(all.map(({ key, wanted }) => [key, wanted])) as NetworkChange;
+    const change = Object.fromEntries(
+      all.map(({ key, wanted }) => [key, key === "egress" ? (wanted ?? noEgress) : wanted]),
+    ) as NetworkChange;
     return [{ kind: "change-network", name, change, text: `change network ${name} in place: ${differenceText(all)}` }];
   });
 }

@@ -3,11 +3,12 @@ import { nearest } from "../nearest.ts";
 import type { GuestPart } from "./build-guest.ts";
 import { type Context, partFault, partPlace } from "./context.ts";
 import { circleIn, wavesOf } from "./order.ts";
-import { guestsOf, type Project } from "./project.ts";
+import { type Project, servicesOf } from "./project.ts";
+import { startsAgain } from "../restart-policy.ts";
 
 /** Tells dependencies on guests that are not there or off, on a health nobody looks at, and those that go round in circles. */
 export function checkDependencies(context: Context, project: Project, parts: ReadonlyMap<string, GuestPart>): void {
-  const guests = new Map(guestsOf(project).map((guest) => [guest.service, guest]));
+  const guests = new Map(servicesOf(project).map((guest) => [guest.service, guest]));
   for (const guest of guests.values()) {
     const part = parts.get(guest.service);
     if (part === undefined) continue;
@@ -23,9 +24,11 @@ export function checkDependencies(context: Context, project: Project, parts: Rea
         else context.faults.warn(partPlace(part, ["depends_on", name], true), { path: [...part.path, "depends_on", name], problem });
         continue;
       }
-      if (condition === "healthy" && needed.healthcheck === undefined && parts.get(name)?.tree.entries.has("healthcheck") !== true)
+      if (needed.kind === "sandbox") {
+        if (condition === "healthy") tell(name, `waits for the health of ${name}, which is a sandbox`, "wait for it to be completed");
+      } else if (condition === "healthy" && needed.healthcheck === undefined && parts.get(name)?.tree.entries.has("healthcheck") !== true)
         tell(name, `waits for the health of ${name}, which has no healthcheck`, `give ${name} a healthcheck, or wait for it to be started`);
-      if (condition === "completed" && needed.spec.restart !== "no" && needed.spec.restart !== "on-failure")
+      if (condition === "completed" && needed.kind !== "sandbox" && startsAgain(needed.spec.restart, { exitCode: 0, restarts: 0 }))
         tell(name, `waits for the end of ${name}, which is restarted whenever it ends`, `give ${name} restart: "no"`);
       if (guest.active && !needed.active && required)
         tell(name, `needs ${name}, whose profiles are off: ${needed.profiles.join(", ")}`, `turn one on, or write required: false`);

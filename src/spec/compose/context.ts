@@ -1,5 +1,6 @@
 import { dirname, join, resolve } from "node:path/posix";
 import type { Name } from "../../base/names.ts";
+import type { Budget } from "./budget.ts";
 import type { Faults } from "./faults.ts";
 import type { Variables } from "./interpolate.ts";
 import { type Mapping, type Place, placeOf, type Source, writtenPath } from "./tree.ts";
@@ -14,6 +15,7 @@ export type Context = {
   /** The text of a file by its absolute path, or undefined when it is not there. */
   read: (path: string) => string | undefined;
   faults: Faults;
+  budget: Budget;
 };
 
 /** One definition of the file while it is built: where it stands, and what is said of it. */
@@ -49,6 +51,7 @@ export function textOf(context: Context, part: Part, { at, path }: { at: readonl
   const absolute = hostPath(context, path, partPlace(part, at).source);
   const text = context.read(absolute);
   if (text === undefined) partFault(context, part, { at, problem: `there is no file ${shownPath(context, absolute)}` });
+  else if (!context.budget.take(partPlace(part, at), { characters: text.length })) return undefined;
   return text;
 }
 

@@ -1,7 +1,10 @@
+import { type EgressWish, noEgress } from "../egress-wish.ts";
 import type { NetworkSpec } from "../network.ts";
+import type { NetworkRef } from "../node.ts";
+import type { VmSpec } from "../vm.ts";
 import { type VmSetup, withoutOwnKeys } from "../vm-setup.ts";
 import { canonical } from "./names.ts";
-import type { PresentGuest } from "./present.ts";
+import { isRunning, type PresentGuest } from "./present.ts";
 import type { ProjectGuest } from "./project.ts";
 
 /** One key of a spec that is not as it is wanted. */
@@ -11,7 +14,7 @@ export type Difference = { key: string; is: unknown; wanted: unknown };
 const inPlace: Readonly<Record<ProjectGuest["kind"], readonly string[]>> = {
   // cgroup files, firewall elements, the daemon's own resolver and supervisor.
   container: ["publish", "restart", "aliases", "labels", "health", "mem", "cpu", "cpus", "pids"],
-  vm: ["publish", "restart", "aliases", "labels", "health", "mem"],
+  vm: ["publish", "restart", "aliases", "labels", "health", "mem", "networks", "disks"],
 };
 
 /** In the words of a compose file. */
@@ -24,6 +27,9 @@ const words: Readonly<Record<string, string>> = {
   shares: "volumes",
   cpu: "cpu weight",
   sshPort: "ssh port",
+  timeoutMs: "timeout",
+  graceMs: "stop_grace_period",
+  outputLimit: "output_limit",
   setup: "what it is set up with",
 };
 
@@ -48,19 +54,62 @@ export function changeInPlace(
   differences: readonly Difference[],
 ): Record<string, unknown> | undefined {
   if (differences.length === 0 || is.kind !== guest.kind) return undefined;
-  const follows = ({ key, is: before, wanted }: Difference): boolean => {
+  const egress = egressChange(differences.find(({ key }) => key === "networks"));
+  const follows = (difference: Difference): boolean => {
+    const { key, is: before, wanted } = difference;
+    if (key === "networks" && egress !== undefined) return true;
     if (!inPlace[guest.kind].includes(key)) return false;
     // A limit cannot be taken back by a value, and a balloon gives back no more than the machine began with.
     if (wanted === undefined) return false;
     if (guest.kind === "vm" && key === "mem") return typeof before === "number" && Number(wanted) < before;
+    if (guest.kind === "vm" && (key === "networks" || key === "disks")) return devicesFollow(guest.spec, is, difference);
     // In user mode the machine's own process carries the ports.
     return !(guest.kind === "vm" && key === "publish" && guest.spec.networks.length === 0);
   };
-  return differences.every(follows) ? Object.fromEntries(differences.map(({ key, wanted }) => [key, wanted])) : undefined;
+  if (!differences.every(follows)) return undefined;
+  return Object.fromEntries(
+    differences.map(({ key, wanted }) => (key === "networks" && egress !== undefined ? ["egress", egress] : [key, wanted])),
+  );
+}
+
+/** The new policies by network, where that is all in which the attachments differ. */
+function egressChange(networks: Difference | undefined): Record<string, EgressWish> | undefined {
+  const [is, wanted] = [networks?.is, networks?.wanted].map((value) => (Array.isArray(value) ? (value as readonly NetworkRef[]) : []));
+  if (is === undefined || wanted === undefined || is.length !== wanted.length) return undefined;
+  const same = (a: unknown, b: unknown) => canonical(a ?? null) === canonical(b ?? null);
+  if (!same(is.map(withoutEgress), wanted.map(withoutEgress))) return undefined;
+  const changed = wanted.filter(({ egress }, i) => !same(egress, is[i]?.egress));
+  return Object.fromEntries(changed.map(({ network, egress }) => [network, egress ?? noEgress]));
+}
+
+function withoutEgress(ref: NetworkRef): NetworkRef {
+  return { ...ref, egress: undefined };
+}
+
+/** Cards and disks come and go while a machine runs; those that stay are as they were, and before the new ones. */
+function devicesFollow(spec: VmSpec, is: PresentGuest, { key, is: before, wanted }: Difference): boolean {
+  if (!Array.isArray(before) || !Array.isArray(wanted)) return false;
+  if (spec.machine === "microvm" && isRunning(is)) return false;
+  // There is no way between user mode and networks.
+  if (key === "networks" && (before.length === 0 || wanted.length === 0)) return false;
+  const nameOf = (one: { network?: string; name?: string }): string | undefined => one.network ?? one.name;
+  const stays = before.filter((one) => wanted.some((other) => nameOf(other) === nameOf(one)));
+  const bare = (one: NetworkRef): NetworkRef => (key === "networks" ? withoutEgress(one) : one);
+  return canonical(wanted.slice(0, stays.length).map(bare)) === canonical(stays.map(bare));
 }
 
 /** Keys of a network that follow at once; see networkChange. */
-export const networkInPlace: readonly (keyof NetworkSpec)[] = ["mtu", "dns", "nat", "isolation", "internal", "dhcp", "peers", "labels"];
+export const networkInPlace: readonly (keyof NetworkSpec)[] = [
+  "mtu",
+  "dns",
+  "nat",
+  "isolation",
+  "internal",
+  "dhcp",
+  "peers",
+  "egress",
+  "labels",
+];
 
 /** `memory (64 -> 128), environment`: short values are shown, secrets never. */
 export function differenceText(differences: readonly Difference[]): string {

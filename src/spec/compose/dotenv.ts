@@ -1,13 +1,16 @@
+import type { Budget } from "./budget.ts";
 import { interpolate, type Variables } from "./interpolate.ts";
 import type { Faults } from "./faults.ts";
 import { type Place, type Source, textAt, type Scalar } from "./tree.ts";
+
+export type DotenvOptions = { source: Source; variables: Variables; faults: Faults; budget: Budget };
 
 /**
  * A file of `NAME=value` lines, as .env and env_file: `#` comments, `export` before a name, 'as it is', "with \n and $VARIABLES" and plain
  * values with variables. A name alone takes its value from `variables`. A later line sees the earlier ones.
  */
-export function readDotenv(text: string, options: { source: Source; variables: Variables; faults: Faults }): Map<string, Scalar> {
-  const { source, faults } = options;
+export function readDotenv(text: string, options: DotenvOptions): Map<string, Scalar> {
+  const { source, faults, budget } = options;
   const values = new Map<string, Scalar>();
   const variables: Variables = (name) => options.variables(name) ?? values.get(name)?.text;
   const lines = text.replace(/^\uFEFF/, "").split(/\r?\n/);
@@ -40,10 +43,9 @@ export function readDotenv(text: string, options: { source: Source; variables: V
         .trim()
         .replace(/(^|\s+)#.*$/, "");
     if (quoted !== undefined) i = quoted.lastLine;
-    values.set(
-      name,
-      textAt(place, quoted?.quote === "'" ? raw : resolved(raw, { name, place, variables, faults, escaped: quoted !== undefined })),
-    );
+    const value = quoted?.quote === "'" ? raw : resolved(raw, { name, place, variables, faults, escaped: quoted !== undefined });
+    if (!budget.take(place, { values: 1, characters: value.length })) break;
+    values.set(name, textAt(place, value));
   }
   return values;
 }
@@ -81,5 +83,5 @@ function resolved(raw: string, options: { name: string; place: Place; variables:
   const plainText = escaped ? raw.replace(/\\([nrt"\\$])/g, (_, char: string) => escapes[char] ?? char) : raw;
   const { text, faults: wrong } = interpolate(plainText, variables);
   for (const { problem, hint } of wrong) faults.add(place, { path: name, problem, hint });
-  return text;
+  return wrong.length === 0 ? text : "";
 }

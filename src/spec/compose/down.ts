@@ -2,7 +2,7 @@ import type { Name } from "../../base/names.ts";
 import { networksOf } from "./changes.ts";
 import { inOrder } from "./order.ts";
 import { isOurs, isRunning, orphanNetworksOf, orphansOf, type Present, volumesOf } from "./present.ts";
-import { guestsOf, type Project } from "./project.ts";
+import { guestsOf, type Project, servicesOf } from "./project.ts";
 
 /** One thing `down` does. */
 export type DownAction = { text: string; name: Name } & (
@@ -26,9 +26,9 @@ export function downActions(
   const there = new Map(present.guests.filter((guest) => isOurs(project, guest)).map((guest) => [guest.name, guest]));
   const orphans = orphansOf(project, present);
   const grace = new Map(guestsOf(project).map((guest) => [guest.spec.name, guest.stopGraceMs]));
-  const order = inOrder(guestsOf(project))
+  const order = inOrder(servicesOf(project))
     .toReversed()
-    .flatMap((wave) => wave.flatMap((guest) => there.get(guest.spec.name) ?? []));
+    .flatMap((wave) => wave.flatMap((one) => (one.kind === "sandbox" ? [] : (there.get(one.spec.name) ?? []))));
   const going = removeOrphans ? [...orphans, ...order] : order;
   const kept = new Set(removeOrphans ? [] : orphans.flatMap(networksOf));
   const own = present.networks.filter((network) => isOurs(project, network));

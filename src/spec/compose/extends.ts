@@ -1,8 +1,9 @@
+import { amountOf, type Budget } from "./budget.ts";
 import { present } from "./context.ts";
 import type { Faults } from "./faults.ts";
-import type { GuestKind } from "./guest-tree.ts";
+import { type GuestKind, groupOf } from "./guest-tree.ts";
 import { merged } from "./merge.ts";
-import { type Mapping, type Place, type Tree, under, withKey } from "./tree.ts";
+import { isReset, type Mapping, type Place, type Tree, under, withKey } from "./tree.ts";
 import { nearest } from "../nearest.ts";
 
 /** The guests of one file, by kind, as guestTree leaves them. */
@@ -13,17 +14,24 @@ export type OpenFile = (name: string, at: Place) => FileGuests | undefined;
 
 const maxChain = 32;
 
+const words: Readonly<Record<GuestKind, string>> = { vm: "virtual machine", node: "node", sandbox: "sandbox" };
+const kinds = Object.keys(words) as GuestKind[];
+
 type Link = { file: FileGuests; kind: GuestKind; name: string };
 
 /** A guest with what it extends put below it; the faults of the way there are told, a circle written out. */
-export function extended(link: Link, options: { open: OpenFile; faults: Faults; above?: readonly Link[] }): Mapping | undefined {
-  const { open, faults, above = [] } = options;
+export function extended(
+  link: Link,
+  options: { open: OpenFile; faults: Faults; budget: Budget; above?: readonly Link[] },
+): Mapping | undefined {
+  const { open, faults, budget, above = [] } = options;
   const own = link.file.guests[link.kind].get(link.name);
   const wish = under(own, "extends");
   if (own === undefined || wish === undefined) return own;
   const rest = withKey(own, "extends", undefined);
+  if (isReset(wish)) return rest;
   const at = wish.at;
-  const path = [link.kind === "vm" ? "vms" : "nodes", link.name, "extends"];
+  const path = [groupOf[link.kind], link.name, "extends"];
   const { name, file: fileName } = wanted(wish);
   if (name === undefined) {
     faults.add(at, { path, problem: "must be a guest's name, or a mapping with service and file" });
@@ -51,13 +59,14 @@ export function extended(link: Link, options: { open: OpenFile; faults: Faults; 
   if (!file.guests[link.kind].has(name)) {
     faults.add(at, {
       path,
-      problem: `there is no ${link.kind === "vm" ? "virtual machine" : "node"} "${name}"${fileName === undefined ? "" : ` in ${file.file}`}`,
+      problem: `there is no ${words[link.kind]} "${name}"${fileName === undefined ? "" : ` in ${file.file}`}`,
       hint: meant(file, link.kind, name),
     });
     return rest;
   }
-  const base = extended(next, { open, faults, above: chain });
-  const result = base === undefined ? rest : merged(base, rest);
+  const base = extended(next, { open, faults, budget, above: chain });
+  if (base === undefined || !budget.take(at, amountOf(base))) return rest;
+  const result = merged(base, rest);
   return result.kind === "mapping" ? result : rest;
 }
 
@@ -72,8 +81,6 @@ function wanted(tree: Tree): { name?: string; file?: string } {
 function meant(file: FileGuests, kind: GuestKind, name: string): string | undefined {
   const near = nearest(name, [...file.guests[kind].keys()]);
   if (near !== undefined) return `did you mean ${near}?`;
-  const other: GuestKind = kind === "vm" ? "node" : "vm";
-  return file.guests[other].has(name)
-    ? `there is one under ${other === "vm" ? "vms" : "nodes"}; a guest extends one of its own kind`
-    : undefined;
+  const other = kinds.find((one) => one !== kind && file.guests[one].has(name));
+  return other === undefined ? undefined : `there is one under ${groupOf[other]}; a definition extends one of its own kind`;
 }

@@ -41,7 +41,8 @@ export class Faults {
     if ("value" in result) return { value: result.value, tree, whole: true };
     for (const { at, onKey, problem, hint } of withoutEchoes(result.problems)) {
       const place = placeOf(tree, at, onKey);
-      if (!this.#unread.has(placeText(place))) this.add(place, { path: [...path, ...at], problem, hint: foreignHint(at, problem) ?? hint });
+      if (!this.#unread.has(placeText(place)))
+        this.add(place, { path: [...path, ...at], problem, hint: foreignHint([...path, ...at], problem) ?? hint });
     }
     const paths = result.problems.map(({ at }) => at);
     for (const depth of [2, 1] as const) {
@@ -117,10 +118,21 @@ const foreignKeys: Readonly<Record<string, string>> = {
   enable_ipv6: "write ipv6: true",
   driver_opts: "write mtu, nat or bridge",
   attachable: "leave it out: any guest can be attached",
-  tmpfs: "a volume is of type bind or volume",
+  tmpfs: "only nodes have it; a virtual machine mounts it by itself",
+};
+
+/** What a guest has and a sandbox does not. */
+const guestKeys: Readonly<Record<string, string>> = {
+  image: "a sandbox sees the host's programs, read-only; with an image it is a node",
+  networks: "a sandbox is on no network: allow has the names it may connect to",
+  ports: "a sandbox is on no network; what others connect to is a node",
+  volumes: "what a sandbox works on is its facility",
+  restart: "a sandbox is run once; what is to run always is a node",
+  healthcheck: "a sandbox is run once: others may wait for it to be completed",
 };
 
 function foreignHint(at: readonly PropertyKey[], problem: string): string | undefined {
   const key = String(at.at(-1));
+  if (problem === "unknown key" && at[0] === "sandboxes" && at.length === 3 && Object.hasOwn(guestKeys, key)) return guestKeys[key];
   return problem === "unknown key" && Object.hasOwn(foreignKeys, key) ? foreignKeys[key] : undefined;
 }

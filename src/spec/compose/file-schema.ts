@@ -1,14 +1,16 @@
 import { z } from "zod";
 import { nameText } from "../text.ts";
 import { nodeEntry, vmEntry, writtenOtherwise } from "./guest-schema.ts";
-import { keyAliases } from "./guest-tree.ts";
+import { groupOf, type GuestKind, keyAliases } from "./guest-tree.ts";
 import { networkEntry, volumeDefinition } from "./network-schema.ts";
+import { sandboxEntry } from "./sandbox-schema.ts";
 
 /** nexus-compose.yaml as a whole, for editors. Files are checked part by part, so that every part's faults are told. */
 const composeFile = z.strictObject({
   name: nameText.optional(),
   vms: z.record(z.string(), vmEntry.extend({ extends: z.unknown().optional() })).optional(),
   nodes: z.record(z.string(), nodeEntry.extend({ extends: z.unknown().optional() })).optional(),
+  sandboxes: z.record(z.string(), sandboxEntry.extend({ extends: z.unknown().optional() })).optional(),
   networks: z.record(z.string(), networkEntry.nullable()).optional(),
   volumes: z.record(z.string(), volumeDefinition.nullable()).optional(),
 });
@@ -18,6 +20,7 @@ export const frame = z.strictObject({
   name: z.string().optional(),
   vms: z.record(z.string(), z.unknown()).optional(),
   nodes: z.record(z.string(), z.unknown()).optional(),
+  sandboxes: z.record(z.string(), z.unknown()).optional(),
   networks: z.record(z.string(), z.unknown()).optional(),
   volumes: z.record(z.string(), z.unknown()).optional(),
 });
@@ -38,7 +41,7 @@ export function composeJsonSchema(): Record<string, unknown> {
       if (jsonSchema.additionalProperties === false) jsonSchema.patternProperties = { "^x-": {} };
     },
   }) as Record<string, unknown>;
-  for (const [key, kind] of [["vms", "vm"] as const, ["nodes", "node"] as const]) {
+  for (const [kind, key] of Object.entries(groupOf) as [GuestKind, string][]) {
     const guest = propertiesOf(propertiesOf(schema)[key]?.["additionalProperties"]);
     for (const [alias, name] of Object.entries(keyAliases(kind))) guest[alias] = { ...guest[name] };
   }

@@ -1,23 +1,28 @@
 import { dirname } from "node:path/posix";
+import type { Budget } from "./budget.ts";
 import { extended, type FileGuests } from "./extends.ts";
 import type { Faults } from "./faults.ts";
 import { frameTree } from "./frame.ts";
-import { guestTree, type GuestKind } from "./guest-tree.ts";
+import { groupOf, guestTree, type GuestKind } from "./guest-tree.ts";
 import type { Variables } from "./interpolate.ts";
 import { merged } from "./merge.ts";
 import { isQemuCompose, translated } from "./qemu-compose.ts";
 import { readTree } from "./read-tree.ts";
 import { hostPath, shownPath } from "./context.ts";
-import { type Mapping, mapEntries, type Place, type Source, type Tree, under, withKey } from "./tree.ts";
+import { type Mapping, mapEntries, type Place, type Source, type Tree, under, withKey, withoutResets } from "./tree.ts";
 
-type FilesOptions = { file: string; directory: string; variables: Variables; read: (path: string) => string | undefined; faults: Faults };
+type FilesOptions = {
+  file: string;
+  directory: string;
+  variables: Variables;
+  read: (path: string) => string | undefined;
+  faults: Faults;
+  budget: Budget;
+};
 
 type File = FileGuests & { tree: Mapping };
 
-const kinds: readonly (readonly [key: "vms" | "nodes", kind: GuestKind])[] = [
-  ["vms", "vm"],
-  ["nodes", "node"],
-];
+const kinds: readonly GuestKind[] = ["vm", "node", "sandbox"];
 
 /** The files of a project: read once each, their guests' `extends` followed, and put over each other. */
 export class Files {
@@ -39,20 +44,22 @@ export class Files {
       const result: Tree = whole === undefined ? tree : merged(whole, tree);
       whole = result.kind === "mapping" ? result : tree;
     }
-    return whole;
+    const left = whole === undefined ? undefined : withoutResets(whole);
+    return left?.kind === "mapping" ? left : undefined;
   }
 
   #withoutExtends(file: File): Mapping {
     const open = (name: string, at: Place): FileGuests | undefined => this.#open(name, at);
     let { tree } = file;
-    for (const [key, kind] of kinds) {
+    for (const kind of kinds) {
+      const key = groupOf[kind];
       const guests = under(tree, key);
       if (guests?.kind !== "mapping") continue;
       tree = withKey(
         tree,
         key,
         mapEntries(guests, (guest, name) =>
-          guest.kind === "mapping" ? extended({ file, kind, name }, { open, faults: this.#o.faults }) : guest,
+          guest.kind === "mapping" ? extended({ file, kind, name }, { open, faults: this.#o.faults, budget: this.#o.budget }) : guest,
         ),
       );
     }
@@ -73,16 +80,17 @@ export class Files {
   }
 
   #read(text: string, source: Source): File | undefined {
-    const { variables, faults } = this.#o;
+    const { variables, faults, budget } = this.#o;
     const qemu = isQemuCompose(source.file, text);
     // That tool puts no variables in.
-    const read = readTree(text, { source, variables: qemu ? undefined : variables, faults });
+    const read = readTree(text, { source, variables: qemu ? undefined : variables, faults, budget });
     const tree = read === undefined ? undefined : frameTree(read, faults);
     if (tree === undefined) return undefined;
     const own = qemu ? translated(tree, faults) : tree;
-    const guests: Record<GuestKind, Map<string, Mapping>> = { vm: new Map(), node: new Map() };
+    const guests: Record<GuestKind, Map<string, Mapping>> = { vm: new Map(), node: new Map(), sandbox: new Map() };
     let whole = own;
-    for (const [key, kind] of kinds) {
+    for (const kind of kinds) {
+      const key = groupOf[kind];
       const group = under(own, key);
       if (group?.kind !== "mapping") continue;
       const named = mapEntries(group, (guest, name) => {

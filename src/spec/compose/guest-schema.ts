@@ -1,12 +1,14 @@
 import { z } from "zod";
+import { keptEgress } from "../egress-wish.ts";
 import { labelSet } from "../labels.ts";
-import { nodeSpec, restartPolicy } from "../node.ts";
+import { nodeSpec } from "../node.ts";
+import { restartPolicy } from "../restart-policy.ts";
 import { ipText, ipv4Text, ipv6Text, macText, nameText } from "../text.ts";
 import { vmSpec } from "../vm.ts";
 import { healthcheck } from "./health-schema.ts";
 import { portEntry } from "./port-schema.ts";
 import { bytesText, durationText, flag, memoryText, numeric, refused } from "./values.ts";
-import { volumeEntry } from "./volume-schema.ts";
+import { tmpfsEntry, volumeEntry } from "./volume-schema.ts";
 
 /** Guests as a compose file writes them, after guestTree has given every key its first name. */
 
@@ -20,6 +22,7 @@ const attachment = z
     mac_address: macText.optional(),
     aliases: z.array(nameText).max(32).default([]),
     queues: numeric(vmSpec.shape.queues.unwrap()).optional(),
+    egress: keptEgress,
   })
   .transform(({ address, ipv4_address, address6, ipv6_address, mac, mac_address, ...rest }) => ({
     ...rest,
@@ -82,6 +85,11 @@ const shared = {
   aliases: z.array(nameText).max(32).default([]),
   stop_grace_period: durationText.optional(),
 };
+
+const { environment: variables, env_file, depends_on, profiles, labels, stop_grace_period } = shared;
+
+/** What a sandboxed run has too. */
+export const common = { environment: variables, env_file, depends_on, profiles, labels, stop_grace_period };
 
 /** Text on the spot or from a file of the host. */
 const provisionStep = z
@@ -175,6 +183,7 @@ export const nodeEntry = z.strictObject({
   cpu: numeric(nodeSpec.shape.cpu.unwrap()).optional(),
   cpus: numeric(nodeSpec.shape.cpus.unwrap()).optional(),
   pids: numeric(nodeSpec.shape.pids.unwrap()).optional(),
+  tmpfs: z.array(tmpfsEntry).max(64).default([]),
   ...shared,
 });
 export type NodeEntry = z.output<typeof nodeEntry>;
@@ -190,5 +199,6 @@ export function writtenOtherwise(): ReadonlyMap<z.core.$ZodType, Record<string, 
     [shared.networks, { type: "array", items: { type: ["string", "object"] } }],
     [shared.dns, { type: "string" }],
     [shared.env_file, { type: "string" }],
+    [nodeEntry.shape.tmpfs, { type: "string" }],
   ]);
 }

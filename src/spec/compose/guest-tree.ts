@@ -1,13 +1,18 @@
 import type { Faults } from "./faults.ts";
 import type { Variables } from "./interpolate.ts";
-import { type Entry, type Mapping, mapEntries, mapping, textAt, type Tree, under, withKey } from "./tree.ts";
+import { saysNothing } from "./frame.ts";
+import { type Entry, isReset, type Mapping, mapEntries, mapping, textAt, type Tree, under, withKey } from "./tree.ts";
 
-export type GuestKind = "vm" | "node";
+export type GuestKind = "vm" | "node" | "sandbox";
+
+/** Where each kind stands in a file. */
+export const groupOf = { vm: "vms", node: "nodes", sandbox: "sandboxes" } as const satisfies Record<GuestKind, string>;
 
 /** Second names of keys, from the specs the daemon takes and from other tools. */
 const aliases: Readonly<Record<GuestKind, Readonly<Record<string, string>>>> = {
   vm: { cpu: "cpus", mem: "memory", env: "environment", publish: "ports" },
   node: { mem: "memory", env: "environment", publish: "ports" },
+  sandbox: { mem: "memory", env: "environment" },
 };
 
 export function keyAliases(kind: GuestKind): Readonly<Record<string, string>> {
@@ -26,7 +31,7 @@ export function guestTree(
   const entries = new Map<string, Entry>();
   const given = new Map<string, string>();
   for (const [key, entry] of tree.entries) {
-    if (key.startsWith("x-") || (entry.value.kind === "scalar" && entry.value.value === null)) continue;
+    if (key.startsWith("x-") || saysNothing(entry.value)) continue;
     const name = Object.hasOwn(aliases[kind], key) ? (aliases[kind][key] ?? key) : key;
     const first = given.get(name);
     if (first !== undefined) {
@@ -38,6 +43,12 @@ export function guestTree(
   }
   const named = { ...tree, entries };
   return mapEntries(named, (value, key) => {
+    if (isReset(value)) return value;
+    const normal = normalValue(value, key);
+    return value.mark === undefined ? normal : { ...normal, mark: value.mark };
+  });
+
+  function normalValue(value: Tree, key: string): Tree {
     switch (key) {
       case "environment":
       case "labels":
@@ -48,18 +59,19 @@ export function guestTree(
         return keyed(value, { path: [...path, key], faults, nameKey: "network" });
       case "env_file":
       case "dns":
+      case "tmpfs":
         return value.kind === "list" ? value : { kind: "list", at: value.at, items: [value] };
       default:
         return value;
     }
-  });
+  }
 }
 
 /** `NAME=value` items, or a mapping, as a mapping of text. A name without a value takes it from the variables, or is left out. */
 export function assignments(tree: Tree, variables: Variables): Tree {
   if (tree.kind === "mapping")
     return mapEntries(tree, (value, name) => {
-      if (value.kind !== "scalar" || typeof value.value === "string") return value;
+      if (value.kind !== "scalar" || typeof value.value === "string" || isReset(value)) return value;
       if (value.value !== null) return textAt(value.at, value.text);
       const taken = variables(name);
       return taken === undefined ? undefined : textAt(value.at, taken);
@@ -80,8 +92,7 @@ export function assignments(tree: Tree, variables: Variables): Tree {
 function keyed(tree: Tree, options: { path: readonly PropertyKey[]; faults: Faults; nameKey?: string }): Tree {
   const { path, faults, nameKey } = options;
   // A mapping's names without more (`front:`) have an empty mapping.
-  if (tree.kind === "mapping")
-    return mapEntries(tree, (value) => (value.kind === "scalar" && value.value === null ? mapping(value.at) : value));
+  if (tree.kind === "mapping") return mapEntries(tree, (value) => (saysNothing(value) ? mapping(value.at) : value));
   if (tree.kind !== "list") return tree;
   const entries = new Map<string, Entry>();
   for (const [i, item] of tree.items.entries()) {

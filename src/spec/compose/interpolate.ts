@@ -7,6 +7,8 @@ export type VariableFault = { index: number; problem: string; hint?: string };
 export type Interpolated = { text: string; faults: VariableFault[]; unset: { index: number; name: string }[] };
 
 const maxNesting = 16;
+/** Characters that variables may put into one text. */
+const maxPutIn = 1024 * 1024;
 /** Unset variables told of one text. */
 const maxUnset = 10;
 
@@ -26,6 +28,7 @@ class Reading {
   readonly #text: string;
   readonly #variables: Variables;
   #at = 0;
+  #putIn = 0;
 
   constructor(text: string, variables: Variables) {
     this.#text = text;
@@ -74,15 +77,22 @@ class Reading {
     if (!this.#take("}")) return this.#fault({ index, problem: `the } after \${${name} is missing`, hint: "write $$ for a dollar sign" });
     if (kind === undefined) return this.#plain(name, index, live);
     if (kind === "?" && !set)
-      return live ? this.#fault({ index, problem: `the variable ${name} is not set${word === "" ? "" : `: ${word}`}` }) : "";
+      return live ? this.#fault({ index, problem: `the variable ${name} is not set${word === "" ? "" : `: ${word.slice(0, 500)}`}` }) : "";
     if (kind === "+") return set ? word : "";
-    return set ? value : word;
+    return set ? this.#put(value, index) : word;
   }
 
   #plain(name: string, index: number, live: boolean): string {
     const value = this.#variables(name);
     if (value === undefined && live && this.unset.length < maxUnset) this.unset.push({ index, name });
-    return value ?? "";
+    return this.#put(value ?? "", index);
+  }
+
+  /** Counted even in a word that is not taken: it is made all the same. */
+  #put(value: string, index: number): string {
+    this.#putIn += value.length;
+    if (this.#putIn <= maxPutIn) return value;
+    return this.#fault({ index, problem: `here variables have put more than ${maxPutIn / 1024 ** 2} MiB into one text` });
   }
 
   #unclosed(index: number, name: string): string {

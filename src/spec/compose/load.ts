@@ -1,6 +1,7 @@
 import { dirname } from "node:path/posix";
 import type { SpecProblem } from "../../base/errors.ts";
 import { isFault, type Name, parseName } from "../../base/names.ts";
+import { Budget } from "./budget.ts";
 import { buildProject } from "./build.ts";
 import { type Context, shownPath } from "./context.ts";
 import { readDotenv } from "./dotenv.ts";
@@ -39,13 +40,14 @@ export function loadProject(options: LoadOptions): { project: Project; warnings:
   const directory = options.directory ?? dirname(file);
   if (!directory.startsWith("/")) throw new RangeError(`the directory of ${file} is not absolute`);
   const faults = new Faults();
-  const variables = variablesOf({ file, directory, env, read, faults });
-  const files = new Files({ file, directory, variables, read, faults });
+  const budget = new Budget(faults);
+  const variables = variablesOf({ file, directory, env, read, faults, budget });
+  const files = new Files({ file, directory, variables, read, faults, budget });
   const tree = files.merged([{ file, text: options.text }, ...(options.overrides ?? [])]);
   if (tree === undefined) faults.throwIfAny();
   const whole: Mapping = tree ?? { kind: "mapping", at: { source: { file, directory, order: 0 }, line: 1, col: 1 }, entries: new Map() };
   const project = projectName(whole, { faults, directory, wanted: options.projectName });
-  const context: Context = { project, file, directory, variables, read, faults };
+  const context: Context = { project, file, directory, variables, read, faults, budget };
   const built = buildProject(context, whole, new Set(options.profiles));
   faults.throwIfAny();
   return { project: built, warnings: faults.warnings() };
@@ -58,13 +60,14 @@ function variablesOf({
   env,
   read,
   faults,
-}: Pick<LoadOptions, "file" | "env" | "read"> & { directory: string; faults: Faults }): Variables {
+  budget,
+}: Pick<LoadOptions, "file" | "env" | "read"> & { directory: string; faults: Faults; budget: Budget }): Variables {
   const own: Variables = (name) => (Object.hasOwn(env, name) ? env[name] : undefined);
   const path = `${directory === "/" ? "" : directory}/.env`;
   const text = read(path);
   if (text === undefined) return own;
   const source = { file: shownPath({ file, directory }, path), directory, order: -1 };
-  const values = readDotenv(text, { source, variables: own, faults });
+  const values = readDotenv(text, { source, variables: own, faults, budget });
   return (name) => own(name) ?? values.get(name)?.text;
 }
 

@@ -1,4 +1,5 @@
-import type { Entry, List, Mapping, Tree } from "./tree.ts";
+import { saysNothing } from "./frame.ts";
+import { type Entry, isReset, type List, type Mapping, type Tree } from "./tree.ts";
 
 /** Lists that grow instead of being replaced. */
 const appended = new Set(["dns", "env_file", "profiles", "provision", "peers", "packages", "ssh_keys", "aliases"]);
@@ -8,13 +9,15 @@ const probes = ["test", "http", "tcp", "disable"];
 
 /**
  * Two definitions of the same thing: mappings key by key, the second's values for the first's. Ports and volumes are replaced one by one (by
- * host port, by target), some lists are appended to, all others are replaced.
+ * host port, by target), some lists are appended to, all others are replaced. What is marked takes the other's place whole, and what it took
+ * away stays away from what is merged below later: its mark stays.
  */
 export function merged(base: Tree, over: Tree, key = ""): Tree {
   if (base.kind === "mapping" && over.kind === "mapping") return mergedMapping(base, over, key);
   if (base.kind === "list" && over.kind === "list") {
     if (key === "ports") return keyedList(base, over, portKey);
     if (key === "volumes") return keyedList(base, over, volumeKey);
+    if (key === "tmpfs") return keyedList(base, over, (tree) => (tree.kind === "scalar" ? tree.text.split(":")[0] : undefined));
     if (appended.has(key)) return keyedList(base, over, (tree) => (tree.kind === "scalar" ? tree.text : undefined));
   }
   return over;
@@ -25,11 +28,16 @@ function mergedMapping(base: Mapping, over: Mapping, key: string): Mapping {
   if (key === "healthcheck" && probes.some((probe) => over.entries.has(probe))) for (const probe of probes) entries.delete(probe);
   for (const [name, entry] of over.entries) {
     const before = entries.get(name);
-    const emptied = entry.value.kind === "scalar" && entry.value.value === null;
-    if (before !== undefined && emptied) continue;
-    entries.set(name, before === undefined ? entry : { ...entry, value: merged(before.value, entry.value, name) });
+    if (before !== undefined && saysNothing(entry.value)) continue;
+    entries.set(name, before === undefined ? entry : { ...entry, value: put(before.value, entry.value, name) });
   }
   return { ...over, entries };
+}
+
+function put(below: Tree, value: Tree, key: string): Tree {
+  if (value.mark !== undefined) return value;
+  const result = isReset(below) ? value : merged(below, value, key);
+  return below.mark === undefined ? result : { ...result, mark: "override" };
 }
 
 function keyedList(base: List, over: List, keyOf: (tree: Tree) => string | undefined): List {

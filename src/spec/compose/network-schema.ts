@@ -26,6 +26,7 @@ export const networkEntry = z.strictObject({
   dhcp: flag.default(true),
   /** Networks of this file. */
   peers: z.array(z.string()).max(256).default([]),
+  egress: spec.egress,
   labels: labelSet.default({}),
 });
 export type NetworkEntry = z.output<typeof networkEntry>;

@@ -1,13 +1,13 @@
 import type { Name } from "../../base/names.ts";
-import { activeGuests, type Project, type ProjectGuest } from "./project.ts";
+import { type Project, type ProjectService, servicesOf } from "./project.ts";
 
-/** The active guests in waves: whoever is in one needs only guests of those before it. */
-export function startOrder(project: Project): ProjectGuest[][] {
-  return inOrder(activeGuests(project));
+/** The active guests and sandboxes in waves: whoever is in one needs only those of waves before it. */
+export function startOrder(project: Project): ProjectService[][] {
+  return inOrder(servicesOf(project).filter(({ active }) => active));
 }
 
-/** Any of a project's guests in such waves. */
-export function inOrder(some: readonly ProjectGuest[]): ProjectGuest[][] {
+/** Any of them in such waves. */
+export function inOrder<One extends ProjectService>(some: readonly One[]): One[][] {
   const guests = new Map(some.map((guest) => [guest.service, guest]));
   return wavesOf(new Map([...guests].map(([name, guest]) => [name, [...guest.dependsOn.keys()]]))).waves.map((wave) =>
     wave.flatMap((name) => guests.get(name) ?? []),

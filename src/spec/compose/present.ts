@@ -2,11 +2,21 @@ import { NexusError } from "../../base/errors.ts";
 import type { Name } from "../../base/names.ts";
 import type { LabelSet } from "../labels.ts";
 import type { NetworkSpec } from "../network.ts";
+import type { RunView } from "../run-view.ts";
 import type { GuestState } from "../views.ts";
 import { guestsOf, type Project } from "./project.ts";
 
 /** What exists on the host, of this project or not. Specs are those it was made from, with later changes put in. */
-export type Present = { networks: readonly PresentNetwork[]; guests: readonly PresentGuest[]; volumes: readonly PresentVolume[] };
+export type Present = {
+  networks: readonly PresentNetwork[];
+  guests: readonly PresentGuest[];
+  volumes: readonly PresentVolume[];
+  /** The newest first. */
+  runs: readonly PresentRun[];
+};
+
+/** A sandboxed run that is under way or has ended; its labels are in its spec. */
+export type PresentRun = Pick<RunView, "id" | "state" | "code" | "spec">;
 
 /** A volume without labels has no known owner: a guest had it made, or somebody by hand. */
 export type PresentVolume = { name: Name; labels: Readonly<LabelSet> };

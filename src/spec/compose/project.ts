@@ -3,6 +3,7 @@ import type { HealthSpec } from "../health.ts";
 import type { LabelSet } from "../labels.ts";
 import type { NetworkSpec } from "../network.ts";
 import type { NodeSpec } from "../node.ts";
+import type { RunSpec } from "../run.ts";
 import type { VmSpec } from "../vm.ts";
 import type { Condition } from "./guest-schema.ts";
 
@@ -14,6 +15,7 @@ export type Project = {
   networks: ReadonlyMap<Name, ProjectNetwork>;
   vms: ReadonlyMap<Name, ProjectVm>;
   nodes: ReadonlyMap<Name, ProjectNode>;
+  sandboxes: ReadonlyMap<Name, ProjectSandbox>;
   volumes: ReadonlyMap<string, ProjectVolume>;
 };
 
@@ -41,14 +43,17 @@ export type Dependency = {
   required: boolean;
 };
 
-/** What compose knows of any guest beside its spec. */
-type Guest = {
+/** What compose knows of any guest or sandbox beside its spec. */
+type Service = {
   /** Its name in the file; the daemon's is PROJECT-SERVICE. */
   service: Name;
   /** False when all its profiles are off. */
   active: boolean;
   profiles: string[];
   dependsOn: ReadonlyMap<Name, Dependency>;
+};
+
+type Guest = Service & {
   healthcheck?: HealthSpec;
   /** How long it may take to stop before it is killed. */
   stopGraceMs?: number;
@@ -63,6 +68,11 @@ export type ProjectVm = Guest & {
 
 export type ProjectGuest = ProjectVm | ProjectNode;
 
+/** A command that is run once. Runs have no names: its own, PROJECT-SERVICE, is compose's alone. */
+export type ProjectSandbox = Service & { kind: "sandbox"; name: Name; spec: RunSpec };
+
+export type ProjectService = ProjectGuest | ProjectSandbox;
+
 /** Every guest, virtual machines first. */
 export function guestsOf(project: Project): ProjectGuest[] {
   return [...project.vms.values(), ...project.nodes.values()];
@@ -71,4 +81,19 @@ export function guestsOf(project: Project): ProjectGuest[] {
 /** The guests whose profiles are on; a guest without any always is. */
 export function activeGuests(project: Project): ProjectGuest[] {
   return guestsOf(project).filter((guest) => guest.active);
+}
+
+/** Every guest, then every sandbox. */
+export function servicesOf(project: Project): ProjectService[] {
+  return [...guestsOf(project), ...project.sandboxes.values()];
+}
+
+/** The sandboxes whose profiles are on. */
+export function activeSandboxes(project: Project): ProjectSandbox[] {
+  return [...project.sandboxes.values()].filter((sandbox) => sandbox.active);
+}
+
+/** PROJECT-SERVICE. */
+export function nameOf(service: ProjectService): Name {
+  return service.kind === "sandbox" ? service.name : service.spec.name;
 }

@@ -5,7 +5,7 @@ import type { NetworkSpec } from "../network.ts";
 import type { PublishSpec } from "../node.ts";
 import type { HealthSpec } from "../health.ts";
 import { present } from "./context.ts";
-import type { Project, ProjectGuest, ProjectNode, ProjectVm } from "./project.ts";
+import type { Project, ProjectGuest, ProjectNode, ProjectSandbox, ProjectVm } from "./project.ts";
 import { type VmMount, vmSetup } from "../vm-setup.ts";
 
 /**
@@ -13,11 +13,12 @@ import { type VmMount, vmSetup } from "../vm-setup.ts";
  * out. Loading it gives the same project. Environments are shown as they are.
  */
 export function resolvedText(project: Project): string {
-  const { networks, volumes, vms, nodes } = project;
+  const { networks, volumes, vms, nodes, sandboxes } = project;
   const file = {
     name: project.name,
     ...group("vms", new Map([...vms].map(([name, vm]) => [name, vmOf(project, vm)]))),
     ...group("nodes", new Map([...nodes].map(([name, node]) => [name, nodeOf(project, node)]))),
+    ...group("sandboxes", new Map([...sandboxes].map(([name, sandbox]) => [name, sandboxOf(sandbox)]))),
     ...group(
       "networks",
       new Map(
@@ -71,16 +72,19 @@ function sharedOf(project: Project, guest: ProjectGuest) {
 }
 
 function nodeOf(project: Project, node: ProjectNode): object {
-  const { command, cpu, pids, volumes } = node.spec;
+  const { command, cpu, pids, volumes, tmpfs = [] } = node.spec;
   return {
     ...sharedOf(project, node),
     command,
     ...present({ cpu, pids }),
-    volumes: volumes.map(({ source, target, readOnly }) =>
-      source.startsWith("/")
-        ? { type: "bind", source, target, read_only: readOnly }
-        : { type: "volume", source: volumeKey(project, source), target, read_only: readOnly },
-    ),
+    volumes: [
+      ...volumes.map(({ source, target, readOnly }) =>
+        source.startsWith("/")
+          ? { type: "bind", source, target, read_only: readOnly }
+          : { type: "volume", source: volumeKey(project, source), target, read_only: readOnly },
+      ),
+      ...tmpfs.map(({ target, readOnly, ...rest }) => ({ type: "tmpfs", target, read_only: readOnly, tmpfs: present(rest) })),
+    ],
   };
 }
 
@@ -105,6 +109,27 @@ function vmOf(project: Project, vm: ProjectVm): object {
     ),
     cloud_init: present({ user_data: userData, packages, ssh_keys: authorizedKeys }),
     ...(Object.keys(ssh).length === 0 ? {} : { ssh }),
+  };
+}
+
+function sandboxOf({ spec, dependsOn, profiles }: ProjectSandbox): object {
+  const { command, profile, driver, net, facility, cwd, env, timeoutMs, graceMs, mem, cpus, pids, disk, outputLimit, labels } = spec;
+  return {
+    command,
+    profile,
+    ...present({ driver, net: net.mode, facility, cwd }),
+    allow: net.allow,
+    environment: env,
+    timeout: `${timeoutMs}ms`,
+    stop_grace_period: `${graceMs}ms`,
+    memory: mem,
+    cpus,
+    pids,
+    disk,
+    output_limit: outputLimit,
+    depends_on: Object.fromEntries(dependsOn),
+    profiles,
+    labels: ownLabels(labels),
   };
 }
 

@@ -11,16 +11,21 @@ export type Source = {
 
 export type Place = { source: Source; line: number; col: number };
 
+/** How a value is put over the one below it: not merged but in its place, or taking it away. Docker compose's tags `!override` and `!reset`. */
+export type Mark = "override" | "reset";
+
 export type Scalar = {
   kind: "scalar";
+  mark?: Mark;
   at: Place;
   value: string | number | boolean | null;
   /** As it is written: `1.10` stays `1.10` where text is wanted. */
   text: string;
 };
-export type Mapping = { kind: "mapping"; at: Place; entries: ReadonlyMap<string, Entry> };
+export type Mapping = { kind: "mapping"; mark?: Mark; at: Place; entries: ReadonlyMap<string, Entry> };
 export type List = {
   kind: "list";
+  mark?: Mark;
   at: Place;
   items: readonly Tree[];
   /** When some items were left out: where each stood. */
@@ -62,6 +67,23 @@ export function mapEntries(tree: Mapping, change: (value: Tree, key: string) => 
     if (value !== undefined) entries.set(key, { ...entry, value });
   }
   return { ...tree, entries };
+}
+
+/** A value that takes away what is below it. */
+export function isReset(tree: Tree): boolean {
+  return tree.mark === "reset";
+}
+
+/** The tree without what was taken away. */
+export function withoutResets(tree: Tree): Tree {
+  switch (tree.kind) {
+    case "scalar":
+      return tree;
+    case "list":
+      return { ...tree, items: tree.items.map(withoutResets) };
+    case "mapping":
+      return mapEntries(tree, (value) => (isReset(value) ? undefined : withoutResets(value)));
+  }
 }
 
 /** Plain JSON, for schemas. */

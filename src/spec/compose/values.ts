@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { readDuration, readMemory } from "../flags.ts";
+import { readBytes, readDuration, readMemory } from "../flags.ts";
 
 /** What a compose file writes for numbers, sizes and times. Every one of them may be text too: a variable always is. */
 
@@ -30,12 +30,10 @@ export const memoryText = parsed((text, wrong) => readMemory(text, wrong), "writ
 export const durationText = parsed((text, wrong) => readDuration(text, wrong), "write numbers with ms, s, m, h or d: 500ms, 10s, 1m30s");
 
 /** Bytes from a number of bytes, or a number with K, M, G or T (powers of 1,024). */
-export const bytesText = parsed((text, wrong) => {
-  const [, amount = "", unit = ""] = /^([1-9]\d{0,14})([kmgt]?)i?b?$/i.exec(text) ?? [];
-  const bytes = Number(amount) * 1024 ** " kmgt".indexOf(unit.toLowerCase() || " ");
-  if (amount === "" || !Number.isSafeInteger(bytes)) throw wrong("it is no size");
-  return bytes;
-}, "write a whole number, with K, M, G or T: 512M, 10G");
+export const bytesText = parsed(
+  (text, wrong) => readBytes(text, () => wrong("it is no size")),
+  "write a whole number, with K, M, G or T: 512M, 10G",
+);
 
 class Wrong extends Error {}
 

@@ -1,4 +1,5 @@
 import { basename } from "node:path/posix";
+import { ownDisks } from "../own-disks.ts";
 import type { VmDisk, VmShare } from "../vm.ts";
 import type { VmMount } from "../vm-setup.ts";
 import type { GuestPart, Surroundings } from "./build-guest.ts";
@@ -16,11 +17,16 @@ export function vmVolumes(
   { wishes, around }: { wishes: readonly VolumeWish[]; around: Surroundings },
 ): Given {
   const given: Given = { disks: [], shares: [], mounts: [] };
-  // The machine's own disk is called root, and what it is set up with cidata.
-  const disks = new Set(["root", "cidata"]);
+  // A volume that is called as one of these is root-2 in the guest.
+  const disks = new Set(ownDisks);
   const shares = new Set<string>();
   const targets = new Set<string>();
   for (const [i, wish] of wishes.entries()) {
+    if (wish.type === "tmpfs") {
+      const hint = "write a line of provision that mounts it";
+      partFault(context, part, { at: ["volumes", i], problem: "only a node's volume can be a tmpfs", hint });
+      continue;
+    }
     const { target, readOnly } = wish;
     const isTaken = target !== undefined && targets.has(target);
     if (isTaken) partFault(context, part, { at: ["volumes", i], problem: `another volume is at ${target} already` });

@@ -1,8 +1,13 @@
 import { z } from "zod";
-import { flag, refused } from "./values.ts";
+import { readTmpfs, tmpfsForm } from "../flags.ts";
+import { type NodeTmpfs, nodeTmpfs } from "../node.ts";
+import { present } from "./context.ts";
+import { bytesText, flag, numeric, refused } from "./values.ts";
 
 /** A volume as a guest asks for it. Relative sources are still relative. */
-export type VolumeWish = {
+export type VolumeWish = SourceWish | { type: "tmpfs"; tmpfs: NodeTmpfs };
+
+export type SourceWish = {
   type: "bind" | "volume" | "disk";
   source: string;
   /** Absent for a disk the guest mounts by itself. */
@@ -22,8 +27,8 @@ const form = "write NAME:/path, ./dir:/path or /dev/sdb, with :ro at the end whe
 
 const longForm = z
   .strictObject({
-    type: z.enum(["bind", "volume", "disk"]).optional(),
-    source: z.string().min(1).max(4096),
+    type: z.enum(["bind", "volume", "disk", "tmpfs"]).optional(),
+    source: z.string().min(1).max(4096).optional(),
     target: guestPath.optional(),
     read_only: flag.optional(),
     readOnly: flag.optional(),
@@ -35,16 +40,37 @@ const longForm = z
       .regex(/^[\x21-\x7e]*$/, "mount options are words with commas, no spaces")
       .optional(),
     format: z.enum(["raw", "qcow2"]).optional(),
+    /** Docker compose has size and mode here. */
+    tmpfs: z
+      .strictObject({
+        size: bytesText.optional(),
+        mode: nodeTmpfs.shape.mode,
+        uid: numeric(nodeTmpfs.shape.uid.unwrap()).optional(),
+        gid: numeric(nodeTmpfs.shape.gid.unwrap()).optional(),
+        exec: flag.optional(),
+      })
+      .optional(),
   })
   .transform((long, context): VolumeWish =>
     refused(context, (wrong) => {
+      const readOnly = long.read_only ?? long.readOnly ?? false;
+      if (long.type === "tmpfs") {
+        if (long.target === undefined) throw wrong("has no target, the path in the guest");
+        if (long.source !== undefined) throw wrong("a tmpfs has no source: it is empty at each start");
+        return {
+          type: "tmpfs",
+          tmpfs: { ...present(long.tmpfs ?? {}), target: clean(long.target), readOnly, exec: long.tmpfs?.exec ?? false },
+        };
+      }
+      if (long.source === undefined) throw wrong("has no source");
+      if (long.tmpfs !== undefined) throw wrong("tmpfs is for type tmpfs");
       const type = long.type ?? kindOf(long.source);
       if (long.target === undefined && type !== "disk") throw wrong("has no target, the path in the guest");
       return {
         type,
         source: long.source,
         ...(long.target === undefined ? {} : { target: clean(long.target) }),
-        readOnly: long.read_only ?? long.readOnly ?? false,
+        readOnly,
         automount: long.automount,
         ...(long.mount_options === undefined || long.mount_options === "" ? {} : { mountOptions: long.mount_options }),
         format: long.format ?? "raw",
@@ -79,7 +105,18 @@ export const volumeEntry = z.union([
   longForm,
 ]);
 
-function kindOf(source: string): VolumeWish["type"] {
+/** One of `tmpfs`: a path, and options after a colon. */
+export const tmpfsEntry = z
+  .string()
+  .max(8192)
+  .transform((text, context): NodeTmpfs =>
+    refused(context, (wrong) => {
+      const tmpfs = readTmpfs(text, (problem) => wrong(`"${text}": ${problem}; write ${tmpfsForm}`));
+      return { ...tmpfs, target: clean(tmpfs.target) };
+    }),
+  );
+
+function kindOf(source: string): SourceWish["type"] {
   if (source.startsWith("/dev/")) return "disk";
   return /^[.~]|\//.test(source) ? "bind" : "volume";
 }

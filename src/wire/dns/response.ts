@@ -6,6 +6,9 @@ const maxMessageBytes = 65535;
 const ednsBytes = 11;
 const opcodeMask = 0x7800;
 
+/** Why there is no answer, for clients with EDNS (RFC 8914 §2): INFO-CODE and a few ASCII words. */
+export type ExtendedError = { code: number; text: string };
+
 /** A complete reply of another server whose question is asked again, with how old it is. */
 export type KeptReply = Encoded & { code: number; authentic: boolean };
 
@@ -20,9 +23,10 @@ export class ResponseWriter {
   #authorities = 0;
   #additionals = 0;
   #extendedCode = 0;
+  #options: Buffer = noOptions;
 
   /** Header and question. `flags` are AA, RA or AD; RD and CD are the client's. `code` may be above 15. */
-  begin(request: Buffer, query: Query, reply: { code: number; flags: number }): void {
+  begin(request: Buffer, query: Query, reply: { code: number; flags: number; because?: ExtendedError | undefined }): void {
     const copied = query.flags & (headerFlag.RD | headerFlag.CD);
     request.copy(this.#bytes, 0, 0, query.questionEnd);
     this.#word(2, headerFlag.QR | copied | reply.flags | (reply.code & 15));
@@ -31,6 +35,7 @@ export class ResponseWriter {
     this.#authorities = 0;
     this.#additionals = 0;
     this.#extendedCode = reply.code >>> 4;
+    this.#options = reply.because === undefined ? noOptions : extendedErrorOption(reply.because);
   }
 
   answer(type: number, ttl: number, data: Uint8Array): void {
@@ -62,7 +67,7 @@ export class ResponseWriter {
   /** The reply, in a buffer of its own. What does not fit the limit leaves only the question and TC (RFC 2181 §9). */
   finish(query: Query, limitBytes: number): Buffer {
     const edns = query.ednsVersion !== undefined;
-    if (this.#length + (edns ? ednsBytes : 0) > limitBytes) {
+    if (this.#length + (edns ? ednsBytes + this.#options.length : 0) > limitBytes) {
       this.#length = query.questionEnd;
       this.#answers = this.#authorities = this.#additionals = 0;
       this.#word(2, this.#bytes.readUInt16BE(2) | headerFlag.TC);
@@ -97,8 +102,9 @@ export class ResponseWriter {
     this.#bytes[at + 5] = this.#extendedCode;
     this.#bytes[at + 6] = 0;
     this.#word(at + 7, query.dnssecOk ? 0x8000 : 0);
-    this.#word(at + 9, 0);
-    this.#length += ednsBytes;
+    this.#word(at + 9, this.#options.length);
+    this.#options.copy(this.#bytes, at + ednsBytes);
+    this.#length += ednsBytes + this.#options.length;
     this.#additionals++;
   }
 
@@ -106,6 +112,19 @@ export class ResponseWriter {
     this.#bytes[at] = value >>> 8;
     this.#bytes[at + 1] = value & 0xff;
   }
+}
+
+const noOptions = Buffer.alloc(0);
+/** OPTION-CODE of an extended DNS error. */
+const extendedError = 15;
+
+function extendedErrorOption({ code, text }: ExtendedError): Buffer {
+  const option = Buffer.alloc(6 + text.length);
+  option.writeUInt16BE(extendedError, 0);
+  option.writeUInt16BE(2 + text.length, 2);
+  option.writeUInt16BE(code, 4);
+  option.write(text, 6, "latin1");
+  return option;
 }
 
 /** The reply to a query whose question cannot be read: a header alone (RFC 8906 §3.1.3). */

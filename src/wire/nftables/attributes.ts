@@ -107,6 +107,8 @@ const elementAttributes = attributeTable({
   key: { number: 1, codec: data, meaning: "key, or the first of a range" },
   keyEnd: { number: 10, codec: data, meaning: "last of a range of a concatenation" },
   data: { number: 2, codec: nested(elementData), meaning: "what a map gives" },
+  timeout: { number: 4, codec: be64, meaning: "milliseconds it lives" },
+  expiration: { number: 5, codec: be64, meaning: "milliseconds it has left" },
   userData: { number: 6, codec: bytes, meaning: "comment" },
   object: { number: 9, codec: string, meaning: "name of the object the map gives" },
 });

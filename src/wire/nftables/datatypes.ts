@@ -53,6 +53,8 @@ const icmpv6Types = {
 const ctStates = { invalid: 1, established: 2, related: 4, new: 8, untracked: 64 } as const;
 /** uapi nf_conntrack_common.h IPS_*. */
 const ctStatuses = { expected: 1, "seen-reply": 2, assured: 4, confirmed: 8, snat: 16, dnat: 32, dying: 512 } as const;
+/** RFC 9293 §3.1. */
+const tcpFlags = { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16, urg: 32 } as const;
 /** uapi rtnetlink.h RTN_*. */
 const addressTypes = {
   unspec: 0,
@@ -89,6 +91,7 @@ export const dataTypes = {
   arp_op: { nft: "arp_op", number: 11, length: 2, order: "network", form: "number", symbols: { request: 1, reply: 2 } },
   icmp_type: { nft: "icmp_type", number: 14, length: 1, order: "network", form: "number", symbols: icmpTypes },
   icmpv6_type: { nft: "icmpv6_type", number: 29, length: 1, order: "network", form: "number", symbols: icmpv6Types },
+  tcp_flag: { nft: "tcp_flag", number: 15, length: 1, order: "network", form: "number", symbols: tcpFlags },
   fib_addrtype: { nft: "fib_addrtype", number: 38, length: 4, order: "host", form: "number", symbols: addressTypes },
 } as const satisfies Record<string, TypeDefinition>;
 

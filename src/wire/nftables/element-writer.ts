@@ -14,6 +14,7 @@ const number = {
   key: 1 | nested,
   data: 2 | nested,
   flags: 3,
+  timeout: 4,
   userData: 6,
   object: 9,
   keyEnd: 10 | nested,
@@ -57,7 +58,10 @@ export class ElementWriter {
 
   #entry(writer: Writer, index: number, entry: { element: Element; keyEnd?: Uint8Array; open?: boolean }): void {
     const { element } = entry;
+    const { lifeMs } = element;
     writeAttribute(writer, index | nested, () => {
+      if (lifeMs !== undefined && this.#mode === "add")
+        writeAttribute(writer, number.timeout, () => writer.be64(BigInt(Math.ceil(lifeMs))));
       writeData(writer, number.key, this.#bytes.from);
       if (entry.keyEnd !== undefined) writeData(writer, number.keyEnd, entry.keyEnd);
       if (this.#mode === "delete") return;

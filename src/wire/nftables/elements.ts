@@ -62,6 +62,8 @@ function withData(element: Element, set: SetDefinition, entry: ElementAttributes
   if (data !== undefined) element.data = data;
   const comment = commentOf(entry.userData);
   if (comment !== undefined) element.comment = comment;
+  const left = entry.expiration ?? entry.timeout;
+  if (left !== undefined) element.lifeMs = Number(left);
   return element;
 }
 

@@ -30,7 +30,7 @@ const meta = (key: MetaKey): Load => ({ kind: "meta", key });
 const at = (base: PayloadBase, offset: number, length: number): Load => ({ kind: "payload", base, offset, length });
 
 /**
- * Every field of the model: RFC 791, 8200, 826, 792, 4443 and 4861 give the offsets, nf_tables.h the keys.
+ * Every field of the model: RFC 791, 8200, 9293, 826, 792, 4443 and 4861 give the offsets, nf_tables.h the keys.
  * A field is matched only in packets that have it, with "!=" too: `ip saddr != X` says nothing of IPv6, and the link-layer
  * fields of neighbour discovery say nothing of messages whose first option is another. So accept what is right and drop the rest.
  */
@@ -49,12 +49,14 @@ export const fields = {
   "ip6 daddr": { type: "ipv6_addr", text: "ip6 daddr", load: at("network", 24, 16), needs: ["ipv6"] },
   "th sport": { type: "inet_service", text: "th sport", load: at("transport", 0, 2), needs: [] },
   "th dport": { type: "inet_service", text: "th dport", load: at("transport", 2, 2), needs: [] },
+  "tcp flags": { type: "tcp_flag", text: "tcp flags", load: at("transport", 13, 1), needs: ["tcp"] },
   "ether saddr": { type: "ether_addr", text: "ether saddr", load: at("link", 6, 6), needs: ["ethernet"] },
   "ether daddr": { type: "ether_addr", text: "ether daddr", load: at("link", 0, 6), needs: ["ethernet"] },
   "ether type": { type: "ether_type", text: "ether type", load: at("link", 12, 2), needs: ["ethernet"] },
   "arp operation": { type: "arp_op", text: "arp operation", load: at("network", 6, 2), needs: ["arp"] },
   "arp saddr ether": { type: "ether_addr", text: "arp saddr ether", load: at("network", 8, 6), needs: ["arp"] },
   "arp saddr ip": { type: "ipv4_addr", text: "arp saddr ip", load: at("network", 14, 4), needs: ["arp"] },
+  "arp daddr ip": { type: "ipv4_addr", text: "arp daddr ip", load: at("network", 24, 4), needs: ["arp"] },
   "icmp type": { type: "icmp_type", text: "icmp type", load: at("transport", 0, 1), needs: ["icmp"] },
   "icmpv6 type": { type: "icmpv6_type", text: "icmpv6 type", load: at("transport", 0, 1), needs: ["icmpv6"] },
   "nd target": { type: "ipv6_addr", text: "@th,64,128", load: at("transport", 8, 16), needs: ["icmpv6"], raw: true },

@@ -31,6 +31,8 @@ export type NftSet = {
   /** Absent for a plain set. */
   data?: DataType[] | "verdict" | "counter";
   interval: boolean;
+  /** Its elements have a life, and go by themselves when it ends. */
+  timeout?: true;
 };
 
 export type DataType =
@@ -49,7 +51,13 @@ export type DataType =
  * One element. Key parts are in the set's order, in the text forms of base/ (addresses, MACs, interface names) or numbers (ports, protocols).
  * A part may be a range or prefix where the set has `interval`.
  */
-export type Element = { key: KeyPart[]; data?: ElementData; comment?: string };
+export type Element = {
+  key: KeyPart[];
+  data?: ElementData;
+  comment?: string;
+  /** Milliseconds it has left to live, in a set with `timeout`. */
+  lifeMs?: number;
+};
 export type KeyPart = string | number | { from: string | number; to: string | number };
 export type ElementData = { values: (string | number)[] } | { verdict: Verdict } | { counter: string };
 
@@ -71,11 +79,13 @@ export type Field =
   | "ip protocol"
   | "th sport"
   | "th dport"
+  | "tcp flags"
   | "ether saddr"
   | "ether daddr"
   | "ether type"
   | "arp saddr ether"
   | "arp saddr ip"
+  | "arp daddr ip"
   | "arp operation"
   | "icmpv6 type"
   | "icmp type"

@@ -24,7 +24,8 @@ export function renderVerdict(verdict: Verdict): string {
 function joined(element: Element, key: readonly (ValueType | undefined)[], data: readonly (ValueType | undefined)[]): string {
   const comment = element.comment === undefined ? "" : ` comment ${JSON.stringify(element.comment)}`;
   const value = element.data === undefined ? "" : ` : ${renderData(element.data, data)}`;
-  return `${renderParts(element.key, key)}${comment}${value}`;
+  const life = element.lifeMs === undefined ? "" : ` timeout ${Math.ceil(element.lifeMs)}ms`;
+  return `${renderParts(element.key, key)}${life}${comment}${value}`;
 }
 
 function renderData(data: ElementData, types: readonly (ValueType | undefined)[]): string {

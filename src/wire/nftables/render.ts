@@ -65,6 +65,7 @@ function renderSet(set: NftSet, elements: readonly Element[]): string[] {
     `${set.data === undefined ? "set" : "map"} ${set.name} {`,
     `\ttype ${set.key.join(" . ")}${data}`,
     ...(set.interval ? ["\tflags interval"] : []),
+    ...(set.timeout === undefined ? [] : ["\tflags timeout"]),
     ...(elements.length === 0 ? [] : [`\telements = { ${elements.map((element) => renderElement(element, set)).join(",\n\t\t")} }`]),
     "}",
   ];

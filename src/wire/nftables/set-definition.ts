@@ -14,6 +14,7 @@ export type SetDefinition = {
   key: readonly ValueType[];
   data?: readonly ValueType[] | "verdict" | "counter";
   interval: boolean;
+  timeout?: true;
   /** Made with a rule and gone with it; `size` is the number of its entries, known beforehand. */
   anonymous?: { size: number };
 };
@@ -57,14 +58,17 @@ export function encodeSet(table: string, set: SetDefinition): InputOf<typeof set
 export function decodeSet(attributes: DecodedOf<typeof setAttributes>): SetDefinition | undefined {
   const { name, flags = 0, keyType, dataType, objectType } = attributes;
   const key = keyType === undefined ? undefined : splitNumber(keyType);
-  if (name === undefined || key === undefined || (flags & (setFlags.timeout | setFlags.evaluated)) !== 0) return undefined;
+  if (name === undefined || key === undefined || (flags & setFlags.evaluated) !== 0) return undefined;
   const interval = (flags & setFlags.interval) !== 0;
-  const anonymous = (flags & setFlags.anonymous) === 0 ? {} : { anonymous: { size: attributes.description?.size ?? 0 } };
+  const further = {
+    ...((flags & setFlags.timeout) === 0 ? {} : { timeout: true as const }),
+    ...((flags & setFlags.anonymous) === 0 ? {} : { anonymous: { size: attributes.description?.size ?? 0 } }),
+  };
   if ((flags & setFlags.object) !== 0)
-    return objectType === objectTypes.counter ? { name, key, data: "counter", interval, ...anonymous } : undefined;
-  if ((flags & setFlags.map) === 0) return { name, key, interval, ...anonymous };
+    return objectType === objectTypes.counter ? { name, key, data: "counter", interval, ...further } : undefined;
+  if ((flags & setFlags.map) === 0) return { name, key, interval, ...further };
   const data = dataType === verdictDataType ? "verdict" : dataType === undefined ? undefined : splitNumber(dataType);
-  return data === undefined ? undefined : { name, key, data, interval, ...anonymous };
+  return data === undefined ? undefined : { name, key, data, interval, ...further };
 }
 
 function joinedLength(parts: readonly ValueType[]): number {
@@ -74,7 +78,8 @@ function joinedLength(parts: readonly ValueType[]): number {
 
 function flagsOf(set: SetDefinition): number {
   const map = set.data === undefined ? 0 : set.data === "counter" ? setFlags.object : setFlags.map;
-  return map | (set.interval ? setFlags.interval : 0) | (set.anonymous === undefined ? 0 : setFlags.anonymous | setFlags.constant);
+  const life = set.timeout === undefined ? 0 : setFlags.timeout;
+  return map | life | (set.interval ? setFlags.interval : 0) | (set.anonymous === undefined ? 0 : setFlags.anonymous | setFlags.constant);
 }
 
 function dataInput(set: SetDefinition): InputOf<typeof setAttributes> {

@@ -16,6 +16,7 @@ if (netns !== undefined) {
 }
 
 const sniffers = new Map<string, Fd>();
+const held = new Map<string, Socket>();
 
 parentPort?.on("message", (asked: Asked) => {
   void answer(asked).then(
@@ -27,8 +28,20 @@ parentPort?.on("message", (asked: Asked) => {
 async function answer(asked: Asked): Promise<unknown> {
   switch (asked.kind) {
     case "listen":
-      await Promise.all([...asked.tcp.map(listenTcp), ...asked.udp.map(listenUdp)]);
+      await Promise.all([
+        ...asked.tcp.map(listenTcp),
+        ...asked.udp.map(listenUdp),
+        ...asked.echo.map(listenEcho),
+        ...asked.talk.map(listenTalking),
+      ]);
       return undefined;
+    case "hold":
+      held.set(asked.as, await opened(asked.address, asked.port));
+      return undefined;
+    case "cut":
+      return await cut(asked.as, asked.patienceMs);
+    case "say":
+      return await say(asked.as, asked.patienceMs);
     case "probe":
       return await (asked.probe.protocol === "tcp" ? probeTcp(asked.probe) : probeUdp(asked.probe));
     case "send": {
@@ -53,6 +66,64 @@ function listenTcp(port: number): Promise<void> {
     );
   });
   return new Promise((resolve, reject) => server.once("error", reject).listen({ host: "::", port }, resolve));
+}
+
+/** Says back what it hears. */
+function listenEcho(port: number): Promise<void> {
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.pipe(socket);
+  });
+  return new Promise((resolve, reject) => server.once("error", reject).listen({ host: "::", port }, resolve));
+}
+
+/** Never stops talking. */
+function listenTalking(port: number): Promise<void> {
+  const server = createServer((socket) => {
+    const talking = setInterval(() => socket.write("."), 10);
+    socket.on("error", () => {});
+    socket.on("close", () => clearInterval(talking));
+    socket.resume();
+  });
+  return new Promise((resolve, reject) => server.once("error", reject).listen({ host: "::", port }, resolve));
+}
+
+function opened(host: string, port: number): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port }, () => resolve(socket));
+    socket.on("error", reject);
+  });
+}
+
+/** Writes now and then, as programs with keep-alives do. */
+function cut(as: string, patienceMs: number): Promise<"cut" | "goes on"> {
+  const socket = held.get(as);
+  if (socket === undefined || socket.destroyed) return Promise.resolve("cut");
+  return new Promise((resolve) => {
+    const writing = setInterval(() => socket.write("x"), 50);
+    const done = (what: "cut" | "goes on") => {
+      clearInterval(writing);
+      clearTimeout(patience);
+      resolve(what);
+    };
+    const patience = setTimeout(() => done("goes on"), patienceMs);
+    socket.once("close", () => done("cut"));
+  });
+}
+
+function say(as: string, patienceMs: number): Promise<"heard" | "cut" | "silent"> {
+  const socket = held.get(as);
+  if (socket === undefined || socket.destroyed) return Promise.resolve("cut");
+  return new Promise((resolve) => {
+    const done = (what: "heard" | "cut" | "silent") => {
+      clearTimeout(patience);
+      resolve(what);
+    };
+    const patience = setTimeout(() => done("silent"), patienceMs);
+    socket.once("data", () => done("heard"));
+    socket.once("close", () => done("cut"));
+    socket.write("x");
+  });
 }
 
 function listenUdp(port: number): Promise<void> {

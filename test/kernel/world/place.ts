@@ -23,7 +23,11 @@ export type Probe = {
 export type PlaceData = { label: string; netns: string | undefined };
 
 export type Request =
-  | { kind: "listen"; tcp: number[]; udp: number[] }
+  | { kind: "listen"; tcp: number[]; udp: number[]; echo: number[]; talk: number[] }
+  /** A connection that stays, by a name of the caller's; and a word on it, which is to come back. */
+  | { kind: "hold"; as: string; address: string; port: number }
+  | { kind: "cut"; as: string; patienceMs: number }
+  | { kind: "say"; as: string; patienceMs: number }
   | { kind: "probe"; probe: Probe }
   | { kind: "send"; link: string; frames: Uint8Array[] }
   | { kind: "sniff"; link: string }
@@ -57,8 +61,23 @@ export class Place implements AsyncDisposable {
     });
   }
 
-  listen(ports: { tcp?: number[]; udp?: number[] }): Promise<void> {
-    return this.#ask({ kind: "listen", tcp: ports.tcp ?? [], udp: ports.udp ?? [] });
+  listen(ports: { tcp?: number[]; udp?: number[]; echo?: number[]; talk?: number[] }): Promise<void> {
+    return this.#ask({ kind: "listen", tcp: ports.tcp ?? [], udp: ports.udp ?? [], echo: ports.echo ?? [], talk: ports.talk ?? [] });
+  }
+
+  /** Opens a connection and keeps it. */
+  hold(as: string, address: string, port: number): Promise<void> {
+    return this.#ask({ kind: "hold", as, address, port });
+  }
+
+  /** Whether a held connection ends by itself. */
+  cut(as: string, patienceMs = 8000): Promise<"cut" | "goes on"> {
+    return this.#ask({ kind: "cut", as, patienceMs });
+  }
+
+  /** Whether a word on a held connection comes back. */
+  say(as: string, patienceMs = 8000): Promise<"heard" | "cut" | "silent"> {
+    return this.#ask({ kind: "say", as, patienceMs });
   }
 
   probe(probe: Probe): Promise<Outcome> {

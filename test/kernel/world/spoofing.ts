@@ -161,6 +161,31 @@ export function framesOf(wire: Wire): { honest: Sent[]; forged: Refused[] } {
         "a DHCPv6 server's answer",
         ethernet(mac, etherType.ipv6, udp6(v6(linkLocalOf(web)), { from: 547, to: 546 })),
       ),
+      refuse(
+        "dhcp-answer-4",
+        "a DHCP answer from another port",
+        ethernet(mac, etherType.ipv4, udp4({ from: web4, to: app4 }, { from: 4067, to: 68 })),
+      ),
+      refuse(
+        "dhcp-answer-6",
+        "a DHCPv6 answer from another port",
+        ethernet(mac, etherType.ipv6, udp6(v6(linkLocalOf(web)), { from: 4547, to: 546 })),
+      ),
+      refuse(
+        "foreign-arp",
+        "an ARP probe about a neighbour's address",
+        ethernet({ from: web, to: broadcast }, etherType.arp, arp("request", { mac: web, ip: "0.0.0.0" }, { mac: noMac, ip: app4 })),
+      ),
+      refuse(
+        "foreign-probe",
+        "duplicate address detection about a neighbour's address",
+        ethernet(mac, etherType.ipv6, neighbourSolicit(v6("::"), app6)),
+      ),
+      refuse(
+        "headers-cut",
+        "a router advertisement in a fragment behind another",
+        ethernet(mac, etherType.ipv6, laterFragment(routerAdvert({ from: linkLocalOf(web), to: "ff02::1" }))),
+      ),
       refuse("foreign-protocol", "a protocol of its own", ethernet(mac, etherType.experimental, Buffer.from("hello"))),
       refuse(
         "foreign-protocol",
@@ -178,9 +203,17 @@ export function framesOf(wire: Wire): { honest: Sent[]; forged: Refused[] } {
 
 /** The same packet with an empty hop-by-hop header before its content (RFC 8200 §4.3). */
 function hopByHop(packet: Buffer): Buffer {
+  return ipv6(endsOf(packet), 0, Buffer.concat([Buffer.from([packet[6] ?? 0, 0, 1, 4, 0, 0, 0, 0]), packet.subarray(40)]));
+}
+
+/** Its content as the second and last fragment of a packet (RFC 8200 §4.5) whose first has destination options (60) of eight bytes. */
+function laterFragment(packet: Buffer): Buffer {
+  return ipv6(endsOf(packet), 44, Buffer.concat([Buffer.from([60, 0, 0, 8, 0, 0, 0, 7]), packet.subarray(40)]));
+}
+
+function endsOf(packet: Buffer) {
   const text = (bytes: Buffer) => (bytes.toString("hex").match(/.{4}/g) ?? []).join(":");
-  const ends = { from: text(packet.subarray(8, 24)), to: text(packet.subarray(24, 40)) };
-  return ipv6(ends, 0, Buffer.concat([Buffer.from([packet[6] ?? 0, 0, 1, 4, 0, 0, 0, 0]), packet.subarray(40)]));
+  return { from: text(packet.subarray(8, 24)), to: text(packet.subarray(24, 40)) };
 }
 
 /** What was wrong of all that web sent: a forged frame that arrived or was counted by another rule, an honest one that did not. */

@@ -68,6 +68,21 @@ describe("changes", () => {
       ["memory: 512", "memory: 1024", ["recreate demo-db: changed: memory (512 -> 1024)"]],
       ["image: debian-12", "image: debian-13", ["recreate demo-db: changed: image (debian-12 -> debian-13)"]],
       ["image: mini", "image: mini, env: {SECRET: hunter2}", ["recreate demo-web: changed: environment"]],
+      [
+        "image: debian-12, memory: 512, networks: [back]",
+        "image: debian-12, memory: 512, networks: [back, front]",
+        ["change demo-db in place: networks"],
+      ],
+      [
+        "memory: 512, networks: [back]",
+        "memory: 512, networks: {back: {egress: {mode: none}}, front: }",
+        ["change demo-db in place: networks"],
+      ],
+      ["memory: 512, networks: [back]", "memory: 512, networks: [front]", ["change demo-db in place: networks"]],
+      ["memory: 512, networks: [back]", "memory: 512, networks: [front, back]", ["recreate demo-db: changed: networks"]],
+      ["memory: 512, networks: [back]", "memory: 512", ["recreate demo-db: changed: networks"]],
+      ["volumes: [data:/d], p", "volumes: [data:/d, /dev/sdb], p", ["change demo-db in place: volumes"]],
+      ["volumes: [data:/d], p", "p", ["recreate demo-db: changed: volumes, what it is set up with"]],
       ["inline: a", "inline: b", ["recreate demo-db: changed: what it is set up with"]],
       [
         "{peers: [back]}",
@@ -77,6 +92,18 @@ describe("changes", () => {
       ["{peers: [back]}", "{}", ["change network demo-back in place: peers"]],
       ["cache: {networks", "cache: {labels: {a: b}, networks", ["change demo-cache in place: labels"]],
       ["stop_grace_period: 3s", "healthcheck: {tcp: 1}", ["change demo-cache in place: healthcheck"]],
+      ["{peers: [back]}", "{peers: [back], egress: {mode: none}}", ["change network demo-front in place: egress"]],
+      ["cache: {networks: [back]", "cache: {networks: {back: {egress: {mode: none}}}", ["change demo-cache in place: networks"]],
+      [
+        "networks: [back], volumes",
+        "networks: {back: {egress: {mode: allowlist, allow: [a.example:1]}}}, volumes",
+        ["change demo-db in place: networks"],
+      ],
+      [
+        "networks: [back], volumes",
+        "networks: {back: {egress: {mode: none}, address: 10.8.0.7}}, volumes",
+        ["recreate demo-db: changed: networks"],
+      ],
       ["{peers: [back]}", "{peers: [back], labels: {a: b}}", ["change network demo-front in place: labels"]],
     ];
     for (const [from, to, expected] of cases) assert.deepEqual(texts(edit(from, to)), expected, to);
@@ -84,6 +111,20 @@ describe("changes", () => {
       const next = load(edit(from, to));
       assert.deepEqual(changes(next, presentAfter(up, changes(next, up))), [], `${to}, a second time`);
     }
+  });
+
+  it("take a policy back where the file has it no more", () => {
+    const strict = edit("front: {peers: [back]}", "front: {peers: [back], egress: {mode: none}}").replace(
+      "cache: {networks: [back]",
+      "cache: {networks: {back: {egress: {mode: none}}}",
+    );
+    const before = presentAfter(up, changes(load(strict), up));
+    const back = changes(project, before);
+    assert.deepEqual(
+      back.map((action) => ("change" in action ? action.change : action.text)),
+      [{ egress: { mode: "unrestricted", allow: [] } }, { egress: { "demo-back": { mode: "unrestricted", allow: [] } } }],
+    );
+    assert.deepEqual(changes(project, presentAfter(before, back)), []);
   });
 
   it("of a network that has to be made anew take its guests off and put them back, in order, and renew its peers", () => {

@@ -41,7 +41,7 @@ describe("the faults of a compose file's parts", () => {
         ].join("\n"),
       ),
       [
-        "c.yaml:1:1: sandboxes: sandboxes have no place in a compose file yet (write nodes or vms)",
+        "c.yaml:2:6: sandboxes.a: must be a mapping (write the keys of a below its name, further in)",
         "c.yaml:3:1: containers: unknown key (containers stand under nodes)",
         "c.yaml:4:1: services: unknown key (containers stand under nodes, virtual machines under vms)",
         "c.yaml:5:1: version: unknown key (a file has no version; leave it out)",
@@ -74,7 +74,7 @@ describe("the faults of a compose file's parts", () => {
           "    uefi: yes",
           "    queues: '0'",
           "    dns: [8.8.8.8.8]",
-          "    restart: on-failure:3",
+          "    restart: on-failure:0",
           "    hostname: A",
           "    environment: {1a: x}",
         ].join("\n"),
@@ -88,7 +88,7 @@ describe("the faults of a compose file's parts", () => {
         "c.yaml:8:11: vms.web.uefi: must be true or false",
         "c.yaml:9:13: vms.web.queues: must be at least 1",
         'c.yaml:10:11: vms.web.dns[0]: "8.8.8.8.8" is not an IP address',
-        'c.yaml:11:14: vms.web.restart: must be "no", "on-failure", "always" or "unless-stopped", not "on-failure:3" (did you mean on-failure?)',
+        'c.yaml:11:14: vms.web.restart: must be "no", "on-failure", "always" or "unless-stopped" or "on-failure:" with a number of times, not "on-failure:0" (did you mean on-failure?)',
         'c.yaml:12:15: vms.web.hostname: "A" is no name; use lower-case letters, digits and "-", not at the ends',
         "c.yaml:13:19: vms.web.environment.1a: a variable name has letters, digits and _, and does not start with a digit",
       ],
@@ -159,7 +159,7 @@ describe("the faults of a compose file's parts", () => {
       [
         "c.yaml:1:25: nodes.web.volumes[0]: a node takes no disks, only directories and volumes",
         'c.yaml:1:35: nodes.web.volumes[1]: there is no volume "dta" in this file (did you mean data?)',
-        'c.yaml:1:50: nodes.web.volumes[2].type: must be "bind", "volume" or "disk", not "tmpfs"',
+        "c.yaml:1:43: nodes.web.volumes[2]: a tmpfs has no source: it is empty at each start",
       ],
     );
   });

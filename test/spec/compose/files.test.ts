@@ -88,6 +88,86 @@ describe("override files", () => {
   });
 });
 
+describe("!reset and !override", () => {
+  const base = [
+    "networks: {lan: {mtu: 1400, nat: false}, gone: }",
+    "nodes:",
+    "  web:",
+    "    image: one",
+    "    memory: 64",
+    "    environment: {A: '1', B: '1'}",
+    "    ports: ['80:80', '81:81']",
+    "    dns: [1.1.1.1]",
+    "    networks: {lan: {aliases: [x]}, gone: }",
+    "    healthcheck: {test: a, interval: 5s}",
+    "    depends_on: [db]",
+    "    labels: [a=1]",
+    "  db: {image: db}",
+  ].join("\n");
+  const over = (...lines: string[]) => ({ overrides: lines.map((text, i) => ({ file: `o${i}.yaml`, text })) });
+  const web = (...lines: string[]) => node(load(base, over(...lines)));
+  const ports = (...lines: string[]) => web(...lines).spec.publish.map((one) => one.hostPort);
+
+  it("take a value away, whatever stands after the tag, and it has its default again", () => {
+    const reset = web(
+      "nodes: {web: {ports: !reset [], memory: !reset null, environment: {A: !reset }, healthcheck: !reset {test: b}, depends_on: !reset x, labels: !override , dns: !reset }}",
+    );
+    assert.deepEqual([reset.spec.publish, reset.spec.mem, reset.spec.env, reset.spec.dns], [[], undefined, { B: "1" }, undefined]);
+    assert.deepEqual([reset.healthcheck, reset.dependsOn.size, reset.spec.labels["a"]], [undefined, 0, undefined]);
+    const project = load(
+      base,
+      over("networks: {gone: !reset }\nnodes: {db: !reset , web: {networks: {gone: !reset }, depends_on: !reset }}"),
+    );
+    assert.deepEqual([[...project.networks.keys()], [...project.nodes.keys()]], [["lan"], ["web"]]);
+    assert.deepEqual(node(project).spec.networks, [{ network: "demo-lan" }]);
+  });
+
+  it("put a value in another's place instead of merging it", () => {
+    const put = web(
+      "networks: {lan: !override {mtu: 1300}}\nnodes: {web: {environment: !override [C=3], ports: !override ['90:90'], dns: !override 2.2.2.2, memory: !override 32}}",
+    );
+    assert.deepEqual(
+      [put.spec.env, put.spec.publish.map((one) => one.hostPort), put.spec.dns, put.spec.mem],
+      [{ C: "3" }, [90], ["2.2.2.2"], 32],
+    );
+    const lan = load(base, over("networks: {lan: !override {mtu: 1300}}")).networks.get("lan" as never)?.spec;
+    assert.deepEqual([lan?.mtu, lan?.nat], [1300, true]);
+    assert.deepEqual(web("nodes: {web: !override {image: two}}").spec.env, {});
+  });
+
+  it("hold for the files below, not for those above", () => {
+    assert.deepEqual(ports("nodes: {web: {ports: !reset }}", "nodes: {web: {ports: ['90:90']}}"), [90]);
+    assert.deepEqual(ports("nodes: {web: {ports: !override ['90:90']}}", "nodes: {web: {ports: ['91:91']}}"), [90, 91]);
+    assert.deepEqual(ports("nodes: {web: {ports: ['90:90']}}", "nodes: {web: {ports: !reset }}"), []);
+    assert.deepEqual(ports("nodes: {web: {environment: {A: !reset }}}"), [80, 81]);
+  });
+
+  it("reach through extends, to what is extended and to the files below", () => {
+    const text =
+      "nodes:\n  common: {ports: ['1:1'], environment: {A: a, B: b}}\n  web: {extends: common, ports: !reset , environment: {A: !reset , C: c}}\n  third: {extends: web, ports: ['3:3']}";
+    const project = load(text);
+    assert.deepEqual([node(project).spec.publish, node(project).spec.env], [[], { B: "b", C: "c" }]);
+    assert.deepEqual(
+      node(project, "third").spec.publish.map((one) => one.hostPort),
+      [3],
+    );
+    assert.deepEqual(ports(text), []);
+    assert.deepEqual(
+      node(load("nodes: {third: {ports: ['80:80']}}", over(text)), "third").spec.publish.map((one) => one.hostPort),
+      [3],
+    );
+  });
+
+  it("in a single file change nothing, and other tags are refused as before", () => {
+    assert.deepEqual(
+      node(load("nodes: {web: {memory: !override 32, command: !override [a, !reset b], dns: !reset 1.1.1.1}}")).spec.command,
+      ["a"],
+    );
+    assert.deepEqual(faults("nodes: {web: {memory: !overide 32, cpu: !!int 5}}"), ["c.yaml:1:23: Unresolved tag: !overide"]);
+    assert.deepEqual(faults(base, over("nodes: {web: {cpus: !override x}}")), ["o0.yaml:1:31: nodes.web.cpus: must be a number"]);
+  });
+});
+
 describe("extends", () => {
   it("puts a guest of this file or another below one, paths meant from where they stand", () => {
     const files = {
@@ -140,7 +220,7 @@ describe("extends", () => {
     assert.deepEqual(faults(text, { files }), [
       'c.yaml:2:16: nodes.a.extends: there is no node "wep" (did you mean web?)',
       'c.yaml:3:18: nodes.web.extends: there is no node "be" in o.yaml (did you mean bee?)',
-      'c.yaml:4:16: nodes.c.extends: there is no node "wasp" in o.yaml (there is one under vms; a guest extends one of its own kind)',
+      'c.yaml:4:16: nodes.c.extends: there is no node "wasp" in o.yaml (there is one under vms; a definition extends one of its own kind)',
       "c.yaml:5:23: there is no file no.yaml",
       "c.yaml:7:16: nodes.f.extends: must be a guest's name, or a mapping with service and file",
       "c.yaml:8:31: nodes.g.extends.fil: unknown key (known here: service, file)",

@@ -20,7 +20,7 @@ const keys = `
   vms nodes networks volumes name sandboxes x-a version web db default data image cpus cpu memory mem disk ports
   publish environment env env_file depends_on healthcheck test tcp extends service file provision inline type
   target source content user_data cloud_init ssh port queues subnet subnets gateway peers external labels aliases
-  profiles command address mac condition << __proto__ constructor
+  profiles profile command net allow facility timeout output_limit address mac condition << __proto__ constructor
 `
   .trim()
   .split(/\s+/);
@@ -68,7 +68,7 @@ const { tree } = fc.letrec((tie) => ({
   ),
 }));
 const file = fc.dictionary(
-  fc.constantFrom("vms", "nodes", "networks", "volumes", "name", "x-a"),
+  fc.constantFrom("vms", "nodes", "sandboxes", "networks", "volumes", "name", "x-a"),
   fc.dictionary(fc.constantFrom("web", "db", "data", "default"), fc.dictionary(fc.constantFrom(...keys), tree)),
 );
 
@@ -115,6 +115,8 @@ describe("any text", () => {
       "\u2028",
       "nodes",
       "extends",
+      "!reset ",
+      "!override ",
     );
     fc.assert(
       fc.property(

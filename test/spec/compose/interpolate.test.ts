@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import { Budget } from "../../../src/spec/compose/budget.ts";
 import { Faults } from "../../../src/spec/compose/faults.ts";
 import { readDotenv } from "../../../src/spec/compose/dotenv.ts";
 import { interpolate } from "../../../src/spec/compose/interpolate.ts";
@@ -85,7 +86,12 @@ describe("variables in a compose file", () => {
 describe("readDotenv", () => {
   const read = (text: string) => {
     const wrong = new Faults();
-    const values = readDotenv(text, { source: { file: "e", directory: "/", order: 0 }, variables, faults: wrong });
+    const values = readDotenv(text, {
+      source: { file: "e", directory: "/", order: 0 },
+      variables,
+      faults: wrong,
+      budget: new Budget(wrong),
+    });
     wrong.throwIfAny();
     return Object.fromEntries([...values].map(([name, value]) => [name, value.text]));
   };
@@ -130,7 +136,13 @@ describe("readDotenv", () => {
       fc.property(
         fc.array(fc.constantFrom("A", "=", "'", '"', "\n", "\\", "$", "{", "}", "#", " ", "export "), { maxLength: 50 }),
         (pieces) => {
-          readDotenv(pieces.join(""), { source: { file: "e", directory: "/", order: 0 }, variables, faults: new Faults() });
+          const wrong = new Faults();
+          readDotenv(pieces.join(""), {
+            source: { file: "e", directory: "/", order: 0 },
+            variables,
+            faults: wrong,
+            budget: new Budget(wrong),
+          });
         },
       ),
     );

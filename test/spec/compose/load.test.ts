@@ -4,7 +4,7 @@ import { guestsOf } from "../../../src/spec/compose/project.ts";
 import { networkSpec } from "../../../src/spec/network.ts";
 import { nodeSpec } from "../../../src/spec/node.ts";
 import { vmSpec } from "../../../src/spec/vm.ts";
-import { load, loadAll, node, vm } from "./load-text.ts";
+import { faults, load, loadAll, node, vm } from "./load-text.ts";
 
 const mixed = `
 x-limits: &limits {restart: always}
@@ -175,6 +175,49 @@ describe("loadProject", () => {
     assert.notEqual(hash("vms: {web: {}}"), hash("vms: {web: {provision: [{inline: x}]}}"));
     assert.notEqual(hash("vms: {web: {}}"), hash("vms: {web: {healthcheck: {tcp: 22}}}"));
     assert.equal(hash("vms: {web: {}}"), hash("vms: {web: {depends_on: [db]}, db: }"), "what it waits for is no part of the machine");
+  });
+
+  it("a node has directories in memory, short and long, as docker compose writes them", () => {
+    const text = `
+nodes:
+  web:
+    tmpfs: ["/run", "/data//x/:mode=755,uid=1009,gid=1009,size=64m,exec,ro"]
+    volumes:
+      - {type: tmpfs, target: /cache, tmpfs: {size: 1048576, mode: "1700"}}
+      - {type: tmpfs, target: /plain, read_only: true}
+  one: {tmpfs: /tmp}
+`;
+    const project = load(text, { overrides: [{ file: "o.yaml", text: "nodes: {web: {tmpfs: ['/run:size=1G', /new]}}" }] });
+    const plain = { readOnly: false, exec: false };
+    assert.deepEqual(node(project).spec.tmpfs, [
+      { target: "/cache", size: 1048576, mode: "1700", ...plain },
+      { target: "/plain", ...plain, readOnly: true },
+      { target: "/run", size: 1024 ** 3, ...plain },
+      { target: "/data/x", mode: "755", uid: 1009, gid: 1009, size: 64 * 1024 ** 2, readOnly: true, exec: true },
+      { target: "/new", ...plain },
+    ]);
+    assert.deepEqual(node(project, "one").spec.tmpfs, [{ target: "/tmp", ...plain }]);
+    assert.deepEqual(
+      faults(
+        "nodes: {web: {tmpfs: [run, '/a:size=10%', '/b:x'], volumes: ['./c:/c', {type: tmpfs, target: /c}]}}\nvms: {v: {volumes: [{type: tmpfs, target: /x}]}, w: {tmpfs: /x}}",
+      ),
+      [
+        'c.yaml:1:23: nodes.web.tmpfs[0]: "run": "run" is no absolute path of a directory; write PATH or PATH:OPTIONS, for example /run or /tmp:size=64M,mode=1777,uid=1000,exec',
+        'c.yaml:1:28: nodes.web.tmpfs[1]: "/a:size=10%": "10%" is no size; write PATH or PATH:OPTIONS, for example /run or /tmp:size=64M,mode=1777,uid=1000,exec',
+        'c.yaml:1:43: nodes.web.tmpfs[2]: "/b:x": "x" is none of its options; write PATH or PATH:OPTIONS, for example /run or /tmp:size=64M,mode=1777,uid=1000,exec',
+        "c.yaml:1:72: nodes.web.volumes[1]: another volume is at /c already",
+        "c.yaml:2:21: vms.v.volumes[0]: only a node's volume can be a tmpfs (write a line of provision that mounts it)",
+        "c.yaml:2:54: vms.w.tmpfs: unknown key (only nodes have it; a virtual machine mounts it by itself)",
+      ],
+    );
+  });
+
+  it("volumes called as the machine's own disks have another name in it", () => {
+    const text = "vms: {web: {volumes: ['root:/a', 'cidata:/b', '/dev/root:/c']}}\nvolumes: {root: , cidata: }";
+    assert.deepEqual(
+      vm(load(text)).spec.disks.map(({ name, source }) => `${name} ${source}`),
+      ["root-2 demo-root", "cidata-2 demo-cidata", "root-3 /dev/root"],
+    );
   });
 
   it("ignores x- keys at the top and in definitions, where a name that begins so is a name", () => {

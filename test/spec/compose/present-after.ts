@@ -1,14 +1,17 @@
 import type { Action } from "../../../src/spec/compose/changes.ts";
 import type { DownAction } from "../../../src/spec/compose/down.ts";
+import { type EgressWish, kept } from "../../../src/spec/egress-wish.ts";
+import type { NetworkRef } from "../../../src/spec/node.ts";
 import type { Present, PresentGuest } from "../../../src/spec/compose/present.ts";
 
-export const nothing: Present = { networks: [], guests: [], volumes: [] };
+export const nothing: Present = { networks: [], guests: [], volumes: [], runs: [] };
 
 /** What is there when a host did the actions, as the daemon would: refusing what cannot be. */
 export function presentAfter(before: Present, actions: readonly (Action | DownAction)[]): Present {
   const networks = new Map(before.networks.map((one) => [one.name, one]));
   const guests = new Map(before.guests.map((one) => [one.name, one]));
   const volumes = new Map(before.volumes.map((one) => [one.name, one]));
+  let runs = [...before.runs];
   const users = (name: string): PresentGuest[] =>
     [...guests.values()].filter((guest) => JSON.stringify(guest.spec["networks"] ?? []).includes(`"${name}"`));
   const refuse = (why: boolean, action: { text: string }): void => {
@@ -31,7 +34,7 @@ export function presentAfter(before: Present, actions: readonly (Action | DownAc
           networks.set(name, {
             ...network,
             labels: action.change.labels ?? network.labels,
-            spec: { ...network.spec, ...action.change } as typeof network.spec,
+            spec: { ...network.spec, ...action.change, egress: kept(action.change.egress ?? network.spec.egress) } as typeof network.spec,
           });
         break;
       }
@@ -62,14 +65,29 @@ export function presentAfter(before: Present, actions: readonly (Action | DownAc
         refuse(guest === undefined, action);
         if (guest === undefined) break;
         if (action.kind === "change-guest") {
-          const spec: Record<string, unknown> = { ...guest.spec, ...action.change };
+          const { egress, ...change } = action.change as { egress?: Record<string, EgressWish>; [key: string]: unknown };
+          const networks = ((change["networks"] ?? guest.spec["networks"]) as NetworkRef[]).map((ref) => ({
+            ...ref,
+            egress: kept(egress?.[ref.network] ?? ref.egress),
+          }));
+          const spec: Record<string, unknown> = { ...guest.spec, ...change, networks };
           guests.set(name, { ...guest, spec, labels: spec["labels"] as PresentGuest["labels"] });
         } else guests.set(name, { ...guest, state: action.kind === "start-guest" ? "running" : "stopped" });
         break;
       }
       case "remove-guest":
         refuse(!guests.delete(name), action);
+        break;
+      case "create-run": {
+        const { spec } = action.sandbox;
+        const run = { id: `run${runs.length}`, state: "succeeded", code: 0, spec: { ...spec, env: Object.keys(spec.env) } } as const;
+        runs = [run, ...runs.filter(({ id }) => !action.replaces.includes(id))];
+        break;
+      }
+      case "remove-run":
+        refuse(!action.ids.every((id) => runs.some((run) => run.id === id)), action);
+        runs = runs.filter(({ id }) => !action.ids.includes(id));
     }
   }
-  return { networks: [...networks.values()], guests: [...guests.values()], volumes: [...volumes.values()] };
+  return { networks: [...networks.values()], guests: [...guests.values()], volumes: [...volumes.values()], runs };
 }

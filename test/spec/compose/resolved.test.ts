@@ -24,7 +24,7 @@ const target = word.map((name) => `/m/${name}`);
 const shared = {
   environment: maybe(fc.dictionary(fc.stringMatching(/^[A-Z][A-Z0-9_]{0,4}$/), anyText)),
   hostname: maybe(word),
-  restart: maybe(fc.constantFrom("no", "on-failure", "always", "unless-stopped")),
+  restart: maybe(fc.constantFrom("no", "on-failure", "on-failure:3", "always", "unless-stopped")),
   dns: maybe(fc.array(fc.ipV4(), { maxLength: 3 })),
   profiles: maybe(fc.array(word, { maxLength: 2 })),
   labels: maybe(fc.dictionary(word, anyText)),
@@ -97,7 +97,31 @@ const node = fc.record({
       selector: (one) => one.target,
     }),
   ),
+  tmpfs: maybe(fc.constantFrom("/run", ["/t:size=64m,mode=755,uid=3,ro", "/u:exec,gid=4"])),
   ports: maybe(fc.uniqueArray(fc.record({ published: port, target: port }), { maxLength: 2, selector: (one) => one.published })),
+});
+const sandbox = fc.record({
+  command: fc.oneof(
+    fc.array(
+      anyText.filter((text) => text !== ""),
+      { minLength: 1, maxLength: 3 },
+    ),
+    fc.constant("sh -c 'a b'"),
+  ),
+  profile: maybe(fc.constantFrom("untrusted", "trusted")),
+  net: maybe(fc.constantFrom("allowlist")),
+  allow: maybe(fc.subarray(["a.example:443", "*.b.example:80"])),
+  facility: maybe(fc.constantFrom("work", "./src", "/abs")),
+  cwd: maybe(fc.constant("deep/er")),
+  environment: shared.environment,
+  timeout: maybe(fc.integer({ min: 1, max: 99999 }).map((ms) => `${ms}ms`)),
+  stop_grace_period: shared.stop_grace_period,
+  memory: shared.memory,
+  cpus: maybe(fc.constantFrom(0.5, 2)),
+  disk: maybe(fc.constantFrom("10G", 4096)),
+  output_limit: maybe(fc.constantFrom("64K")),
+  profiles: shared.profiles,
+  labels: shared.labels,
 });
 const network = fc.record({
   mtu: maybe(fc.constantFrom("auto", 1400)),
@@ -115,6 +139,7 @@ const file = fc.record({
   volumes: fc.constant({ my_data: { size: "5G" }, cache: null, logs: null }),
   vms: fc.dictionary(fc.stringMatching(/^v[a-z]{1,3}$/), vm, { maxKeys: 3 }),
   nodes: fc.dictionary(fc.stringMatching(/^n[a-z]{1,3}$/), node, { maxKeys: 1 }),
+  sandboxes: fc.dictionary(fc.stringMatching(/^s[a-z]{1,3}$/), sandbox, { maxKeys: 2 }),
 });
 
 describe("resolvedText", () => {

@@ -13,7 +13,7 @@ type Schema = {
 const { compose } = jsonSchemas() as unknown as { compose: Schema };
 
 test("the JSON Schema of a compose file has every group, both names of a key, and x- keys anywhere", () => {
-  assert.deepEqual(Object.keys(compose.properties), ["name", "vms", "nodes", "networks", "volumes"]);
+  assert.deepEqual(Object.keys(compose.properties), ["name", "vms", "nodes", "sandboxes", "networks", "volumes"]);
   const vm = compose.properties["vms"]?.additionalProperties;
   assert.deepEqual(vm?.properties["mem"], vm?.properties["memory"]);
   assert.deepEqual(vm?.properties["cpu"], vm?.properties["cpus"]);

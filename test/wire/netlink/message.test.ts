@@ -21,9 +21,10 @@ describe("messages of the real ip", () => {
     assert.deepEqual(linkHeader.read(new Reader(message.body, "link")), { family: 0, type: 0, index: 0, flags: 1, change: 1 });
     const link = linkTable.decode(message.body, "link", linkHeader.size);
     const peer = link.info?.data?.veth?.peer;
+    const queues = { transmitQueues: 1, receiveQueues: 1 };
     assert.deepEqual(
       { ...link, info: undefined, master: undefined },
-      { name: "nabc-web", mtu: 1400, address: "02:00:00:00:00:02", group: 1308622849, info: undefined, master: undefined },
+      { name: "nabc-web", mtu: 1400, address: "02:00:00:00:00:02", group: 1308622849, ...queues, info: undefined, master: undefined },
     );
     assert.equal(link.info?.kind, "veth");
     assert.equal(peer?.attributes.name, "eth0");

@@ -28,6 +28,8 @@ export const peerTable = attributeTable({
   name: { number: 3, codec: string, meaning: "name" },
   mtu: { number: 4, codec: u32, meaning: "bytes" },
   netns: { number: 28, codec: u32, meaning: "descriptor of the namespace" },
+  transmitQueues: { number: 31, codec: u32, meaning: "queues" },
+  receiveQueues: { number: 32, codec: u32, meaning: "queues" },
 });
 
 export const vethTable = attributeTable({ peer: { number: 1, codec: headed(linkHeader, peerTable), meaning: "the other end" } });
@@ -50,6 +52,8 @@ export const linkTable = attributeTable({
   },
   group: { number: 27, codec: u32, meaning: "group" },
   altnames: { number: 52, codec: list(string, { element: 53 }), meaning: "further names" },
+  transmitQueues: { number: 31, codec: u32, meaning: "queues" },
+  receiveQueues: { number: 32, codec: u32, meaning: "queues" },
 });
 
 /** One attribute of every codec. */

@@ -12,7 +12,8 @@ import { attributeTable } from "../../../src/wire/netlink/attributes.ts";
 import { bytes, string } from "../../../src/wire/netlink/codecs.ts";
 import { list, nested } from "../../../src/wire/netlink/nesting.ts";
 import { readMessages } from "../../../src/wire/netlink/message.ts";
-import { elementCases, ruleCases } from "./cases.ts";
+import { ruleCases } from "./cases.ts";
+import { elementCases } from "./element-cases.ts";
 
 type Captured = { text: string; messages: { type: number; body: string }[] };
 const golden = JSON.parse(readFileSync(new URL("../../golden/nftables.json", import.meta.url), "utf8")) as {

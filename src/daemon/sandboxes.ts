@@ -1,0 +1,171 @@
+import { join } from "node:path";
+import { systemClock } from "../base/clock.ts";
+import { NexusError } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { Name } from "../base/names.ts";
+import { createUserBubblewrapDriver } from "../guests/bubblewrap-user.ts";
+import { createBubblewrapDriver } from "../guests/bubblewrap.ts";
+import { createMicrovmDriver } from "../guests/microvm.ts";
+import { chooseRuntime, runtimeCandidates } from "../guests/oci-runtime.ts";
+import { createHostDriver } from "../guests/plain-process.ts";
+import { createPodmanDriver } from "../guests/podman.ts";
+import type { QemuDriver } from "../guests/qemu.ts";
+import type { ImageSource } from "../guests/rootfs.ts";
+import type { SandboxDriver } from "../guests/sandbox.ts";
+import { createTrustedDriver } from "../guests/trusted.ts";
+import { type CgroupHost, findCgroups } from "../kernel/cgroups.ts";
+import { NamespaceStock } from "../kernel/namespace-stock.ts";
+import { buildRootDisk, buildSandboxVm } from "../images/sandbox-vm.ts";
+import { WorkspaceDisks } from "../images/workspace-disk.ts";
+import { EgressDns } from "../services/egress/resolver.ts";
+import type { Places } from "../spec/places.ts";
+import type { State } from "../state/state.ts";
+import type { Chronicle } from "./chronicle.ts";
+import { openRunEgress, ownAndNetworks } from "./run-egress.ts";
+import type { Facilities } from "./facilities.ts";
+import { type HeldPlace, Runs } from "./runs.ts";
+import type { World } from "./world.ts";
+
+export type Sandboxes = AsyncDisposable & {
+  runs: Runs;
+  /** Accounts for what an earlier daemon ran, and begins to remove what is left of it. */
+  recover(o: { rebooted: boolean }): void;
+};
+
+/** Sandboxed commands with every driver there is. */
+export function openSandboxes(o: {
+  state: State;
+  chronicle: Chronicle;
+  log: Log;
+  places: Places;
+  images: ImageSource;
+  facilities: Facilities;
+  world: Pick<World, "networks">;
+  /** QEMU as it was tried here. @throws NexusError runtime-missing */
+  machine: QemuDriver["probe"];
+}): Sandboxes {
+  const { state, chronicle, log, places } = o;
+  const stack = new AsyncDisposableStack();
+  const dns = stack.use(new EgressDns());
+  const ownAddresses = ownAndNetworks(o.world);
+  const runs = stack.use(
+    new Runs({
+      state,
+      chronicle,
+      clock: systemClock,
+      log,
+      drivers: driversFor(places, { ...o, stack }),
+      directory: join(places.stateDir, "runs"),
+      own: [places.stateDir, places.runDir, places.cacheDir],
+      hold: (name, run) => holdFacility(o.facilities, name, run),
+      openEgress: (asked) => openRunEgress(asked, { resolver: dns.resolve, ownAddresses, log }),
+    }),
+  );
+  const sweep = async () => {
+    await runs.records.sweep();
+    await o.facilities.releaseLost(async (run) => runs.records.isGone(run));
+  };
+  return {
+    runs,
+    recover({ rebooted }) {
+      runs.records.accountForLost({ rebooted });
+      sweep().catch((error: unknown) => log.error({ error: String(error) }, "what lost runs left behind could not all be removed"));
+    },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+/** All cgroups of runs are below it, apart from those of guests. */
+const cgroupParent = "/nexus-runs";
+/** What commands of the trusted profile find around them. */
+const trustedImage = "mini";
+
+function driversFor(
+  places: Places,
+  o: { images: ImageSource; machine: QemuDriver["probe"]; stack: AsyncDisposableStack },
+): SandboxDriver[] {
+  const { images, stack } = o;
+  const cgroups = findCgroups();
+  const bubblewrap =
+    process.getuid?.() === 0
+      ? createBubblewrapDriver({
+          namespaces: stack.use(new NamespaceStock()),
+          cgroups,
+          cgroupParent: `${cgroupParent}/bubblewrap`,
+        })
+      : createUserBubblewrapDriver({ directory: join(places.stateDir, "bubblewrap") });
+  stack.use(bubblewrap);
+  const resolved = () => images.resolve(trustedImage, () => undefined);
+  const directory = join(places.stateDir, "runtime");
+  const runtime = async () =>
+    chooseRuntime({ directory, cgroups, cgroupParent, image: await resolved(), candidates: runtimeCandidates(cgroups) });
+  const others = [microvm(places, { ...o, cgroups }), createHostDriver({ cgroupParent })];
+  if (process.getuid?.() !== 0) return [bubblewrap, rootsAlone("oci"), rootsAlone("podman"), ...others];
+  return [
+    bubblewrap,
+    createTrustedDriver({ images, image: trustedImage, runtime, cgroups, cgroupParent }),
+    createPodmanDriver({
+      directory: join(places.stateDir, "podman"),
+      image: async () => `dir:${(await resolved()).lower}`,
+      runtime,
+      cgroups,
+      cgroupParent,
+    }),
+    ...others,
+  ];
+}
+
+/** In place of a driver that only root's daemon can have. */
+function rootsAlone(name: string): SandboxDriver {
+  const [reason, hint] = ["containers of the trusted profile need root's daemon", "profile untrusted works for every user"];
+  return {
+    name,
+    check: async () => ({ works: false, reason, hint }),
+    start: () => Promise.reject(new NexusError("not-permitted", reason, { hint })),
+    sweep: async () => {},
+  };
+}
+
+function microvm(
+  places: Places,
+  { images, machine, cgroups }: { images: ImageSource; machine: QemuDriver["probe"]; cgroups: CgroupHost },
+): SandboxDriver {
+  const directory = join(places.cacheDir, "vm", "sandbox");
+  return createMicrovmDriver({
+    parts: async (signal) => {
+      const vm = await buildSandboxVm({ directory, packages: join(places.cacheDir, "vm", "mini", "packages"), signal });
+      const { lower: root, key } = await images.resolve(trustedImage, () => undefined);
+      return { ...vm, rootDisk: await buildRootDisk({ directory: join(directory, "roots"), root, key, signal }) };
+    },
+    program: async () => {
+      const { program, accel } = await machine();
+      return { path: program.path, accel };
+    },
+    workspaces: new WorkspaceDisks(),
+    cgroups,
+    cgroupParent,
+  });
+}
+
+/** The lock of a facility in one's hand, for work that begins and ends in different places. */
+async function holdFacility(facilities: Facilities, name: Name, run: string): Promise<HeldPlace> {
+  const held = Promise.withResolvers<Omit<HeldPlace, typeof Symbol.asyncDispose>>();
+  const over = Promise.withResolvers<void>();
+  const work = facilities.withFacility(name, run, async (facility) => {
+    await facility.remember(AbortSignal.timeout(rememberMs));
+    held.resolve({ workspace: facility.workspace, full: facility.full });
+    await over.promise;
+  });
+  work.catch(held.reject);
+  const { workspace, full } = await held.promise;
+  return {
+    workspace,
+    full,
+    async [Symbol.asyncDispose]() {
+      over.resolve();
+      await work;
+    },
+  };
+}
+
+const rememberMs = 120_000;
