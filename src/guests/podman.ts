@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import { setLimits } from "../kernel/cgroup-limits.ts";
 import { type CgroupHost, killCgroup, listCgroups, removeCgroup } from "../kernel/cgroups.ts";
@@ -59,11 +59,13 @@ export function createPodmanDriver(options: PodmanOptions): SandboxDriver {
     async check() {
       mkdirSync(options.directory, { recursive: true, mode: 0o700 });
       const directory = mkdtempSync(join(options.directory, "podman-"));
+      // Left to itself podman makes one at the top, and leaves it there.
+      const cgroup = groupOf(basename(directory));
       try {
         writeConfiguration(directory);
         const version = await run([program, "--version"], directory);
-        const image = await options.image();
-        await run(await call(["run", "--rm", "--network", "none", "--log-driver", "none", ...imageWords(image), "true"]), directory);
+        const words = ["run", "--rm", "--network", "none", "--log-driver", "none", "--cgroup-parent", cgroup];
+        await run(await call([...words, ...imageWords(await options.image()), "true"]), directory);
         return { works: true, detail: version.trim() };
       } catch (error) {
         const absent = (error as NodeJS.ErrnoException).code === "ENOENT";
@@ -71,6 +73,8 @@ export function createPodmanDriver(options: PodmanOptions): SandboxDriver {
           ? { works: false, reason: `${program} is not installed`, hint: "apt-get install podman" }
           : { works: false, reason: error instanceof Error ? error.message : String(error) };
       } finally {
+        await killCgroup(cgroups, cgroup);
+        removeCgroup(cgroups, cgroup);
         await removeTree(directory);
       }
     },
