@@ -196,7 +196,10 @@ describe("one command in a virtual machine", () => {
   it("hears signals, and sizes of its terminal", async () => {
     // The signal is for the whole group, and a shell tells of children that end by it: they ignore it.
     const script = "trap '' TERM; sleep 1000 & stty size; trap 'stty size; exit 9' TERM; echo ready; wait";
-    await using started = await driver.start(plan(["sh", "-c", script], { terminal: { columns: 91, rows: 33 } }), AbortSignal.timeout(120_000));
+    await using started = await driver.start(
+      plan(["sh", "-c", script], { terminal: { columns: 91, rows: 33 } }),
+      AbortSignal.timeout(120_000),
+    );
     const out = text(started.stdout);
     let heard = "";
     await new Promise<void>((resolve) => {
