@@ -2,7 +2,6 @@ import { z } from "zod";
 import { isFault, parseName } from "../base/names.ts";
 import { defaultPlaces, type Places, type Surroundings } from "./places.ts";
 import { ifNameText, ipText, prefixText } from "./text.ts";
-import { parseYaml } from "./yaml.ts";
 
 const absolutePath = z
   .string()
@@ -55,11 +54,6 @@ export const config = z.strictObject({
 });
 
 export type Config = z.output<typeof config>;
-
-/** @throws SpecError with every problem and its place */
-export function parseConfig(text: string, file: string): Config {
-  return parseYaml(config, text, file);
-}
 
 /** What holds without a file: bridge nexus0 with 10.0.42.0/24. */
 export function defaultConfig(): Config {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NexusError } from "../../src/base/errors.ts";
 import { Settings } from "../../src/daemon/settings.ts";
-import { parseConfig } from "../../src/spec/config.ts";
+import { parseConfig } from "../../src/spec/config-file.ts";
 import { openState, temporaryDirectory } from "../state/sample.ts";
 
 const source = { file: "nexus.yaml", config: parseConfig("log_level: warn\n", "nexus.yaml") };

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ErrorCode, NexusError, SpecError } from "../../src/base/errors.ts";
-import { type Config, configFiles, defaultConfig, parseConfig, placesOf } from "../../src/spec/config.ts";
+import { type Config, configFiles, defaultConfig, placesOf } from "../../src/spec/config.ts";
+import { parseConfig } from "../../src/spec/config-file.ts";
 import { ownSocketPaths, systemSocketPath } from "../../src/spec/places.ts";
 import { jsonSchemas } from "../../src/spec/schemas.ts";
 import { parseSetting, settingKeys, settingOf, withSettings } from "../../src/spec/settings.ts";
