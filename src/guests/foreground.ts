@@ -103,7 +103,7 @@ function withPipes(run: Foreground): Started {
   child.once("error", () => stderr.end());
   child.once("close", (code) => {
     const judged = run.judge(code ?? 1, said);
-    stderr.end("words" in judged ? `nexus: ${judged.words}\n` : "");
+    stderr.end("words" in judged ? `${judged.words}\n` : "");
   });
   return { child, said: () => said, streams: { stdin: child.stdin, stdout, stderr, resize() {} } };
 }

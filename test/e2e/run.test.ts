@@ -96,7 +96,7 @@ for (const profile of ["host", "trusted", "untrusted"] as const)
         const reasons = reason === "signal" && profile !== "host" ? "exit-code" : reason;
         assert.deepEqual([said.code, view.state, view.reason], [code, state, reasons], `${words.join(" ")}: ${said.err}`);
       }
-      assert.match((await run("--", "no-such-command")).err, /no-such-command/);
+      assert.match((await run("--", "no-such-command")).err, /^no-such-command: command not found$/m);
       await nothingLeft();
     });
 
