@@ -165,7 +165,7 @@ export const run = answerOf<RunView>()(
     endedAt: text.optional(),
     tookMs: z.number().optional(),
     output: z.strictObject({ stdout: runOutput, stderr: runOutput }),
-    egress: z.strictObject({ allowed: count, denied: count }).optional(),
+    egress: z.strictObject({ allowed: count, denied: count, unwritten: count.optional() }).optional(),
     /** What was asked, as runSpec wrote it out; of the environment the names. */
     spec: z.record(text, z.unknown()),
   }),

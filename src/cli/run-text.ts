@@ -60,7 +60,7 @@ export function runFacts(run: RunView): string {
     ["facility", spec.facility],
     ["directory", spec.cwd],
     ["network", net],
-    ["connections", egress === undefined ? undefined : `${egress.allowed} allowed, ${egress.denied} refused`],
+    ["connections", egress === undefined ? undefined : connections(egress)],
     ["variables", spec.env.join(" ")],
     ["limits", `${spec.mem} MiB, ${spec.cpus} cpus, ${spec.pids} processes, disk ${bytesText(spec.disk)}, ${timeText(spec.timeoutMs)}`],
     ["stdout", written(output.stdout)],
@@ -69,6 +69,10 @@ export function runFacts(run: RunView): string {
     ["created", run.createdAt],
     ["took", run.tookMs === undefined ? undefined : timeText(run.tookMs)],
   ]);
+}
+
+function connections({ allowed, denied, unwritten = 0 }: NonNullable<RunView["egress"]>): string {
+  return `${allowed} allowed, ${denied} refused${unwritten === 0 ? "" : `; ${unwritten} of them not written down: the audit was full`}`;
 }
 
 /** Words as a shell would need them, cut to a width, without what would move a cursor. */

@@ -48,8 +48,8 @@ export type RunView = {
   /** Milliseconds it ran. */
   tookMs?: number;
   output: { stdout: RunOutputView; stderr: RunOutputView };
-  /** Connections judged, once it has made any. */
-  egress?: { allowed: number; denied: number };
+  /** Connections judged, once it has made any; of them those for which its audit had no room. */
+  egress?: { allowed: number; denied: number; unwritten?: number };
   /** What was asked, as runSpec wrote it out; the environment by its names only. */
   spec: Omit<RunSpec, "env"> & { env: string[] };
 };

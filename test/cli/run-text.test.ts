@@ -1,0 +1,26 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { runFacts } from "../../src/cli/run-text.ts";
+import { runSpec } from "../../src/spec/run.ts";
+import type { RunView } from "../../src/spec/run-view.ts";
+
+const view: RunView = {
+  id: "0123456789ab",
+  state: "succeeded",
+  reason: "ok",
+  code: 0,
+  uid: 1000,
+  detached: false,
+  createdAt: "2026-01-01T00:00:00.000Z",
+  output: { stdout: { bytes: 0, dropped: 0 }, stderr: { bytes: 0, dropped: 0 } },
+  spec: { ...runSpec.parse({ command: ["true"] }), env: [] },
+};
+
+test("a run's facts tell how many connections were judged, and how many the audit had no room for", () => {
+  const connections = (egress: NonNullable<RunView["egress"]>) => /^connections:? +(.*)$/m.exec(runFacts({ ...view, egress }))?.[1];
+  assert.equal(connections({ allowed: 3, denied: 2 }), "3 allowed, 2 refused");
+  assert.equal(
+    connections({ allowed: 300_000, denied: 2, unwritten: 1000 }),
+    "300000 allowed, 2 refused; 1000 of them not written down: the audit was full",
+  );
+});
