@@ -3,7 +3,7 @@ import type { RunView } from "../spec/run-view.ts";
 
 /** What whoever waited for a run would not see by itself, each in a line. */
 export function remarksOn(view: RunView): string[] {
-  const { id, output, egress, spec } = view;
+  const { id, output, egress, limitedBy, spec } = view;
   const dropped = (["stdout", "stderr"] as const).filter((stream) => output[stream].dropped > 0);
   return [
     ...(endings[view.state]?.(view) ?? []),
@@ -17,8 +17,11 @@ export function remarksOn(view: RunView): string[] {
       : [
           `${egress.denied} ${egress.denied === 1 ? "connection was" : "connections were"} refused: \`nexus run logs ${id} --audit\` says which and why`,
         ]),
+    ...(limitedBy === "rlimits" ? [`${rlimitsAlone}: no cgroup is delegated to this user (\`nexus doctor\` says what to do)`] : []),
   ];
 }
+
+const rlimitsAlone = "--mem and --pids held for each process by itself, --cpus not at all";
 
 const endings: Partial<Record<RunView["state"], (view: RunView) => string[]>> = {
   "timed-out": ({ spec }) => [`timed out after ${timeText(spec.timeoutMs)} and was ended (--timeout gives it longer)`],
@@ -63,6 +66,7 @@ export function runFacts(run: RunView): string {
     ["connections", egress === undefined ? undefined : connections(egress)],
     ["variables", spec.env.join(" ")],
     ["limits", `${spec.mem} MiB, ${spec.cpus} cpus, ${spec.pids} processes, disk ${bytesText(spec.disk)}, ${timeText(spec.timeoutMs)}`],
+    ["held", run.limitedBy === "rlimits" ? `${rlimitsAlone}: no cgroup is delegated to user ${run.uid}` : undefined],
     ["stdout", written(output.stdout)],
     ["stderr", written(output.stderr)],
     ["user", String(run.uid)],

@@ -254,7 +254,8 @@ export class Runs implements AsyncDisposable {
   }
 
   #began(current: Current): void {
-    current.row = { ...current.row, state: "running", startedAt: this.#o.clock.now() };
+    const limitedBy = current.life?.process.limitedBy ?? "cgroups";
+    current.row = { ...current.row, state: "running", limitedBy, startedAt: this.#o.clock.now() };
     const { id, driver, spec } = current.row;
     const message = `run ${id} started ${spec.command[0]} (profile ${spec.profile}, driver ${driver})`;
     this.#o.state.transaction(() => {
@@ -333,6 +334,7 @@ export class Runs implements AsyncDisposable {
 
 const nothingYet: RunProgress = {
   driver: undefined,
+  limitedBy: undefined,
   state: "starting",
   reason: undefined,
   message: undefined,

@@ -39,6 +39,8 @@ export type RunView = {
   code?: number;
   exit?: RunExit;
   driver?: string;
+  /** What holds it to its memory, processes and processor time; rlimits do for each process by itself, and not its processor time. */
+  limitedBy?: "cgroups" | "rlimits";
   /** Who asked. */
   uid: number;
   detached: boolean;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { runFacts } from "../../src/cli/run-text.ts";
+import { remarksOn, runFacts } from "../../src/cli/run-text.ts";
 import { runSpec } from "../../src/spec/run.ts";
 import type { RunView } from "../../src/spec/run-view.ts";
 
@@ -23,4 +23,11 @@ test("a run's facts tell how many connections were judged, and how many the audi
     connections({ allowed: 300_000, denied: 2, unwritten: 1000 }),
     "300000 allowed, 2 refused; 1000 of them not written down: the audit was full",
   );
+});
+
+test("limits that hold for each process by itself are told of, others are not", () => {
+  const held = /^--mem and --pids held for each process by itself, --cpus not at all: no cgroup is delegated/;
+  assert.match(remarksOn({ ...view, limitedBy: "rlimits" }).join("\n"), held);
+  assert.deepEqual(remarksOn({ ...view, limitedBy: "cgroups" }), []);
+  assert.deepEqual(remarksOn(view), []);
 });

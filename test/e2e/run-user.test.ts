@@ -13,6 +13,10 @@ test(
     const first = run("--", "sh", "-c", "id -u; ls -A ~; exit 3");
     assert.equal(first.code, 3, first.stderr);
     assert.match(first.stderr, /^nexus: starting a daemon of your own \(user 64201\)$/m);
+    assert.equal(first.stderr.match(/^nexus: --mem and --pids held for each process by itself, --cpus not at all/gm)?.length, 1);
+    const whole = run("--json", "--", "true");
+    assert.equal((JSON.parse(whole.stdout) as RunView).limitedBy, "rlimits");
+    assert.equal(whole.stderr, "");
 
     const place = `${homeOf(alice)}/work`;
     assert.equal(bed.run(alice, ["mkdir", place]).code, 0);
