@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { fakeDaemon, fakeSession } from "../api/fake-daemon.ts";
+import { nexus } from "./command-line.ts";
 import { remarksOn, runFacts } from "../../src/cli/run-text.ts";
 import { runSpec } from "../../src/spec/run.ts";
 import type { RunView } from "../../src/spec/run-view.ts";
@@ -30,4 +32,13 @@ test("limits that hold for each process by itself are told of, others are not", 
   assert.match(remarksOn({ ...view, limitedBy: "rlimits" }).join("\n"), held);
   assert.deepEqual(remarksOn({ ...view, limitedBy: "cgroups" }), []);
   assert.deepEqual(remarksOn(view), []);
+});
+
+test("a run whose time was up is said to be, by whichever command it was started", async () => {
+  const ended: RunView = { ...view, state: "timed-out", reason: "timeout", code: 124 };
+  await using daemon = await fakeDaemon({ "run.exec": async () => ({ ...fakeSession(async () => 124), status: () => ended }) });
+  for (const words of ["run", "mcp run_sandboxed"]) {
+    const { code, stderr } = await nexus(daemon.socketPath, [...words.split(" "), "--", "sleep", "1000"]);
+    assert.deepEqual([code, stderr], [124, "nexus: timed out after 5m and was ended (--timeout gives it longer)\n"]);
+  }
 });
