@@ -121,7 +121,7 @@ for (const profile of ["host", "trusted", "untrusted"] as const)
       assert.ok(!existsSync(join(place, "ran")));
       const wrong = await run("--timeout", "0", "--mem", "1", "--env", "A=b", "--", "true");
       assert.equal(wrong.code, 2);
-      assert.match(wrong.err, /--timeout: must be at least 1\n +--mem: must be at least 4/);
+      assert.match(wrong.err, /--timeout: must be 1ms to 7d\n +--mem: must be 4 MiB to 16 TiB/);
       const missing = await bed.nexus("run");
       assert.deepEqual([missing.code, /it follows --/.test(missing.err)], [2, true]);
     });
