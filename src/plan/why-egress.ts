@@ -39,7 +39,11 @@ export function whyName(outlet: Outlet, name: string, { port, protocol }: Toward
     };
   const addresses = [...new Set(pins.map(({ address }) => address))].toSorted(compareIp).join(", ");
   const seconds = Math.round(Math.min(...pins.map(({ leftMs }) => leftMs)) / 1000);
-  return { verdict: "allow", reason: `allowed by TCP and UDP, and pinned to ${addresses} for ${seconds} s more`, rule: "inet nexus egress pinned" };
+  return {
+    verdict: "allow",
+    reason: `allowed by TCP and UDP, and pinned to ${addresses} for ${seconds} s more`,
+    rule: "inet nexus egress pinned",
+  };
 }
 
 /** Undefined where no policy decides. */
