@@ -270,7 +270,7 @@ export const commands: readonly Command[] = [
   },
   {
     path: "daemon stop",
-    summary: "stop the daemon; guests keep running",
+    summary: "stop the daemon; guests keep running, sandboxed runs are cancelled",
     example: "nexus daemon stop",
     run: async (c) => (await import("./verbs/daemon.ts")).stop(c),
   },

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fakeDaemon, fakeSession } from "../api/fake-daemon.ts";
+import { type FakeDaemon, fakeDaemon, fakeSession } from "../api/fake-daemon.ts";
 import { nexus } from "./command-line.ts";
 import { remarksOn, runFacts } from "../../src/cli/run-text.ts";
 import { runSpec } from "../../src/spec/run.ts";
@@ -32,6 +32,21 @@ test("limits that hold for each process by itself are told of, others are not", 
   assert.match(remarksOn({ ...view, limitedBy: "rlimits" }).join("\n"), held);
   assert.deepEqual(remarksOn({ ...view, limitedBy: "cgroups" }), []);
   assert.deepEqual(remarksOn(view), []);
+});
+
+test("whoever ends the daemon is told which runs that cancels, before it does", async () => {
+  const listed = [{ ...view, id: "aaa", state: "running" as const }, { ...view, id: "bbb", state: "starting" as const }, view];
+  const shutdown = async (daemon: FakeDaemon) => {
+    setImmediate(() => void daemon.server.close(0));
+    return { status: "ok" as const };
+  };
+  for (const json of [[], ["--json"]]) {
+    await using daemon = await fakeDaemon({ shutdown: () => shutdown(daemon), "run.list": async () => listed });
+    const { code, stdout, stderr } = await nexus(daemon.socketPath, ["daemon", "stop", ...json]);
+    assert.equal(code, 0);
+    if (json.length === 0) assert.equal(stderr, "nexus: 2 runs are under way and cancelled now: aaa, bbb\n");
+    else assert.deepEqual(JSON.parse(stdout), { running: false, cancelled: ["aaa", "bbb"] });
+  }
 });
 
 test("a run whose time was up is said to be, by whichever command it was started", async () => {
