@@ -31,7 +31,8 @@ test(
     assert.match(audit, /"name":"bad\.example","port":443,.*"decision":"deny","reason":"NOT_IN_ALLOWLIST"/);
 
     for (const [words, problem] of [
-      [["--profile", "host"], /EACCES\n +limits of plain processes need root's daemon/],
+      [["--profile", "host"], /^nexus: plain processes need root's daemon[^\n]*\n +profile untrusted [^\n]* works for every user$/m],
+      [["--driver", "qemu"], /^nexus: a virtual machine for one command[^\n]* needs root's daemon\n +profile untrusted/m],
       [["--profile", "trusted"], /containers of the trusted profile need root's daemon/],
       [["--facility", homeOf(alice)], /holds .*, where Nexus keeps its state/],
       [["--facility", homeOf(bob)], /belongs to user 64202, not to you|cannot be used \(EACCES\)/],
