@@ -85,7 +85,7 @@ function told(error: unknown, { url, ref, bytes, credential }: CloneOptions): un
       hint: "give the facility a larger --size",
       cause: error,
     });
-  if (ref !== undefined && /^fatal: (Remote branch .* not found|reference is not a tree|unable to read tree)/m.test(message))
+  if (ref !== undefined && /fatal: (Remote branch .* not found|reference is not a tree|unable to read tree)/.test(message))
     return new NexusError("not-found", `${url} has no branch, tag or commit ${ref}`, {
       hint: `\`git ls-remote ${url}\` lists what it has`,
       cause: error,

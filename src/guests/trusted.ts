@@ -127,8 +127,13 @@ function judge(layout: OciLayout, command: string, code: number): Judgement {
   const words = runtimeErrors(layout).join("; ");
   if (words === "" || code === 0) return { code };
   if (!/exec/i.test(words)) return { refused: words };
+  return refusedCommand(command, words) ?? { refused: words };
+}
+
+/** What a shell would say of a command, by the words of a runtime that could not run it. */
+export function refusedCommand(command: string, words: string): { code: number; words: string } | undefined {
   if (/exec format error/i.test(words)) return { code: 126, words: `${command}: Exec format error` };
   if (/permission denied|not permitted/i.test(words)) return { code: 126, words: `${command}: Permission denied` };
-  if (!/no such file or directory|not found/i.test(words)) return { refused: words };
+  if (!/no such file or directory|not found/i.test(words)) return undefined;
   return { code: 127, words: `${command}: ${command.includes("/") ? "No such file or directory" : "command not found"}` };
 }

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { changes } from "../../../src/spec/compose/changes.ts";
 import type { Present, PresentRun } from "../../../src/spec/compose/present.ts";
 import { faults, load } from "./load-text.ts";
+import { withSealedEnvironments } from "../../../src/spec/compose/sealed.ts";
 import { nothing, presentAfter } from "./present-after.ts";
 
 const sandbox = (text: string, name = "job", given = {}) => {
@@ -162,11 +163,12 @@ vms: {db: {}}
 
 describe("what up does with sandboxes", () => {
   const text = "sandboxes: {job: {command: make, env: {KEY: secret}, facility: work}}";
-  const project = load(text);
+  const sealed = (asked: string, key = 1) => withSealedEnvironments(load(asked), Buffer.alloc(32, key));
+  const project = sealed(text);
   const done = presentAfter(nothing, changes(project, nothing));
   const [run] = done.runs;
   const as = (change: Partial<PresentRun>): Present => ({ ...done, runs: done.runs.map((one) => ({ ...one, ...change })) });
-  const texts = (next: string, present: Present, options = {}) => changes(load(next), present, options).map((action) => action.text);
+  const texts = (next: string, present: Present, options = {}) => changes(sealed(next), present, options).map((action) => action.text);
 
   it("nothing while one of the same spec goes on or has succeeded", () => {
     assert.deepEqual(texts(text, nothing), ["run demo-job"]);
@@ -188,6 +190,14 @@ describe("what up does with sandboxes", () => {
     }
     const [action] = changes(load(text.replace("make", "cmake")), as({ state: "running" }));
     assert.deepEqual(action?.kind === "create-run" && action.replaces, [run?.id], "the one before is cancelled and forgotten");
+  });
+
+  it("nobody can guess at the values of an environment by what is told of a run", () => {
+    const labels = (asked: string, key?: number) => [...sealed(asked, key).sandboxes.values()][0]?.spec.labels;
+    assert.equal(labels(text)?.["nexus.config"], labels(text.replace("secret", "other"))?.["nexus.config"]);
+    assert.notDeepEqual(labels(text), labels(text, 2), "whoever has another key makes another label of the same");
+    assert.deepEqual(changes(sealed(text.replace("secret", "other"), 2), done), [], "what another user sealed says nothing");
+    assert.equal(labels(text.replace("env: {KEY: secret}, ", ""))?.["nexus.environment"], undefined);
   });
 
   it("the newest run counts", () => {
