@@ -154,11 +154,15 @@ export class Runs implements AsyncDisposable {
     return row.id;
   }
 
+  /** Ids of those that a stop of this process ends. */
+  underWay(): string[] {
+    return [...this.#current.keys()];
+  }
+
   /** Ends what runs: the outputs of commands end with this process, so they cannot outlive it. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     const all = [...this.#current.values()];
-    if (all.length > 0) this.#o.log.warn({ runs: all.map(({ row }) => row.id) }, `runs are under way, and are cancelled: ${all.length}`);
     for (const current of all) this.#cancel(current, { state: "cancelled", reason: "daemon-stopped" }, "SIGTERM");
     await Promise.allSettled(all.map(({ done }) => done.promise));
     await Promise.allSettled(this.#cleaning);
