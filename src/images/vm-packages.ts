@@ -95,7 +95,7 @@ async function run(program: string, args: readonly string[], options: { cwd?: st
 
 function missing(problem: string, cause?: unknown, details: Record<string, unknown> = {}): NexusError {
   return new NexusError("image-missing", `the mini virtual machine is built from Debian packages, and ${problem}`, {
-    hint: `it needs apt with fresh lists: ${process.getuid?.() === 0 ? "" : "sudo "}apt-get update`,
+    hint: `it needs their archive in reach, and fresh lists of it: ${process.getuid?.() === 0 ? "" : "sudo "}apt-get update`,
     cause,
     details,
   });
