@@ -18,7 +18,7 @@ export const runFlags: readonly Flag[] = [
     complete: ["none", "allowlist", "unrestricted", "host"],
     summary: "none, allowlist, unrestricted or, not for untrusted, host (allowlist with --allow, else none)",
   },
-  { name: "facility", value: "NAME|DIR", complete: "file", summary: "what it works on: a facility, or a directory of yours" },
+  { name: "facility", value: "NAME|DIR", complete: "facility", summary: "what it works on: a facility, or a directory of yours" },
   { name: "cwd", short: "w", value: "PATH", summary: "where in the facility it begins" },
   { name: "env", short: "e", value: "K=V", many: true, summary: "environment variable; none is inherited" },
   { name: "timeout", value: "TIME", summary: "how long it may take (5m)" },

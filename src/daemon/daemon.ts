@@ -66,7 +66,7 @@ export type DaemonInput = {
   onLogLevel: (level: Config["log_level"]) => void;
 };
 
-export type Daemon = AsyncDisposable & { socket: string; stateDir: string };
+export type Daemon = AsyncDisposable & { socket: string; stateDir: string; runsUnderWay(): string[] };
 
 /** Opens everything, adopts what is there, and serves. On return the host is as it should be. @throws NexusError daemon-running, not-permitted, state-corrupt; KernelError */
 export async function startDaemon({ source, surroundings, log, onShutdown, onLogLevel }: DaemonInput): Promise<Daemon> {
@@ -328,7 +328,12 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     lives.recover({ rebooted }).catch((error: unknown) => log.error({ error: String(error) }, "recovering guests failed"));
   log.info({ socket: places.socket, state: places.stateDir, networks: world.networks.size, guests: world.guests.size }, "nexusd serves");
   const kept = stack.move();
-  return { socket: places.socket, stateDir: places.stateDir, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  return {
+    socket: places.socket,
+    stateDir: places.stateDir,
+    runsUnderWay: () => runs.underWay(),
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
 }
 
 function residentOf(name: Name, nodes: Nodes): [string, number][] {

@@ -45,7 +45,9 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     setInterval(giveBackMemory, trimIntervalMs).unref();
     const why = await ended.promise;
     notify({ STOPPING: "1" });
-    log.info({ why }, "nexusd ends; guests and networks stay");
+    const runs = daemon.runsUnderWay();
+    const cancels = runs.length === 0 ? "" : `, runs under way are cancelled: ${runs.length}`;
+    log.info({ why, ...(runs.length === 0 ? {} : { runs }) }, `nexusd ends; guests and networks stay${cancels}`);
   }
   // Whatever did not come to its end in time must not go on with what is closed by now.
   process.exit(0);

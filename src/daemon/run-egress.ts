@@ -50,7 +50,8 @@ export function openRunEgress(asked: EgressAsked, from: { resolver: EgressResolv
     sandbox: { kind: "proxy", port: proxyPort, serve: (connection) => proxy.serve(connection) },
     figures() {
       const { allowed, denied } = proxy.figures();
-      return { allowed, denied: Object.values(denied).reduce((sum, count) => sum + count, 0) };
+      const sum = { allowed, denied: Object.values(denied).reduce((total, count) => total + count, 0) };
+      return audit.left === 0 ? sum : { ...sum, unwritten: audit.left };
     },
     async close() {
       proxy.close();

@@ -154,6 +154,11 @@ export class Runs implements AsyncDisposable {
     return row.id;
   }
 
+  /** Ids of those that a stop of this process ends. */
+  underWay(): string[] {
+    return [...this.#current.keys()];
+  }
+
   /** Ends what runs: the outputs of commands end with this process, so they cannot outlive it. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
@@ -254,7 +259,8 @@ export class Runs implements AsyncDisposable {
   }
 
   #began(current: Current): void {
-    current.row = { ...current.row, state: "running", startedAt: this.#o.clock.now() };
+    const limitedBy = current.life?.process.limitedBy ?? "cgroups";
+    current.row = { ...current.row, state: "running", limitedBy, startedAt: this.#o.clock.now() };
     const { id, driver, spec } = current.row;
     const message = `run ${id} started ${spec.command[0]} (profile ${spec.profile}, driver ${driver})`;
     this.#o.state.transaction(() => {
@@ -333,6 +339,7 @@ export class Runs implements AsyncDisposable {
 
 const nothingYet: RunProgress = {
   driver: undefined,
+  limitedBy: undefined,
   state: "starting",
   reason: undefined,
   message: undefined,

@@ -99,8 +99,7 @@ function driversFor(
   const directory = join(places.stateDir, "runtime");
   const runtime = async () =>
     chooseRuntime({ directory, cgroups, cgroupParent, image: await resolved(), candidates: runtimeCandidates(cgroups) });
-  const others = [microvm(places, { ...o, cgroups }), createHostDriver({ cgroupParent })];
-  if (process.getuid?.() !== 0) return [bubblewrap, rootsAlone("oci"), rootsAlone("podman"), ...others];
+  if (process.getuid?.() !== 0) return [bubblewrap, ...driversOfRoot.map(rootsAlone)];
   return [
     bubblewrap,
     createTrustedDriver({ images, image: trustedImage, runtime, cgroups, cgroupParent }),
@@ -111,13 +110,21 @@ function driversFor(
       cgroups,
       cgroupParent,
     }),
-    ...others,
+    microvm(places, { ...o, cgroups }),
+    createHostDriver({ cgroupParent }),
   ];
 }
 
+const driversOfRoot = [
+  { name: "oci", reason: "containers of the trusted profile need root's daemon" },
+  { name: "podman", reason: "containers of the trusted profile need root's daemon" },
+  { name: "qemu", reason: "a virtual machine for one command, which has a user and a cgroup of its own, needs root's daemon" },
+  { name: "host", reason: "plain processes need root's daemon, which alone can limit them by cgroups" },
+] as const;
+
 /** In place of a driver that only root's daemon can have. */
-function rootsAlone(name: string): SandboxDriver {
-  const [reason, hint] = ["containers of the trusted profile need root's daemon", "profile untrusted works for every user"];
+function rootsAlone({ name, reason }: (typeof driversOfRoot)[number]): SandboxDriver {
+  const hint = "profile untrusted with its own driver (bubblewrap) works for every user";
   return {
     name,
     check: async () => ({ works: false, reason, hint }),

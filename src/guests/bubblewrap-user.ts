@@ -129,7 +129,8 @@ async function startAsUser(plan: SandboxPlan, ground: UserGround, signal: AbortS
   const spawned = spawnBubblewrap({ command: [program, ...words], filter: ground.filter, streams, extra });
   const up = await bringUp(spawned, { ownNetwork: egress.kind !== "host", cgroup }, stack);
   const rlimits = cgroup === undefined ? { addressSpaceBytes: memoryBytes, processes: pids + ownProcesses - 1 } : undefined;
-  return await begin(plan, { ...up, cgroup }, { stack, signal, ...(rlimits && { rlimits }) });
+  const begun = await begin(plan, { ...up, cgroup }, { stack, signal, ...(rlimits && { rlimits }) });
+  return rlimits === undefined ? begun : { ...begun, limitedBy: "rlimits" };
 }
 
 /** Below places the command cannot write, in this order; the workspace comes after all of them, and nothing below it. */

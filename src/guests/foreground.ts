@@ -44,13 +44,14 @@ export async function runForeground(run: Foreground, signal: AbortSignal): Promi
   const end = (): Promise<void> => (ending ??= endRun({ ...run, left }));
   try {
     signal.throwIfAborted();
-    const { child, streams, said } = run.plan.terminal === undefined ? withPipes(run) : await withTerminal(run, run.plan.terminal);
+    const { child, streams, said, isUp } = run.plan.terminal === undefined ? withPipes(run) : await withTerminal(run, run.plan.terminal);
     let up = false;
     const exit = exitOf(run, { child, said, isUp: () => up });
     left = exit;
     // Whoever waits for the start is told; whoever waits for the end came after that.
     exit.catch(() => undefined);
     up = await untilUp(run, { exit, signal });
+    if (up) isUp?.();
     return {
       ...streams,
       signal(name) {
@@ -86,7 +87,13 @@ async function killCommand({ cgroups, cgroup, commandGroups }: Ending): Promise<
 /** What a program may take to clear up behind a command that was killed. */
 const handOverMs = 5000;
 
-type Started = { child: ChildProcess; said: () => string; streams: Pick<SandboxProcess, "stdin" | "stdout" | "stderr" | "resize"> };
+type Started = {
+  child: ChildProcess;
+  said: () => string;
+  streams: Pick<SandboxProcess, "stdin" | "stdout" | "stderr" | "resize">;
+  /** What comes on stderr from here on is the command's. */
+  isUp?: () => void;
+};
 
 function withPipes(run: Foreground): Started {
   const [program, ...args] = run.command(undefined);
@@ -95,18 +102,30 @@ function withPipes(run: Foreground): Started {
   child.stdin.on("error", () => undefined);
   // A child's own streams lose what nobody has begun to read when it ends.
   const [stdout, stderr] = [child.stdout.pipe(new PassThrough()), new PassThrough()];
-  child.stderr.pipe(stderr, { end: false });
   let said = "";
+  // The program's own words about a command it cannot run are told in ours, so they wait until it is known whose they are.
+  const held = child.stderr.pipe(new PassThrough({ highWaterMark: 4 * mostHeld }));
+  let released = false;
+  const isUp = (): void => {
+    if (!released) held.pipe(stderr);
+    released = true;
+  };
+  let bytesSaid = 0;
   child.stderr.on("data", (bytes: Buffer) => {
     if (said.length < 2000) said += bytes.toString().slice(0, 2000);
+    if ((bytesSaid += bytes.length) > mostHeld) isUp();
   });
   child.once("error", () => stderr.end());
   child.once("close", (code) => {
     const judged = run.judge(code ?? 1, said);
-    stderr.end("words" in judged ? `nexus: ${judged.words}\n` : "");
+    if ("words" in judged && !released) stderr.end(`${judged.words}\n`);
+    else isUp();
   });
-  return { child, said: () => said, streams: { stdin: child.stdin, stdout, stderr, resize() {} } };
+  return { child, said: () => said, streams: { stdin: child.stdin, stdout, stderr, resize() {} }, isUp };
 }
+
+/** Bytes. No program says so much of itself. */
+const mostHeld = 65_536;
 
 async function withTerminal(run: Foreground, size: { columns: number; rows: number }): Promise<Started> {
   if (!run.handsTerminalOver) return withOwnTerminal(run, size);
@@ -182,7 +201,8 @@ async function untilUp(run: Foreground, seen: { exit: Promise<SandboxExit>; sign
 
 function refusedWords(run: Foreground, code: number): string {
   const judged = run.judge(code, "");
-  return "refused" in judged ? judged.refused : `it ended with ${judged.code} before there was a terminal`;
+  if ("refused" in judged) return judged.refused;
+  return judged.words ?? `it ended with ${judged.code} before there was a terminal`;
 }
 
 function refusal(run: Foreground, words: string): NexusError {

@@ -15,6 +15,7 @@ import {
   removeCgroup,
 } from "../kernel/cgroups.ts";
 import { openPty } from "../kernel/console-socket.ts";
+import { commandCheck, commandRefusal } from "./command-check.ts";
 import type { SandboxDriver, SandboxExit, SandboxPlan, SandboxProcess } from "./sandbox.ts";
 import { terminalOf } from "./terminal.ts";
 
@@ -56,7 +57,10 @@ type Group = { host: CgroupHost; path: string };
  * Waits in front of the command until it is in its cgroup: nothing runs outside of it, not for a moment. A daemon that ends
  * meanwhile closes the gate, and nothing runs. The shell sees words as parameters only, never as program text.
  */
-const gate = 'ulimit -n "$1" || exit 125; shift; read -r go <&3 || exit 125; exec 3<&-; unset PWD OLDPWD; exec "$@"';
+const gate = `ulimit -n "$1" || exit 125; shift; read -r go <&3 || exit 125; exec 3<&-; unset PWD OLDPWD
+${commandCheck}
+${commandRefusal}
+exec "$@"`;
 
 async function startPlain(plan: SandboxPlan, group: Group, signal: AbortSignal): Promise<SandboxProcess> {
   const { memoryBytes, cpus, pids } = plan.limits;

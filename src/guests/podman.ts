@@ -11,7 +11,7 @@ import { removeTree } from "./remove-tree.ts";
 import type { SandboxDriver, SandboxPlan } from "./sandbox.ts";
 import { openSandboxNetwork } from "./sandbox-network.ts";
 import { type RuntimeCommand, runtimeCall, runtimeEnvironment } from "./supervisor.ts";
-import { resourcesOf } from "./trusted.ts";
+import { refusedCommand, resourcesOf } from "./trusted.ts";
 import { sandboxUser } from "./trusted-config.ts";
 
 export type PodmanOptions = {
@@ -115,7 +115,10 @@ export function createPodmanDriver(options: PodmanOptions): SandboxDriver {
             return pid !== undefined && hasExecuted(pid) ? pid : undefined;
           },
           // podman-run(1), "Exit Status": 125 is its own, but 126 and 127 are also the runtime's, before there is a container.
-          judge: (code, said) => (existsSync(files.pid) || code < 125 || /executable/.test(said) ? { code } : { refused: lastWords(said) }),
+          judge(code, said) {
+            if (existsSync(files.pid) || code < 125) return { code };
+            return (/executable/.test(said) ? refusedCommand(plan.command[0], said) : undefined) ?? { refused: lastWords(said) };
+          },
           deadlineMs: options.startDeadlineMs ?? 30_000,
         },
         signal,

@@ -50,6 +50,8 @@ export type SandboxProcess = AsyncDisposable & {
   kill(): Promise<void>;
   /** When the command itself ended; what it left running is killed by then. */
   exit: Promise<SandboxExit>;
+  /** Said where no cgroup holds it: memory and processes are limited for each process by itself then, and processor time is not. */
+  limitedBy?: "rlimits";
   /** Kills, then removes cgroup, namespaces, mounts and scratch. May be repeated. */
   [Symbol.asyncDispose](): Promise<void>;
 };

@@ -89,7 +89,7 @@ export function createTrustedDriver(options: TrustedOptions): SandboxDriver {
           command: (socket) => runtimeCall(runtime, [...words, ...(socket === undefined ? [] : ["--console-socket", socket]), plan.id]),
           handsTerminalOver: runtime.program !== "runc",
           findCommand: () => runningInit(layout, cgroup),
-          judge: (code) => judge(layout, code),
+          judge: (code) => judge(layout, plan.command[0], code),
           deadlineMs: options.startDeadlineMs ?? 15_000,
         },
         signal,
@@ -123,12 +123,17 @@ function runningInit(layout: OciLayout, cgroup: string): number | undefined {
 }
 
 /** A command that is not there, or may not be run, is the caller's fault and told as a shell tells it. */
-function judge(layout: OciLayout, code: number): Judgement {
+function judge(layout: OciLayout, command: string, code: number): Judgement {
   const words = runtimeErrors(layout).join("; ");
   if (words === "" || code === 0) return { code };
-  if (/exec|executable|open executable/i.test(words)) {
-    if (/permission denied|not permitted|exec format error/i.test(words)) return { code: 126, words };
-    if (/no such file or directory|not found/i.test(words)) return { code: 127, words };
-  }
-  return { refused: words };
+  if (!/exec/i.test(words)) return { refused: words };
+  return refusedCommand(command, words) ?? { refused: words };
+}
+
+/** What a shell would say of a command, by the words of a runtime that could not run it. */
+export function refusedCommand(command: string, words: string): { code: number; words: string } | undefined {
+  if (/exec format error/i.test(words)) return { code: 126, words: `${command}: Exec format error` };
+  if (/permission denied|not permitted/i.test(words)) return { code: 126, words: `${command}: Permission denied` };
+  if (!/no such file or directory|not found/i.test(words)) return undefined;
+  return { code: 127, words: `${command}: ${command.includes("/") ? "No such file or directory" : "command not found"}` };
 }

@@ -63,7 +63,8 @@ export const runSandboxed = tool({
         (status) => (view = status as RunView),
       );
       const output = { ...described("stdout", kept.stdout), ...described("stderr", kept.stderr) };
-      return { kind: "data", exitCode, data: { ...endOf(view), exit_code: exitCode, ...output } };
+      const data = { ...endOf(view), exit_code: exitCode, ...output };
+      return { kind: "data", exitCode, data, ...(view === undefined ? {} : { run: view }) };
     } catch (error) {
       signal.throwIfAborted();
       throw error;

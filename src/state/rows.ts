@@ -104,6 +104,7 @@ export type RunRow = RunProgress & {
 
 export type RunProgress = {
   driver: string | undefined;
+  limitedBy: RunView["limitedBy"];
   state: RunState;
   reason: RunReason | undefined;
   message: string | undefined;

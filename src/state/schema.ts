@@ -174,4 +174,8 @@ export const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX runs_unswept ON runs (created_at) WHERE swept = 0;
   `,
+  // Whether a run's limits hold for all of it, or for each process by itself.
+  `
+  ALTER TABLE runs ADD COLUMN limited_by TEXT CHECK (limited_by IN ('cgroups', 'rlimits'));
+  `,
 ];

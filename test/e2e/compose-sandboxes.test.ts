@@ -76,6 +76,14 @@ describe("sandboxes of a compose file", { timeout: 240_000 }, () => {
       "migrate │ on stderr",
     ]);
     assert.equal((JSON.parse((await well(project, "inspect", "migrate", "--json")).out) as RunView).id, row?.id);
+    for (const verb of ["start", "stop", "restart"]) {
+      const refused = await project.run(verb, "db", "migrate");
+      assert.equal(refused.code, 5);
+      assert.match(
+        refused.err,
+        /migrate is a sandbox, which runs once: only guests are started and stopped\n +it is succeeded; `nexus up migrate`/,
+      );
+    }
     assert.match((await well(project, "compose", "config")).out, /sandboxes:\n {2}migrate:\n {4}command:/);
 
     const down = await well(project, "down");

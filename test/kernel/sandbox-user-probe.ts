@@ -40,6 +40,6 @@ for (const [index, { script, egress, limits, terminal }] of scripts.entries()) {
     sandbox.stderr === undefined ? "" : text(sandbox.stderr),
     sandbox.exit,
   ]);
-  outcomes.push({ stdout, stderr, exit });
+  outcomes.push({ stdout, stderr, exit, limitedBy: sandbox.limitedBy });
 }
 console.log(JSON.stringify({ check, outcomes }));

@@ -13,7 +13,7 @@ const checkout = "/run/checkout";
 type Wish = { script: string; egress?: "none" | "proxy"; limits?: Record<string, number>; terminal?: boolean };
 type Answer = {
   check: { works: boolean; detail?: string; reason?: string };
-  outcomes: { stdout: string; stderr: string; exit: { code: number; outOfMemory: boolean } }[];
+  outcomes: { stdout: string; stderr: string; exit: { code: number; outOfMemory: boolean }; limitedBy?: "rlimits" }[];
 };
 
 function asUser(wishes: readonly Wish[], first = ":"): Answer {
@@ -48,6 +48,7 @@ describe("a sandbox of an ordinary user", () => {
     assert.equal(check.works, true);
     assert.match(check.detail ?? "", /limited by rlimit only/);
     const [seen, status, places, scratch, memory, processes, left, terminal] = outcomes;
+    assert.equal(seen?.limitedBy, "rlimits");
     assert.match(seen?.stdout ?? "", /^1000\n\/root:\n\n\/run:\nuser:\[/);
     assert.equal(statSync(join(home, "workspace/made")).uid, uid);
     assert.deepEqual(readdirSync(join(home, "workspace")), ["made"]);

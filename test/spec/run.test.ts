@@ -34,6 +34,7 @@ test("everything that is wrong is said at once, by its place", () => {
     mem: 1,
     pids: 0,
     disk: "1X",
+    outputLimit: "17T",
     cmd: "x",
   };
   const problems = problemsOf(wrong);
@@ -41,10 +42,11 @@ test("everything that is wrong is said at once, by its place", () => {
     /^profile: must be .* not "untrused" \(did you mean untrusted\?\)$/,
     /^env\["?A-B|^env.*a variable name has letters/,
     /^env\.OK: a word cannot hold a zero byte/,
-    /^timeoutMs: must be at least 1$/,
-    /^mem: must be at least 4$/,
-    /^pids: must be at least 1$/,
-    /^disk: /,
+    /^timeoutMs: must be 1ms to 7d$/,
+    /^mem: must be 4 MiB to 16 TiB$/,
+    /^pids: must be 1 to 4194304 processes$/,
+    /^disk: must be a size above zero: bytes, or a whole number with K, M, G or T/,
+    /^outputLimit: must be at most 16T$/,
     /^cmd: unknown key/,
   ])
     assert.ok(

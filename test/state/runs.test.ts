@@ -13,6 +13,7 @@ const run = (id: string, createdAt: number, more: Partial<RunRow> = {}): RunRow 
     detached: false,
     createdAt,
     driver: undefined,
+    limitedBy: undefined,
     state: "starting",
     reason: undefined,
     message: undefined,
@@ -27,6 +28,7 @@ const run = (id: string, createdAt: number, more: Partial<RunRow> = {}): RunRow 
 };
 const ended = (at: number): Partial<RunRow> => ({
   driver: "host",
+  limitedBy: "cgroups",
   state: "failed",
   reason: "signal",
   message: "so",

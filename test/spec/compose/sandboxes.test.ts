@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { changes } from "../../../src/spec/compose/changes.ts";
 import type { Present, PresentRun } from "../../../src/spec/compose/present.ts";
 import { faults, load } from "./load-text.ts";
+import { withSealedEnvironments } from "../../../src/spec/compose/sealed.ts";
 import { nothing, presentAfter } from "./present-after.ts";
 
 const sandbox = (text: string, name = "job", given = {}) => {
@@ -120,9 +121,9 @@ sandboxes:
       "c.yaml:5:31: sandboxes.three.net: profile untrusted never has the host's network: unrestricted lets it reach every public name",
       'c.yaml:5:45: sandboxes.three.allow[0]: "nowhere" has no port; write nowhere:443',
       "c.yaml:6:42: sandboxes.four.net: profile host has the host's network, and cannot be kept from it: profile untrusted can",
-      "c.yaml:6:57: sandboxes.four.timeout: must be at least 1",
+      "c.yaml:6:57: sandboxes.four.timeout: must be 1ms to 7d",
       'c.yaml:7:28: sandboxes.five.disk: "0": it is no size; write a whole number, with K, M, G or T: 512M, 10G',
-      "c.yaml:7:36: sandboxes.five.memory: must be at least 4",
+      "c.yaml:7:36: sandboxes.five.memory: must be 4 MiB to 16 TiB",
       'c.yaml:7:64: sandboxes.five.allow[1]: "a.example:443/tcp" contradicts "a.example:443"',
       "c.yaml:8:18: sandboxes.six.command: must have at least 1 entry",
       "c.yaml:9:10: sandboxes.seven.command: must be a string or a list, not undefined",
@@ -162,11 +163,12 @@ vms: {db: {}}
 
 describe("what up does with sandboxes", () => {
   const text = "sandboxes: {job: {command: make, env: {KEY: secret}, facility: work}}";
-  const project = load(text);
+  const sealed = (asked: string, key = 1) => withSealedEnvironments(load(asked), Buffer.alloc(32, key));
+  const project = sealed(text);
   const done = presentAfter(nothing, changes(project, nothing));
   const [run] = done.runs;
   const as = (change: Partial<PresentRun>): Present => ({ ...done, runs: done.runs.map((one) => ({ ...one, ...change })) });
-  const texts = (next: string, present: Present, options = {}) => changes(load(next), present, options).map((action) => action.text);
+  const texts = (next: string, present: Present, options = {}) => changes(sealed(next), present, options).map((action) => action.text);
 
   it("nothing while one of the same spec goes on or has succeeded", () => {
     assert.deepEqual(texts(text, nothing), ["run demo-job"]);
@@ -188,6 +190,14 @@ describe("what up does with sandboxes", () => {
     }
     const [action] = changes(load(text.replace("make", "cmake")), as({ state: "running" }));
     assert.deepEqual(action?.kind === "create-run" && action.replaces, [run?.id], "the one before is cancelled and forgotten");
+  });
+
+  it("nobody can guess at the values of an environment by what is told of a run", () => {
+    const labels = (asked: string, key?: number) => [...sealed(asked, key).sandboxes.values()][0]?.spec.labels;
+    assert.equal(labels(text)?.["nexus.config"], labels(text.replace("secret", "other"))?.["nexus.config"]);
+    assert.notDeepEqual(labels(text), labels(text, 2), "whoever has another key makes another label of the same");
+    assert.deepEqual(changes(sealed(text.replace("secret", "other"), 2), done), [], "what another user sealed says nothing");
+    assert.equal(labels(text.replace("env: {KEY: secret}, ", ""))?.["nexus.environment"], undefined);
   });
 
   it("the newest run counts", () => {
