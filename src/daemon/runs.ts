@@ -245,7 +245,8 @@ export class Runs implements AsyncDisposable {
   #openEgress(id: string, spec: RunSpec): RunEgress | undefined {
     const mode = netModeOf(spec);
     if (mode === "host" || mode === "none") return undefined;
-    return this.#o.openEgress({ run: id, mode, allow: spec.net.allow, auditFile: join(this.records.directoryOf(id), auditName) });
+    const auditFile = join(this.records.directoryOf(id), auditName);
+    return this.#o.openEgress({ run: id, mode, allow: spec.net.allow, project: spec.labels["nexus.project"], auditFile });
   }
 
   /** The driver's part of what is the run's; it goes with the sandbox, and the outputs stay. */
