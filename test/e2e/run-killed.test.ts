@@ -36,9 +36,8 @@ describe("a daemon that is killed", { timeout: 240_000 }, () => {
   });
 
   const start = async (profile: string, driver: string): Promise<string> => {
-    const { code, out, err } = await bed.nexus(
-      ...["run", "--profile", profile, "--driver", driver, "--timeout", "1h", "--detach", "--", "sh", "-c", stubborn()],
-    );
+    const words = ["--profile", profile, "--driver", driver, "--timeout", "1h", "--detach", "--", "sh", "-c", stubborn()];
+    const { code, out, err } = await bed.nexus("run", ...words);
     assert.equal(code, 0, err);
     return out.trim();
   };
