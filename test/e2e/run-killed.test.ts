@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { mountPoints, namespaces, processesWith, sh } from "../chaos/host.ts";
 import { until } from "../kernel/world/until.ts";
@@ -15,6 +16,8 @@ const stubborn = () => {
   const [a, b, c] = [`${mark}.${next++}`, `${mark}.${next++}`, `${mark}.${next++}`];
   return `trap '' TERM HUP INT; setsid sleep ${a} & (setsid sh -c 'trap "" TERM HUP; sleep ${b} & wait' &); sleep ${c}; wait`;
 };
+/** Forks whenever it can. */
+const bomb = `bomb() { bomb | bomb & }; while :; do bomb; done 2>/dev/null # sleep ${mark}`;
 const sleeping = () => [...processesWith(`sleep ${mark}`).values()].filter((line) => line.startsWith("sleep")).length;
 
 const kinds = [
@@ -35,8 +38,9 @@ describe("a daemon that is killed", { timeout: 240_000 }, () => {
     for (const pid of processesWith(`sleep ${mark}`).keys()) process.kill(pid, "SIGKILL");
   });
 
-  const start = async (profile: string, driver: string): Promise<string> => {
-    const words = ["--profile", profile, "--driver", driver, "--timeout", "1h", "--detach", "--", "sh", "-c", stubborn()];
+  const start = async (profile: string, driver: string, command = ["sh", "-c", stubborn()]): Promise<string> => {
+    const limits = ["--timeout", "1h", "--pids", "60", "--detach"];
+    const words = ["--profile", profile, "--driver", driver, ...limits, "--", ...command];
     const { code, out, err } = await bed.nexus("run", ...words);
     assert.equal(code, 0, err);
     return out.trim();
@@ -49,6 +53,8 @@ describe("a daemon that is killed", { timeout: 240_000 }, () => {
     const ids: string[] = [];
     for (const [profile, driver] of kinds) ids.push(await start(profile, driver));
     await until("all of it runs", () => sleeping() === 3 * (kinds.length - 1) && processesWith(`guest=${ids.at(-1)}`).size === 1);
+    ids.push(await start("host", "host", ["bash", "-c", bomb]));
+    await until("it has forked as far as it can", () => processesWith(bomb).size > 30);
     const { pid } = bed.daemon;
     const areOurs = (path: string) => [...ids, `/bubblewrap/${pid}-`].some((part) => path.includes(part));
     assert.ok(groups(areOurs).length > 0);
@@ -68,6 +74,25 @@ describe("a daemon that is killed", { timeout: 240_000 }, () => {
     const containers = await sh("podman", "ps", "--all", "--format", "{{.Names}}");
     for (const id of ids) assert.ok(!containers.includes(id), containers);
     await until("nobody waits for the end of a run any more", () => ids.every((id) => processesWith(id).size === 0));
+  });
+
+  test("leaves no container half made", async () => {
+    for (const ms of [60, 120, 180, 240, 300]) {
+      const body = { profile: "trusted", driver: "podman", command: ["sh", "-c", stubborn()] as [string, ...string[]] } as const;
+      const started = bed.client.call("run.create", { body }).catch(() => undefined);
+      await delay(ms);
+      await bed.daemon.crashAndStart();
+      await started;
+    }
+    const views = await bed.client.call("run.list", { query: {} });
+    const ids = views.filter(({ state }) => state === "lost").map(({ id }) => id);
+    assert.ok(ids.length > 0);
+    await until("nothing of it runs", () => alive(ids).length === 0);
+    let containers = "";
+    const look = async () => (containers = await sh("podman", "ps", "--all", "--format", "{{.Names}}"));
+    const gone = async () => await look().then((names) => !ids.some((id) => names.includes(id)));
+    await until("podman has none of them", gone).catch(() => assert.fail(containers));
+    await until("no group of theirs is left", () => groups((path) => ids.some((id) => path.includes(id))).length === 0);
   });
 
   test("whoever takes away what waits for the daemon's end has the run ended", async () => {
