@@ -91,7 +91,7 @@ describe("a daemon that is killed", { timeout: 240_000 }, () => {
     let containers = "";
     const look = async () => (containers = await sh("podman", "ps", "--all", "--format", "{{.Names}}"));
     const gone = async () => await look().then((names) => !ids.some((id) => names.includes(id)));
-    await until("podman has none of them", gone).catch(() => assert.fail(containers));
+    await until("podman has none of them", gone, 60_000).catch(() => assert.fail(containers));
     await until("no group of theirs is left", () => groups((path) => ids.some((id) => path.includes(id))).length === 0);
   });
 
