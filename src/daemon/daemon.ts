@@ -245,7 +245,8 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
   const rebooted = state.noteBoot(readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim());
   stack.use(access.watch({ world, chronicle, ask: (reason) => reconciler.ask(reason) }));
 
-  const sandboxes = stack.use(openSandboxes({ state, chronicle, log, places, images, facilities, world, machine: machines.driver.probe }));
+  const machine = machines.driver.probe;
+  const sandboxes = stack.use(openSandboxes({ state, chronicle, log, places, images, facilities, world, domain, machine }));
   const { runs } = sandboxes;
   sandboxes.recover({ rebooted });
 

@@ -185,6 +185,7 @@ export class Runs implements AsyncDisposable {
       detached: o.watcher === undefined,
       createdAt: this.#o.clock.now(),
       ...nothingYet,
+      driver: driverNamed(asked, this.#o.drivers),
     };
     this.#o.state.runs.insert(row);
     const current: Current = { row, stopping: new AbortController(), done: Promise.withResolvers() };
@@ -195,7 +196,6 @@ export class Runs implements AsyncDisposable {
   async #launch(current: Current, spec: RunSpec, { caller, watcher }: Starter): Promise<LiveRun> {
     const { id } = current.row;
     const driver = driverFor(spec, this.#o.drivers);
-    current.row = { ...current.row, driver: driver.name };
     mkdirSync(this.#sandboxOf(id), { recursive: true, mode: 0o700 });
     if (spec.facility?.startsWith("/") === false) current.place = await this.#o.hold(spec.facility as Name, id);
     current.egress = this.#openEgress(id, spec);
@@ -250,7 +250,8 @@ export class Runs implements AsyncDisposable {
   #openEgress(id: string, spec: RunSpec): RunEgress | undefined {
     const mode = netModeOf(spec);
     if (mode === "host" || mode === "none") return undefined;
-    return this.#o.openEgress({ run: id, mode, allow: spec.net.allow, auditFile: join(this.records.directoryOf(id), auditName) });
+    const auditFile = join(this.records.directoryOf(id), auditName);
+    return this.#o.openEgress({ run: id, mode, allow: spec.net.allow, project: spec.labels["nexus.project"], auditFile });
   }
 
   /** The driver's part of what is the run's; it goes with the sandbox, and the outputs stay. */
@@ -355,6 +356,15 @@ const nothingYet: RunProgress = {
 const cancelGraceMs = 500;
 const mostRuns = 256;
 const pruneEveryMs = 600_000;
+
+/** Known from the first on: after a crash it is the driver that knows what to remove. Undefined for a run that will be refused. */
+function driverNamed(spec: Pick<RunSpec, "profile" | "driver">, drivers: readonly SandboxDriver[]): string | undefined {
+  try {
+    return driverFor(spec, drivers).name;
+  } catch {
+    return undefined;
+  }
+}
 
 function refusalOf(error: unknown): Partial<RunProgress> {
   const known = error instanceof NexusError ? error : systemRefusal(error);

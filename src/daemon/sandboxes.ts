@@ -18,9 +18,11 @@ import { NamespaceStock } from "../kernel/namespace-stock.ts";
 import { buildRootDisk, buildSandboxVm } from "../images/sandbox-vm.ts";
 import { WorkspaceDisks } from "../images/workspace-disk.ts";
 import { EgressDns } from "../services/egress/resolver.ts";
+import type { GuestAddresses } from "../services/egress/run.ts";
 import type { Places } from "../spec/places.ts";
 import type { State } from "../state/state.ts";
 import type { Chronicle } from "./chronicle.ts";
+import { addressesNamed } from "./hosts-file.ts";
 import { openRunEgress, ownAndNetworks } from "./run-egress.ts";
 import type { Facilities } from "./facilities.ts";
 import { type HeldPlace, Runs } from "./runs.ts";
@@ -40,14 +42,17 @@ export function openSandboxes(o: {
   places: Places;
   images: ImageSource;
   facilities: Facilities;
-  world: Pick<World, "networks">;
+  world: World;
+  /** Of the names of guests. */
+  domain: string;
   /** QEMU as it was tried here. @throws NexusError runtime-missing */
   machine: QemuDriver["probe"];
 }): Sandboxes {
-  const { state, chronicle, log, places } = o;
+  const { state, chronicle, log, places, domain } = o;
   const stack = new AsyncDisposableStack();
   const dns = stack.use(new EgressDns());
   const ownAddresses = ownAndNetworks(o.world);
+  const guests: GuestAddresses = (name) => addressesNamed(o.world, domain, name);
   const runs = stack.use(
     new Runs({
       state,
@@ -58,7 +63,7 @@ export function openSandboxes(o: {
       directory: join(places.stateDir, "runs"),
       own: [places.stateDir, places.runDir, places.cacheDir],
       hold: (name, run) => holdFacility(o.facilities, name, run),
-      openEgress: (asked) => openRunEgress(asked, { resolver: dns.resolve, ownAddresses, log }),
+      openEgress: (asked) => openRunEgress(asked, { resolver: dns.resolve, ownAddresses, domain, guests, log }),
     }),
   );
   const sweep = async () => {

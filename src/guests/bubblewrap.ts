@@ -37,6 +37,7 @@ export function createBubblewrapDriver(options: BubblewrapOptions): SandboxDrive
       return await startPlanned(plan, get(), signal);
     },
     async sweep({ directory }) {
+      removeEmpty(cgroups);
       const path = cgroupOf(directory, cgroups.parent);
       if (path === undefined) return;
       await killCgroup(cgroups.host, path);

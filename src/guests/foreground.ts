@@ -5,6 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { NexusError } from "../base/errors.ts";
 import { type CgroupHost, killCgroup, memoryEvents, removeCgroup, removeEmptyCgroup } from "../kernel/cgroups.ts";
 import { openPty } from "../kernel/console-socket.ts";
+import { endsWithUs, killedWithUs } from "./ends-with-us.ts";
 import type { SandboxExit, SandboxPlan, SandboxProcess } from "./sandbox.ts";
 import { runtimeEnvironment } from "./supervisor.ts";
 import { consoleSocketIn, terminalOf } from "./terminal.ts";
@@ -12,7 +13,7 @@ import { consoleSocketIn, terminalOf } from "./terminal.ts";
 /** `words` is what to say on stderr when the command could not be found or run; then the code is a shell's. */
 export type Judgement = { code: number; words?: string } | { refused: string };
 
-/** A container program run as our child, so that the streams of the command it runs are ours. */
+/** A container program run as our child, so that the streams of the command it runs are ours. All of it ends with this process. */
 export type Foreground = {
   plan: SandboxPlan;
   /** Of the program. With a path it hands the terminal it makes over there; without, it uses the one it has. */
@@ -41,9 +42,11 @@ export type Foreground = {
 export async function runForeground(run: Foreground, signal: AbortSignal): Promise<SandboxProcess> {
   let ending: Promise<void> | undefined;
   let left: Promise<unknown> = Promise.resolve();
-  const end = (): Promise<void> => (ending ??= endRun({ ...run, left }));
+  const held = new DisposableStack();
+  const end = (): Promise<void> => (ending ??= endRun({ ...run, left }).finally(() => held.dispose()));
   try {
     signal.throwIfAborted();
+    held.use(await endsWithUs(run.cgroups, run.cgroup));
     const { child, streams, said, isUp } = run.plan.terminal === undefined ? withPipes(run) : await withTerminal(run, run.plan.terminal);
     let up = false;
     const exit = exitOf(run, { child, said, isUp: () => up });
@@ -96,7 +99,7 @@ type Started = {
 };
 
 function withPipes(run: Foreground): Started {
-  const [program, ...args] = run.command(undefined);
+  const [program, ...args] = killedWithUs(run.command(undefined));
   const child = spawn(program, args, { stdio: "pipe", cwd: "/", env: environmentOf(run) });
   // A command that does not read its input must not break us when it ends.
   child.stdin.on("error", () => undefined);
@@ -130,7 +133,7 @@ const mostHeld = 65_536;
 async function withTerminal(run: Foreground, size: { columns: number; rows: number }): Promise<Started> {
   if (!run.handsTerminalOver) return withOwnTerminal(run, size);
   using socket = consoleSocketIn(run.plan.directory, "tty");
-  const [program, ...args] = run.command(socket.path);
+  const [program, ...args] = killedWithUs(run.command(socket.path));
   const child = spawn(program, args, { stdio: "ignore", cwd: "/", env: environmentOf(run) });
   const gone = new AbortController();
   const refuse = (): void => gone.abort(refusal(run, "it made no terminal"));
@@ -148,7 +151,7 @@ function withOwnTerminal(run: Foreground, size: { columns: number; rows: number 
   terminal.setRaw();
   terminal.resize(size.columns, size.rows);
   using peer = pty.peer;
-  const [program, ...args] = run.command(undefined);
+  const [program, ...args] = killedWithUs(run.command(undefined));
   const stdio = [peer.number, peer.number, peer.number];
   const child = spawn(program, args, { stdio, cwd: "/", env: environmentOf(run), detached: true });
   const resize = (columns: number, rows: number): void => {

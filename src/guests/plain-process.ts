@@ -16,6 +16,7 @@ import {
 } from "../kernel/cgroups.ts";
 import { openPty } from "../kernel/console-socket.ts";
 import { commandCheck, commandRefusal } from "./command-check.ts";
+import { endsWithUs } from "./ends-with-us.ts";
 import type { SandboxDriver, SandboxExit, SandboxPlan, SandboxProcess } from "./sandbox.ts";
 import { terminalOf } from "./terminal.ts";
 
@@ -68,6 +69,7 @@ async function startPlain(plan: SandboxPlan, group: Group, signal: AbortSignal):
     throw new NexusError("unsupported", "a plain process cannot be kept from the network", { hint: "profile untrusted can" });
   signal.throwIfAborted();
   await using undo = new AsyncDisposableStack();
+  undo.use(await endsWithUs(group.host, group.path));
   undo.defer(async () => {
     await killCgroup(group.host, group.path);
     removeCgroup(group.host, group.path);

@@ -44,8 +44,8 @@ export function createPodmanDriver(options: PodmanOptions): SandboxDriver {
     return [shell, ...rest];
   };
   const forget = async (id: string, directory: string): Promise<void> => {
-    // Its record in podman's own books, whatever became of the container.
-    if (existsSync(join(directory, "cidfile"))) {
+    // Its record in podman's own books, whatever became of the container, and of a podman that was killed before it said its number.
+    if (existsSync(configurationFile(directory))) {
       const words = await call(["rm", "--force", "--ignore", "--time", "0", nameOf(id)]);
       // It looks at a container that has just been killed, and fails when that ends meanwhile.
       await run(words, directory).catch(() => run(words, directory));
@@ -84,7 +84,7 @@ export function createPodmanDriver(options: PodmanOptions): SandboxDriver {
       const ending = { cgroups, cgroup, commandGroups: commandGroups(plan.id), remove: () => forget(plan.id, plan.directory) };
       using stack = new DisposableStack();
       let command: [string, ...string[]];
-      const files = { pid: join(plan.directory, "pid"), id: join(plan.directory, "cidfile") };
+      const pidFile = join(plan.directory, "pid");
       try {
         mkdirSync(plan.directory, { recursive: true, mode: 0o700 });
         writeConfiguration(plan.directory);
@@ -92,8 +92,8 @@ export function createPodmanDriver(options: PodmanOptions): SandboxDriver {
         await killCgroup(cgroups, cgroup);
         removeCgroup(cgroups, cgroup);
         setLimits(cgroups, cgroup, resourcesOf(plan.limits));
-        const words = [...runWords(plan, network?.path), "--cgroup-parent", containerCgroup(cgroup), "--pidfile", files.pid];
-        command = await call([...words, "--cidfile", files.id, ...imageWords(await options.image()), ...plan.command]);
+        const words = [...runWords(plan, network?.path), "--cgroup-parent", containerCgroup(cgroup), "--pidfile", pidFile];
+        command = await call([...words, ...imageWords(await options.image()), ...plan.command]);
       } catch (error) {
         await endRun(ending);
         throw error;
@@ -111,12 +111,12 @@ export function createPodmanDriver(options: PodmanOptions): SandboxDriver {
           env: configurationOf(plan.directory),
           handsTerminalOver: false,
           findCommand() {
-            const pid = readPid(files.pid);
+            const pid = readPid(pidFile);
             return pid !== undefined && hasExecuted(pid) ? pid : undefined;
           },
           // podman-run(1), "Exit Status": 125 is its own, but 126 and 127 are also the runtime's, before there is a container.
           judge(code, said) {
-            if (existsSync(files.pid) || code < 125) return { code };
+            if (existsSync(pidFile) || code < 125) return { code };
             return (/executable/.test(said) ? refusedCommand(plan.command[0], said) : undefined) ?? { refused: lastWords(said) };
           },
           deadlineMs: options.startDeadlineMs ?? 30_000,
@@ -181,11 +181,15 @@ function nameOf(id: string): string {
 /** Where podman would read the host's own choices; default limits of files and processes fail where the daemon's are lower. */
 function writeConfiguration(directory: string): void {
   const limits = `default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]`;
-  writeFileSync(join(directory, "containers.conf"), `[containers]\n${limits}\n[engine]\nevents_logger = "none"\n`, { mode: 0o600 });
+  writeFileSync(configurationFile(directory), `[containers]\n${limits}\n[engine]\nevents_logger = "none"\n`, { mode: 0o600 });
 }
 
 function configurationOf(directory: string): Record<string, string> {
-  return { CONTAINERS_CONF: join(directory, "containers.conf"), HOME: directory };
+  return { CONTAINERS_CONF: configurationFile(directory), HOME: directory };
+}
+
+function configurationFile(directory: string): string {
+  return join(directory, "containers.conf");
 }
 
 /** @throws NexusError `runtime-failed` with the last of what it said */

@@ -134,6 +134,31 @@ sandboxes:
     ]);
   });
 
+  it("name guests of the file without the project, which must be there and have an address", () => {
+    const text = (allow: string) => `
+nodes: {db: {}}
+vms: {web: {}, apart: {networks: [default]}}
+sandboxes: {job: {command: a, allow: [${allow}]}}
+networks: {default: {}}
+`;
+    assert.deepEqual(sandbox(text("'DB:5432/tcp', 'db:443/tls', db.demo.nexus:80, apart:22")).spec.net.allow, [
+      "db:5432",
+      "db:443",
+      "db.demo.nexus:80",
+      "apart:22",
+    ]);
+    assert.deepEqual(faults(text("db:80, dbb:80, nowhere:80, web:80, job:80")), [
+      'c.yaml:4:46: sandboxes.job.allow[1]: there is no guest "dbb" in this file (did you mean db?)',
+      'c.yaml:4:54: sandboxes.job.allow[2]: there is no guest "nowhere" in this file (names of other hosts have a dot)',
+      "c.yaml:4:66: sandboxes.job.allow[3]: web is on no network, so it has no address (give web networks)",
+      'c.yaml:4:74: sandboxes.job.allow[4]: there is no guest "job" in this file (names of other hosts have a dot)',
+    ]);
+    assert.deepEqual(faults(text("'db:443/tcp', 'db.demo.nexus:443'")), [
+      'c.yaml:4:53: sandboxes.job.allow[1]: "db.demo.nexus:443" contradicts "db.demo.nexus:443/tcp"',
+    ]);
+    assert.deepEqual(faults(text("db")), ['c.yaml:4:39: sandboxes.job.allow[0]: "db" has no port; write db:443']);
+  });
+
   it("say what they have in place of what guests have", () => {
     assert.deepEqual(faults("sandboxes: {job: {command: a, networks: [lan], volumes: ['./a:/b']}}"), [
       "c.yaml:1:31: sandboxes.job.networks: unknown key (a sandbox is on no network: allow has the names it may connect to)",
