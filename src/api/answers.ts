@@ -158,6 +158,7 @@ export const run = answerOf<RunView>()(
     code: count.optional(),
     exit: z.strictObject({ code: z.number().int(), signal: text.optional(), outOfMemory: z.boolean() }).optional(),
     driver: text.optional(),
+    root: text.optional(),
     uid: count,
     detached: z.boolean(),
     createdAt: text,

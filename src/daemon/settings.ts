@@ -32,6 +32,7 @@ export class Settings {
   readonly #table: SettingTable;
   readonly #atStart: Config;
   readonly #followers: ((config: Config) => void)[] = [];
+  readonly #checks: ((next: Config, key: string) => void)[] = [];
   #current: Config;
 
   constructor(source: ConfigFile, table: SettingTable) {
@@ -46,6 +47,11 @@ export class Settings {
   follow(use: (config: Config) => void): void {
     this.#followers.push(use);
     use(this.#current);
+  }
+
+  /** Calls before a change of a key; what it throws refuses that. */
+  vet(check: (next: Config, key: string) => void): void {
+    this.#checks.push(check);
   }
 
   get config(): Config {
@@ -71,6 +77,7 @@ export class Settings {
   set(key: string, given: unknown): Setting {
     const { value } = parseSetting(key, given);
     const next = withSettings(this.#fromFile, new Map([...this.#table.all(), [key, value]]));
+    for (const check of this.#checks) check(next, key);
     this.#table.set(key, value);
     this.#change(next);
     return this.get(key);
@@ -82,6 +89,7 @@ export class Settings {
     const stored = this.#table.all();
     stored.delete(key);
     const next = withSettings(this.#fromFile, stored);
+    for (const check of this.#checks) check(next, key);
     this.#table.delete(key);
     this.#change(next);
     return this.get(key);

@@ -39,6 +39,8 @@ export type RunView = {
   code?: number;
   exit?: RunExit;
   driver?: string;
+  /** The root file system it was given: `host`, a directory, `ARCHIVE#sha256:DIGITS`, or an image. */
+  root?: string;
   /** Who asked. */
   uid: number;
   detached: boolean;

@@ -174,4 +174,8 @@ export const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX runs_unswept ON runs (created_at) WHERE swept = 0;
   `,
+  // Which root file system a run had.
+  `
+  ALTER TABLE runs ADD COLUMN root TEXT;
+  `,
 ];

@@ -13,6 +13,7 @@ const run = (id: string, createdAt: number, more: Partial<RunRow> = {}): RunRow 
     detached: false,
     createdAt,
     driver: undefined,
+    root: undefined,
     state: "starting",
     reason: undefined,
     message: undefined,
@@ -27,6 +28,7 @@ const run = (id: string, createdAt: number, more: Partial<RunRow> = {}): RunRow 
 };
 const ended = (at: number): Partial<RunRow> => ({
   driver: "host",
+  root: "/srv/root",
   state: "failed",
   reason: "signal",
   message: "so",
