@@ -101,7 +101,7 @@ export class SandboxRoots implements Disposable {
       } catch (error) {
         if (signal.aborted) return;
         const message = error instanceof Error ? error.message : String(error);
-        if (message !== told) this.#tell("failed", `untrusted commands have no root file system: ${message}`);
+        if (message !== told) this.#tell("failed", this.#wanted.rootfs, `untrusted commands have no root file system: ${message}`);
         told = message;
       }
       await delay(pauseMs(tries), undefined, { signal, ref: false }).catch(() => undefined);
@@ -123,7 +123,8 @@ export class SandboxRoots implements Disposable {
     const rootfs = shortName(source);
     let logged: number | undefined;
     const progress = (line: string): void => {
-      if (logged === undefined) this.#tell("started", `fetching the root file system ${rootfs}`);
+      if (logged === undefined)
+        this.#tell("started", rootfs, `${source.kind === "url" ? "fetching" : "unpacking"} the root file system ${rootfs}`);
       this.#said.set(key, line);
       if (clock.monotonic() - (logged ?? -Infinity) < logEveryMs) return;
       logged = clock.monotonic();
@@ -133,7 +134,7 @@ export class SandboxRoots implements Disposable {
       const directory = (await sandboxRootfs(source, { cache, signal, progress })) ?? "";
       this.#failures.delete(key);
       this.#unpacked.set(key, directory);
-      if (logged !== undefined) this.#tell("ready", `the root file system ${nameOf(source, directory)} is here`);
+      if (logged !== undefined) this.#tell("ready", rootfs, `the root file system ${nameOf(source, directory)} is here`);
       return directory;
     } catch (error) {
       const tries = (this.#failures.get(key)?.tries ?? 0) + 1;
@@ -144,8 +145,8 @@ export class SandboxRoots implements Disposable {
     }
   }
 
-  #tell(kind: "started" | "ready" | "failed", message: string): void {
-    this.#o.chronicle.tell({ kind: `rootfs.${kind}`, subject: "sandbox.rootfs", message });
+  #tell(kind: "started" | "ready" | "failed", subject: string, message: string): void {
+    this.#o.chronicle.tell({ kind: `rootfs.${kind}`, subject, message });
   }
 }
 
