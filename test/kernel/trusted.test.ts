@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
@@ -8,6 +8,7 @@ import { NexusError } from "../../src/base/errors.ts";
 import { cgroupProcesses, listCgroups } from "../../src/kernel/cgroups.ts";
 import { raiseLoopback } from "../../src/kernel/loopback.ts";
 import { ownNamespace } from "../../src/kernel/namespaces.ts";
+import { busyboxRoot } from "./busybox-root.ts";
 import { text, TrustedBed } from "./trusted-bed.ts";
 
 for (const name of ["oci", "podman"] as const)
@@ -58,6 +59,18 @@ for (const name of ["oci", "podman"] as const)
       assert.equal(absent.code, 127);
       assert.match(absent.err, /no-such-command/);
       assert.equal((await bed.run(driver(), bed.plan(["/etc"]))).code, 126);
+    });
+
+    it("runs on the image it is given, and writes nothing there", async () => {
+      const lower = busyboxRoot(join(bed.directory, `image-${name}`), name);
+      mkdirSync(join(bed.directory, "work"), { recursive: true });
+      const workspace = { source: join(bed.directory, "work"), target: "/workspace", owner: { uid: 0, gid: 0 } };
+      const plan = bed.plan(["sh", "-c", "cat /etc/os-release /etc/hostname; touch /workspace/x && echo x >/tmp/x && ls /workspace"], {
+        root: { lower },
+        workspace,
+      });
+      assert.equal((await bed.run(driver(), plan)).out, `NAME=${name}\nsandbox\nx\n`);
+      assert.deepEqual(readdirSync(lower).toSorted(), ["bin", "etc"]);
     });
 
     it("writes the workspace as its owner, and nothing else that stays", async () => {
