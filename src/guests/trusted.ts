@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import { setLimits } from "../kernel/cgroup-limits.ts";
@@ -107,6 +107,11 @@ function prepareRoot(layout: OciLayout, from: { image: Pick<RootImage, "lower">;
   mount({ source: "none", target: scratch, type: "tmpfs", flags: ["noDev", "noSuid"], data: `size=${from.scratchBytes},mode=755` });
   const [upper, work] = [join(scratch, "upper"), join(scratch, "work")];
   for (const directory of [upper, work]) mkdirSync(directory, { mode: 0o755 });
+  // Images of one program may have none, and every command may write there.
+  if (lstatSync(join(from.image.lower, "tmp"), { throwIfNoEntry: false }) === undefined) {
+    mkdirSync(join(upper, "tmp"));
+    chmodSync(join(upper, "tmp"), 0o1777);
+  }
   mountOverlay({ lower: [from.image.lower], upper, work, target: layout.rootfs });
   // Images may hold device nodes; those a sandbox is to have are on its /dev.
   mount({ source: "none", target: layout.rootfs, flags: ["remount", "bind", "noDev", "noSuid"] });

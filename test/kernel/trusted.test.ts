@@ -9,6 +9,7 @@ import { cgroupProcesses, listCgroups } from "../../src/kernel/cgroups.ts";
 import { raiseLoopback } from "../../src/kernel/loopback.ts";
 import { ownNamespace } from "../../src/kernel/namespaces.ts";
 import { busyboxRoot } from "./busybox-root.ts";
+import { until } from "./oci-bed.ts";
 import { text, TrustedBed } from "./trusted-bed.ts";
 
 for (const name of ["oci", "podman"] as const)
@@ -65,11 +66,11 @@ for (const name of ["oci", "podman"] as const)
       const lower = busyboxRoot(join(bed.directory, `image-${name}`), name);
       mkdirSync(join(bed.directory, "work"), { recursive: true });
       const workspace = { source: join(bed.directory, "work"), target: "/workspace", owner: { uid: 0, gid: 0 } };
-      const plan = bed.plan(["sh", "-c", "cat /etc/os-release /etc/hostname; touch /workspace/x && echo x >/tmp/x && ls /workspace"], {
+      const plan = bed.plan(["sh", "-c", "cat /etc/os-release; touch /workspace/x && echo x >/tmp/x && ls /workspace"], {
         root: { lower },
         workspace,
       });
-      assert.equal((await bed.run(driver(), plan)).out, `NAME=${name}\nsandbox\nx\n`);
+      assert.equal((await bed.run(driver(), plan)).out, `NAME=${name}\nx\n`);
       assert.deepEqual(readdirSync(lower).toSorted(), ["bin", "etc"]);
     });
 
@@ -126,7 +127,7 @@ for (const name of ["oci", "podman"] as const)
         cgroupProcesses(bed.cgroups, group)
           .map(nameOf)
           .filter((process) => /sleep|sh/.test(process));
-      assert.ok(commands().length >= 3, String(commands()));
+      await until("all of it runs", () => commands().length >= 3);
       const began = performance.now();
       await started.kill();
       assert.deepEqual(commands(), []);
