@@ -1,9 +1,10 @@
-import { existsSync, realpathSync, type Stats, statSync } from "node:fs";
-import { basename, join } from "node:path";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../base/clock.ts";
 import { NexusError } from "../base/errors.ts";
+import { systemRefusal } from "../base/system-error.ts";
 import type { Log } from "../base/log.ts";
 import type { SandboxRootReport } from "../host/doctor/report.ts";
 import { formatChecksum } from "../images/checksum.ts";
@@ -11,8 +12,8 @@ import { type RootfsSource, sandboxRootfs, unpackedAt } from "../images/sandbox-
 import { SharedFetches } from "../images/shared-fetch.ts";
 import type { Config } from "../spec/config.ts";
 import type { Places } from "../spec/places.ts";
-import { readRootfs } from "../spec/rootfs.ts";
 import type { Chronicle } from "./chronicle.ts";
+import { type Archive, keyOf, nameOf, shortName, sourceOf } from "./rootfs-source.ts";
 
 type Wanted = Config["sandbox"];
 
@@ -136,7 +137,8 @@ export class SandboxRoots implements Disposable {
       this.#unpacked.set(key, directory);
       if (logged !== undefined) this.#tell("ready", rootfs, `the root file system ${nameOf(source, directory)} is here`);
       return directory;
-    } catch (error) {
+    } catch (thrown) {
+      const error = systemRefusal(thrown) ?? thrown;
       const tries = (this.#failures.get(key)?.tries ?? 0) + 1;
       if (!signal.aborted) this.#failures.set(key, { error, tries, until: clock.monotonic() + pauseMs(tries) });
       throw error;
@@ -181,77 +183,8 @@ export async function rootReport(
 const nothingSet: Wanted = { rootfs: "host", rootfs_amd64: "none", rootfs_arm64: "none" };
 
 type Failure = { error: unknown; tries: number; until: number };
-type Archive = Extract<RootfsSource, { kind: "archive" | "url" }>;
-
 export function rootfsCache({ cacheDir }: Pick<Places, "cacheDir">): string {
   return join(cacheDir, "rootfs");
-}
-
-/** What a text means on this host. @throws NexusError `image-missing` */
-export function sourceOf(text: string, wanted: Wanted, arch: string = process.arch): RootfsSource {
-  const read = readRootfs(text);
-  if (typeof read === "string") throw refused(`${text}: ${read}`);
-  switch (read.kind) {
-    case "host":
-      return read;
-    case "url":
-      return read;
-    case "path":
-      return onThisHost(read.path);
-    case "auto": {
-      const key = `rootfs_${arch === "x64" ? "amd64" : arch}`;
-      const address = Object.entries(wanted).find(([name, value]) => name === key && value !== "none")?.[1];
-      if (address !== undefined) return sourceOf(address, wanted, arch);
-      throw refused(
-        "the root file system of untrusted commands is auto, and no address is set for it",
-        `nexus config set sandbox.${key} URL#sha256:DIGITS`,
-      );
-    }
-  }
-}
-
-function onThisHost(path: string): RootfsSource {
-  let real: string;
-  let stat: Stats;
-  try {
-    real = realpathSync(path);
-    stat = statSync(real);
-  } catch (error) {
-    throw refused(`the root file system ${path} cannot be used: ${(error as NodeJS.ErrnoException).code}`, forms, error);
-  }
-  if (real === "/")
-    throw refused(
-      "the host's own root directory cannot be the root file system of untrusted commands",
-      "`host` gives them the host's programs, and no more of it",
-    );
-  if (stat.isDirectory()) return { kind: "directory", path: real };
-  if (stat.isFile()) return { kind: "archive", path: real };
-  throw refused(`the root file system ${path} is neither a directory nor an archive`, forms);
-}
-
-/** An archive that was written anew is another one. */
-function keyOf(source: RootfsSource): string {
-  switch (source.kind) {
-    case "host":
-      return "host";
-    case "directory":
-      return source.path;
-    case "archive": {
-      const stat = statSync(source.path, { throwIfNoEntry: false });
-      return [source.path, stat?.dev, stat?.ino, stat?.size, stat?.mtimeMs].join(" ");
-    }
-    case "url":
-      return `${source.url}#${formatChecksum(source.checksum)}`;
-  }
-}
-
-function shortName(source: Archive): string {
-  return source.kind === "url" ? source.url : source.path;
-}
-
-/** With the sum of what it was made from, which is the directory's name. */
-function nameOf(source: Archive, directory: string): string {
-  return `${shortName(source)}#${basename(directory).replace("-", ":")}`;
 }
 
 function again(error: unknown, leftMs: number): unknown {
@@ -259,13 +192,8 @@ function again(error: unknown, leftMs: number): unknown {
   return new NexusError(error.code, `${error.message} (tried again in ${Math.ceil(leftMs / 1000)} s)`, { hint: error.hint, cause: error });
 }
 
-function refused(problem: string, hint: string = forms, cause?: unknown): NexusError {
-  return new NexusError("image-missing", problem, { hint, cause });
-}
-
 function pauseMs(tries: number): number {
   return Math.min(30_000 * 2 ** (tries - 1), 600_000);
 }
 
-const forms = "give host, a directory, an archive, or an address with its sum: URL#sha256:DIGITS";
 const logEveryMs = 5000;

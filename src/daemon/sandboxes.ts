@@ -22,10 +22,11 @@ import type { Places } from "../spec/places.ts";
 import type { State } from "../state/state.ts";
 import type { Chronicle } from "./chronicle.ts";
 import { openRunEgress, ownAndNetworks } from "./run-egress.ts";
+import { sourceOf } from "./rootfs-source.ts";
 import { runRoot, trustedImage } from "./run-root.ts";
 import type { Facilities } from "./facilities.ts";
 import { type HeldPlace, Runs } from "./runs.ts";
-import { rootfsCache, SandboxRoots, sourceOf } from "./sandbox-roots.ts";
+import { rootfsCache, SandboxRoots } from "./sandbox-roots.ts";
 import type { Settings } from "./settings.ts";
 import type { World } from "./world.ts";
 
