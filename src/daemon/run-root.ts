@@ -16,22 +16,26 @@ export const trustedImage = "mini";
  * for it. @throws NexusError saying why there is none; the signal's reason
  */
 export async function runRoot(
-  asked: { kind: NonNullable<SandboxDriver["root"]>; run: string; spec: RunSpec },
+  asked: { kind: NonNullable<SandboxDriver["root"]>; run: string; spec: RunSpec; progress: (line: string) => void },
   from: { images: ImageSource; roots: SandboxRoots },
   signal: AbortSignal,
 ): Promise<RunRoot> {
-  const { kind, run, spec } = asked;
+  const { kind, run, spec, progress } = asked;
   const deadline = AbortSignal.timeout(spec.timeoutMs);
   const either = AbortSignal.any([signal, deadline]);
   let said: string | undefined;
+  const say = (line: string): void => {
+    said = line;
+    progress(line);
+  };
   try {
     switch (kind) {
       case "directory": {
-        const { name, directory } = await from.roots.get(spec.rootfs, either);
+        const { name, directory } = await from.roots.get(spec.rootfs, either, say);
         return { name, root: directory === undefined ? undefined : { lower: directory }, env: [] };
       }
       case "image": {
-        const image = await from.images.resolve(spec.image ?? trustedImage, (line) => (said = line), either);
+        const image = await from.images.resolve(spec.image ?? trustedImage, say, either);
         from.images.hold(image, run);
         return { name: image.reference, root: image, env: image.config.env };
       }
@@ -41,10 +45,9 @@ export async function runRoot(
   } catch (error) {
     if (!deadline.aborted || signal.aborted) throw error;
     const what = kind === "image" ? `image ${spec.image ?? trustedImage}` : "the root file system of untrusted commands";
-    const progress = said ?? (kind === "directory" ? from.roots.progressOf(spec.rootfs) : undefined);
     throw new NexusError(
       "timeout",
-      `${what} was not here within the ${spec.timeoutMs} ms of the run${progress === undefined ? "" : `: ${progress}`}`,
+      `${what} was not here within the ${spec.timeoutMs} ms of the run${said === undefined ? "" : `: ${said}`}`,
       {
         hint: "try again when it is here (`nexus events` tells), or give --timeout more",
         cause: error,

@@ -35,7 +35,10 @@ export type RunsOptions = {
   /** Takes the lock of a facility for a run. @throws NexusError not-found, in-use */
   hold: (facility: Name, run: string) => Promise<HeldPlace>;
   /** What it has around it, by a driver that can be given something; `releaseRoot` ends that. @throws NexusError saying why there is none */
-  rootFor: (kind: NonNullable<SandboxDriver["root"]>, o: { run: string; spec: RunSpec; signal: AbortSignal }) => Promise<RunRoot>;
+  rootFor: (
+    kind: NonNullable<SandboxDriver["root"]>,
+    o: { run: string; spec: RunSpec; signal: AbortSignal; progress: (line: string) => void },
+  ) => Promise<RunRoot>;
   releaseRoot: (run: string) => void;
   /** @throws SpecError with every rule that is none */
   openEgress: (asked: EgressAsked) => RunEgress;
@@ -45,7 +48,7 @@ export type RunsOptions = {
 export type HeldPlace = AsyncDisposable & { workspace: { source: string; owner: { uid: number; gid: number } }; full: AbortSignal };
 
 /** Who starts a run; a run without a watcher goes on when its starter has left. */
-export type Starter = { caller: Peer; watcher?: AbortSignal };
+export type Starter = { caller: Peer; watcher?: AbortSignal; progress?: (line: string) => void };
 
 /** A run under way, as its starter holds it. */
 export type StartedRun = {
@@ -191,12 +194,12 @@ export class Runs implements AsyncDisposable {
     return current;
   }
 
-  async #launch(current: Current, spec: RunSpec, { caller, watcher }: Starter): Promise<LiveRun> {
+  async #launch(current: Current, spec: RunSpec, { caller, watcher, progress = () => {} }: Starter): Promise<LiveRun> {
     const { id } = current.row;
     const driver = driverFor(spec, this.#o.drivers);
     current.row = { ...current.row, driver: driver.name };
     const { signal } = current.stopping;
-    const root = driver.root === undefined ? undefined : await this.#o.rootFor(driver.root, { run: id, spec, signal });
+    const root = driver.root === undefined ? undefined : await this.#o.rootFor(driver.root, { run: id, spec, signal, progress });
     current.row = { ...current.row, root: root?.name };
     mkdirSync(this.#sandboxOf(id), { recursive: true, mode: 0o700 });
     if (spec.facility?.startsWith("/") === false) current.place = await this.#o.hold(spec.facility as Name, id);

@@ -8,6 +8,7 @@ import { systemRefusal } from "../base/system-error.ts";
 import type { Log } from "../base/log.ts";
 import type { SandboxRootReport } from "../host/doctor/report.ts";
 import { formatChecksum } from "../images/checksum.ts";
+import { Listeners } from "../images/listeners.ts";
 import { type RootfsSource, sandboxRootfs, unpackedAt } from "../images/sandbox-rootfs.ts";
 import { SharedFetches } from "../images/shared-fetch.ts";
 import type { Config } from "../spec/config.ts";
@@ -41,6 +42,7 @@ export class SandboxRoots implements Disposable {
   /** What was made of archives, so that they are read once. */
   readonly #unpacked = new Map<string, string>();
   readonly #said = new Map<string, string>();
+  readonly #listeners = new Listeners();
   #wanted: Wanted = nothingSet;
   #background = new AbortController();
 
@@ -59,7 +61,7 @@ export class SandboxRoots implements Disposable {
   }
 
   /** The root file system of a text, by default of the setting, as soon as it is here. @throws NexusError saying why it is not; the signal's reason */
-  async get(text: string | undefined, signal: AbortSignal): Promise<SandboxRoot> {
+  async get(text: string | undefined, signal: AbortSignal, progress: (line: string) => void = () => {}): Promise<SandboxRoot> {
     const source = this.#sourceOf(text);
     switch (source.kind) {
       case "host":
@@ -68,15 +70,10 @@ export class SandboxRoots implements Disposable {
         return { name: source.path, directory: await sandboxRootfs(source, { cache: this.#o.cache, signal, progress: () => {} }) };
       case "archive":
       case "url": {
-        const directory = await this.#fetch(source, signal);
+        const directory = await this.#fetch(source, signal, progress);
         return { name: nameOf(source, directory), directory };
       }
     }
-  }
-
-  /** How far the fetch of one is, in words. */
-  progressOf(text: string | undefined): string | undefined {
-    return this.#said.get(keyOf(this.#sourceOf(text)));
   }
 
   /** What became of the setting. */
@@ -109,13 +106,14 @@ export class SandboxRoots implements Disposable {
     }
   }
 
-  async #fetch(source: Archive, signal: AbortSignal): Promise<string> {
+  async #fetch(source: Archive, signal: AbortSignal, progress: (line: string) => void): Promise<string> {
     const key = keyOf(source);
     const known = this.#unpacked.get(key);
     if (known !== undefined && existsSync(known)) return known;
     const failed = this.#failures.get(key);
     const leftMs = (failed?.until ?? 0) - this.#o.clock.monotonic();
     if (failed !== undefined && leftMs > 0) throw again(failed.error, leftMs);
+    using _ = this.#listeners.add(key, progress);
     return await this.#fetches.join(key, signal, (all) => this.#make(source, key, all));
   }
 
@@ -127,6 +125,7 @@ export class SandboxRoots implements Disposable {
       if (logged === undefined)
         this.#tell("started", rootfs, `${source.kind === "url" ? "fetching" : "unpacking"} the root file system ${rootfs}`);
       this.#said.set(key, line);
+      this.#listeners.tell(key, line);
       if (clock.monotonic() - (logged ?? -Infinity) < logEveryMs) return;
       logged = clock.monotonic();
       log.info({ rootfs }, line);

@@ -73,7 +73,7 @@ export function openSandboxes(o: {
       clock: systemClock,
       log,
       drivers,
-      rootFor: (kind, { run, spec, signal }) => runRoot({ kind, run, spec }, { images, roots }, signal),
+      rootFor: (kind, { signal, ...run }) => runRoot({ kind, ...run }, { images, roots }, signal),
       releaseRoot: (run) => images.release(run),
       directory: join(places.stateDir, "runs"),
       own: [places.stateDir, places.runDir, places.cacheDir],

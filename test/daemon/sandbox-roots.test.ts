@@ -191,8 +191,18 @@ describe("the root file systems of untrusted commands", () => {
     const { url } = server.put("/slow.tgz", { content: bytes, gate: gate.promise });
     b.roots.follow({ ...none, rootfs: `${url}#sha256:${sum}` });
     const images = { resolve: () => assert.fail(), hold: () => assert.fail(), release: () => assert.fail() };
+    const said: string[] = [];
     const wait = (timeoutMs: number, signal: AbortSignal) =>
-      runRoot({ kind: "directory", run: "r", spec: runSpec.parse({ command: ["x"], timeoutMs }) }, { images, roots: b.roots }, signal);
+      runRoot(
+        {
+          kind: "directory",
+          run: "r",
+          spec: runSpec.parse({ command: ["x"], timeoutMs }),
+          progress: (line: string) => void said.push(line),
+        },
+        { images, roots: b.roots },
+        signal,
+      );
     await assert.rejects(
       wait(50, never),
       (error) => error instanceof NexusError && error.code === "timeout" && /was not here within the 50 ms of the run/.test(error.message),
@@ -204,6 +214,7 @@ describe("the root file systems of untrusted commands", () => {
     gate.resolve();
     const { name, root } = await wait(60_000, never);
     assert.equal(name, `${url}#sha256:${sum}`);
+    assert.deepEqual(said, [`unpacking ${url}`]);
     assert.ok(root !== undefined && existsSync(join(root.lower, "bin/sh")));
     assert.equal(server.countOf("/slow.tgz"), 1, "the fetch outlived those who waited");
   });

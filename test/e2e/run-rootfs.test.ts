@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
 import { after, before, describe, test } from "node:test";
 import { testCache } from "../../scripts/test-mini.ts";
 import type { RunView } from "../../src/spec/run-view.ts";
@@ -14,6 +17,7 @@ import { ProjectBed } from "./compose-bed.ts";
 import { Bed, type Said } from "./recovery-bed.ts";
 import { alice, superuser, shared, UserBed } from "./user-bed.ts";
 
+const program = fileURLToPath(new URL("../../nexus", import.meta.url));
 const key = `sandbox.rootfs_${process.arch === "arm64" ? "arm64" : "amd64"}`;
 const show = ["--", "cat", "/etc/os-release"];
 
@@ -118,6 +122,34 @@ describe("the root file system of untrusted commands", { timeout: 240_000 }, () 
     assert.equal((await checked())?.ok, "ok");
   });
 
+  test("is waited for by nobody who has left, and holds up no daemon that ends", async () => {
+    const { bytes, sum } = made("never");
+    const gate = Promise.withResolvers<void>();
+    const { url } = server.put("/never.tgz", { content: bytes, gate: gate.promise });
+    const waits = async () => await until("it waits", async () => (await newest()).state === "starting");
+    const start = () => {
+      const env = { ...process.env, NEXUS_SOCKET: bed.daemon.places.socket };
+      const child = spawn(program, ["run", "--rootfs", `${url}#sha256:${sum}`, ...show], { stdio: ["pipe", "ignore", "pipe"], env });
+      return { child, err: text(child.stderr), ended: once(child, "exit") as Promise<[number | null]> };
+    };
+    for (const signal of ["SIGINT", "SIGKILL"] as const) {
+      const { child, ended } = start();
+      await waits();
+      child.kill(signal);
+      assert.equal((await ended)[0], signal === "SIGKILL" ? null : 125);
+      await until("it is cancelled", async () => (await newest()).reason === "client-gone");
+    }
+    const { err, ended } = start();
+    await waits();
+    const since = performance.now();
+    await bed.daemon.end("SIGTERM");
+    assert.ok(performance.now() - since < 4000);
+    await ended;
+    assert.match(await err, /cancelled before it began/);
+    await bed.daemon.start();
+    gate.resolve();
+  });
+
   test("that is not what it should be is never replaced by the host's: runs are refused, and the doctor and an event say why", async () => {
     const { bytes, sum, root } = made("wrong");
     const { url } = server.put("/wrong.tgz", { content: bytes.subarray(0, 200_000) });
@@ -195,6 +227,12 @@ describe("the root file system of untrusted commands", { timeout: 240_000 }, () 
       assert.match(out, new RegExp(`^NAME=${driver}$`, "m"));
       for (const line of ["PATH=/opt/bin", "A=image", "B=mine"]) assert.ok(out.includes(`${line}\n`), out);
       assert.equal((await newest()).root, reference);
+      await well(run(...trusted, "--image", reference, "--detach", "--", "sh", "-c", "while :; do :; done"));
+      await bed.daemon.crashAndStart();
+      await until("what a crash left is gone, its hold on the image too", async () => {
+        const { usedBy } = (await bed.client.call("image.list")).find((image) => image.reference === reference) ?? assert.fail();
+        return usedBy.length === 0;
+      });
       const running = await well(run(...trusted, "--image", reference, "--detach", "--", "sh", "-c", "while :; do :; done"));
       await until("it runs", async () => (await newest()).state === "running");
       assert.equal((await bed.refusal("image", "rm", "--oci", reference)).error.code, "in-use");

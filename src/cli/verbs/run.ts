@@ -34,7 +34,7 @@ async function detached(c: VerbContext, request: RunSpecInput): Promise<number> 
 async function attached(c: VerbContext, request: RunSpecInput): Promise<number> {
   const { io, out } = c;
   const client = await c.client();
-  const call = await begun(c, client.run(request));
+  const call = await client.run(request);
   let view: RunView | undefined;
   {
     using cleanups = new DisposableStack();
@@ -42,7 +42,12 @@ async function attached(c: VerbContext, request: RunSpecInput): Promise<number> 
     else passSignals(call, cleanups);
     cleanups.defer(passInput(io, call));
     const write = out.json ? () => undefined : (stream: "stdout" | "stderr", bytes: Uint8Array) => writeOut(io, stream, bytes);
-    const code = await call.finish(write, (status) => (view = status as RunView));
+    using progress = c.progress();
+    const begun = (status: unknown) => {
+      view = status as RunView;
+      progress[Symbol.dispose]();
+    };
+    const code = await call.finish(write, begun, (line) => io.stderr.isTTY === true && progress.show(line));
     if (view === undefined) return code;
   }
   const ended: RunView = view;
@@ -56,18 +61,6 @@ async function attached(c: VerbContext, request: RunSpecInput): Promise<number> 
   }
   for (const remark of remarksOn(ended)) out.note(`nexus: ${remark}`);
   return ended.code ?? couldNotRun;
-}
-
-/** What it runs on may have to be fetched first. */
-async function begun<Call>(c: VerbContext, call: Promise<Call>): Promise<Call> {
-  using progress = c.progress();
-  const say = () => progress.show("not begun yet: its root file system may be on its way (`nexus events` tells)");
-  const timer = c.io.stderr.isTTY === true ? setTimeout(say, 1000) : undefined;
-  try {
-    return await call;
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** What the words ask for; what they leave out, the daemon decides. */
