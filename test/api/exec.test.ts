@@ -147,7 +147,7 @@ describe("exec", { timeout: 20_000 }, () => {
 
   it("is called off when its caller leaves, or sends what ends programs, before anything runs", async () => {
     for (const leave of [
-      (call: ExecCall) => call.close(),
+      async (call: ExecCall) => call.close(),
       async (call: ExecCall) => {
         await call.send({ kind: "stdin", bytes: Buffer.from("input") });
         await call.send({ kind: "signal", signal: "SIGINT" });
