@@ -159,6 +159,7 @@ export const run = answerOf<RunView>()(
     exit: z.strictObject({ code: z.number().int(), signal: text.optional(), outOfMemory: z.boolean() }).optional(),
     driver: text.optional(),
     limitedBy: z.enum(["cgroups", "rlimits"]).optional(),
+    root: text.optional(),
     uid: count,
     detached: z.boolean(),
     createdAt: text,

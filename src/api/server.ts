@@ -142,10 +142,12 @@ async function upgrade(
     door.upgraded.add(socket);
     const gone = new AbortController();
     socket.on("close", () => (door.upgraded.delete(socket), gone.abort()));
-    const context: Context = { peer, signal: AbortSignal.any([gone.signal, door.closing.signal]), progress() {}, log };
-    const start = async (body: unknown) =>
-      (await handlerOf(door, found.id)(readerOf(door, found.id)({ params: found.params, search, body }), context)) as ExecSession;
-    await serveExec(socket, { head, start, log });
+    const signal = AbortSignal.any([gone.signal, door.closing.signal]);
+    const start = async (body: unknown, progress: Context["progress"]) => {
+      const context: Context = { peer, signal, progress, log };
+      return (await handlerOf(door, found.id)(readerOf(door, found.id)({ params: found.params, search, body }), context)) as ExecSession;
+    };
+    await serveExec(socket, { head, start, callOff: () => gone.abort(), log });
   } catch (error) {
     log.warn({ error: String(error) }, "an upgrade failed");
     socket.destroy();

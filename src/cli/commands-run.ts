@@ -11,6 +11,13 @@ export const runFlags: readonly Flag[] = [
     complete: ["bubblewrap", "qemu", "oci", "podman"],
     summary: "bubblewrap or qemu (untrusted), oci or podman (trusted); the first by default",
   },
+  {
+    name: "rootfs",
+    value: "host|auto|PATH|URL#sha256:DIGITS",
+    complete: "file",
+    summary: "root file system, untrusted: a directory, an archive (the setting sandbox.rootfs)",
+  },
+  { name: "image", value: "REF|DIR|mini", complete: "image", summary: "root file system, trusted (mini: busybox, built in)" },
   { name: "allow", value: "HOST:PORT", many: true, summary: "let it connect there, by name; *.HOST:PORT is all below" },
   {
     name: "net",

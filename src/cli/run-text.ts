@@ -60,6 +60,7 @@ export function runFacts(run: RunView): string {
     ["code", run.code === undefined ? undefined : String(run.code)],
     ["command", oneLine(spec.command, 1000)],
     ["profile", `${spec.profile}${run.driver === undefined ? "" : `, by ${run.driver}`}`],
+    ["root", run.root],
     ["facility", spec.facility],
     ["directory", spec.cwd],
     ["network", net],

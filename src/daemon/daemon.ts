@@ -246,8 +246,8 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
   stack.use(access.watch({ world, chronicle, ask: (reason) => reconciler.ask(reason) }));
 
   const machine = machines.driver.probe;
-  const sandboxes = stack.use(openSandboxes({ state, chronicle, log, places, images, facilities, world, domain, machine }));
-  const { runs } = sandboxes;
+  const sandboxes = stack.use(openSandboxes({ state, chronicle, log, places, images, facilities, world, domain, settings, machine }));
+  const { runs, roots } = sandboxes;
   sandboxes.recover({ rebooted });
 
   const startedAt = new Date().toISOString();
@@ -265,17 +265,20 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     scope: access.scope,
     features: access.features,
   });
-  const doctor = () =>
-    runDoctor({
+  const doctor = async () => {
+    const sandboxRoot = await roots.report();
+    return runDoctor({
       stateDirectory: places.stateDir,
       socketPath: places.socket,
       networks: networks.all().map((n) => ({ name: n.name, bridge: n.bridge, prefixes: n.subnets.map((s) => s.prefix) })),
       probeRuntimes: () => runtimeProbes(driver),
       daemonPid: process.pid,
       probeMachines: () => machineProbe(machines.driver),
-      probeSandboxes: sandboxProbes(images, access.scope === "user"),
+      sandboxRoot,
+      probeSandboxes: sandboxProbes(images, { user: access.scope === "user", sandboxRoot }),
       ...(access.scope === "user" ? { user: { uid: surroundings.uid } } : {}),
     });
+  };
   const handlers = makeHandlers({
     flush: () => state.flush(),
     world,

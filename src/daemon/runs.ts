@@ -19,6 +19,7 @@ import { driverFor } from "./run-drivers.ts";
 import type { EgressAsked, RunEgress } from "./run-egress.ts";
 import { environmentOf } from "./run-environment.ts";
 import { type Claim, excludes, placeOf } from "./run-place.ts";
+import type { RunRoot } from "./run-root.ts";
 import { auditName, removeIfEmpty, RunRecords, sandboxName } from "./run-records.ts";
 import { runView, sentenceOf } from "./run-words.ts";
 
@@ -33,6 +34,12 @@ export type RunsOptions = {
   own: readonly string[];
   /** Takes the lock of a facility for a run. @throws NexusError not-found, in-use */
   hold: (facility: Name, run: string) => Promise<HeldPlace>;
+  /** What it has around it, by a driver that can be given something; `releaseRoot` ends that. @throws NexusError saying why there is none */
+  rootFor: (
+    kind: NonNullable<SandboxDriver["root"]>,
+    o: { run: string; spec: RunSpec; signal: AbortSignal; progress: (line: string) => void },
+  ) => Promise<RunRoot>;
+  releaseRoot: (run: string) => void;
   /** @throws SpecError with every rule that is none */
   openEgress: (asked: EgressAsked) => RunEgress;
 };
@@ -41,7 +48,7 @@ export type RunsOptions = {
 export type HeldPlace = AsyncDisposable & { workspace: { source: string; owner: { uid: number; gid: number } }; full: AbortSignal };
 
 /** Who starts a run; a run without a watcher goes on when its starter has left. */
-export type Starter = { caller: Peer; watcher?: AbortSignal };
+export type Starter = { caller: Peer; watcher?: AbortSignal; progress?: (line: string) => void };
 
 /** A run under way, as its starter holds it. */
 export type StartedRun = {
@@ -193,18 +200,21 @@ export class Runs implements AsyncDisposable {
     return current;
   }
 
-  async #launch(current: Current, spec: RunSpec, { caller, watcher }: Starter): Promise<LiveRun> {
+  async #launch(current: Current, spec: RunSpec, { caller, watcher, progress = () => {} }: Starter): Promise<LiveRun> {
     const { id } = current.row;
     const driver = driverFor(spec, this.#o.drivers);
+    const { signal } = current.stopping;
+    const root = driver.root === undefined ? undefined : await this.#o.rootFor(driver.root, { run: id, spec, signal, progress });
+    current.row = { ...current.row, root: root?.name };
     mkdirSync(this.#sandboxOf(id), { recursive: true, mode: 0o700 });
     if (spec.facility?.startsWith("/") === false) current.place = await this.#o.hold(spec.facility as Name, id);
     current.egress = this.#openEgress(id, spec);
-    const plan = this.#planOf(current, spec, caller);
+    const plan = this.#planOf(current, spec, { caller, root });
     this.#claim(current, { source: plan.workspace?.source ?? "/", alone: driver.name === "qemu" });
     const { timeoutMs, graceMs, outputLimit: outputLimitBytes } = spec;
     const life = await LiveRun.start(
       { driver, plan, timeoutMs, graceMs, outputLimitBytes, outputs: this.records.directoryOf(id), live: watcher !== undefined },
-      current.stopping.signal,
+      signal,
     );
     current.life = life;
     const full = () => life.end({ state: "failed", reason: "facility-full" }, { signal: "SIGTERM", graceMs });
@@ -224,15 +234,16 @@ export class Runs implements AsyncDisposable {
     current.claim = claim;
   }
 
-  #planOf({ row, place, egress }: Current, spec: RunSpec, caller: Peer): SandboxPlan {
-    const { workspace, cwd, home } = placeOf({ spec, caller, held: place?.workspace, own: this.#o.own });
+  #planOf({ row, place, egress }: Current, spec: RunSpec, o: { caller: Peer; root: RunRoot | undefined }): SandboxPlan {
+    const { workspace, cwd, home } = placeOf({ spec, caller: o.caller, held: place?.workspace, own: this.#o.own });
     const [program = "", ...words] = spec.command;
     return {
       id: row.id,
       command: [program, ...words],
-      env: environmentOf(spec, { home, proxyPort: egress?.sandbox.port }),
+      env: environmentOf(spec, { home, proxyPort: egress?.sandbox.port, image: o.root?.env }),
       cwd,
       ...(workspace === undefined ? {} : { workspace }),
+      ...(o.root?.root === undefined ? {} : { root: o.root.root }),
       limits: {
         memoryBytes: spec.mem * 1024 * 1024,
         cpus: spec.cpus,
@@ -315,6 +326,7 @@ export class Runs implements AsyncDisposable {
   async #cleanUp({ row, life }: Current): Promise<void> {
     try {
       await life?.[Symbol.asyncDispose]();
+      this.#o.releaseRoot(row.id);
       await removeTree(this.#sandboxOf(row.id));
       await removeIfEmpty(this.records.directoryOf(row.id));
       this.#o.state.runs.setProgress(row.id, { ...row, swept: true });
@@ -341,6 +353,7 @@ export class Runs implements AsyncDisposable {
 const nothingYet: RunProgress = {
   driver: undefined,
   limitedBy: undefined,
+  root: undefined,
   state: "starting",
   reason: undefined,
   message: undefined,

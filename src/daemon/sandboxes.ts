@@ -4,7 +4,7 @@ import { NexusError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Name } from "../base/names.ts";
 import { createUserBubblewrapDriver } from "../guests/bubblewrap-user.ts";
-import { createBubblewrapDriver } from "../guests/bubblewrap.ts";
+import { type Bubblewrap, createBubblewrapDriver } from "../guests/bubblewrap.ts";
 import { createMicrovmDriver } from "../guests/microvm.ts";
 import { chooseRuntime, runtimeCandidates } from "../guests/oci-runtime.ts";
 import { createHostDriver } from "../guests/plain-process.ts";
@@ -24,12 +24,17 @@ import type { State } from "../state/state.ts";
 import type { Chronicle } from "./chronicle.ts";
 import { addressesNamed } from "./hosts-file.ts";
 import { openRunEgress, ownAndNetworks } from "./run-egress.ts";
+import { sourceOf } from "./rootfs-source.ts";
+import { runRoot, trustedImage } from "./run-root.ts";
 import type { Facilities } from "./facilities.ts";
 import { type HeldPlace, Runs } from "./runs.ts";
+import { rootfsCache, SandboxRoots } from "./sandbox-roots.ts";
+import type { Settings } from "./settings.ts";
 import type { World } from "./world.ts";
 
 export type Sandboxes = AsyncDisposable & {
   runs: Runs;
+  roots: SandboxRoots;
   /** Accounts for what an earlier daemon ran, and begins to remove what is left of it. */
   recover(o: { rebooted: boolean }): void;
 };
@@ -45,21 +50,36 @@ export function openSandboxes(o: {
   world: World;
   /** Of the names of guests. */
   domain: string;
+  settings: Settings;
   /** QEMU as it was tried here. @throws NexusError runtime-missing */
   machine: QemuDriver["probe"];
 }): Sandboxes {
-  const { state, chronicle, log, places, domain } = o;
+  const { state, chronicle, log, places, images, domain } = o;
   const stack = new AsyncDisposableStack();
   const dns = stack.use(new EgressDns());
   const ownAddresses = ownAndNetworks(o.world);
   const guests: GuestAddresses = (name) => addressesNamed(o.world, domain, name);
+  const { drivers, bubblewrap } = driversFor(places, { ...o, stack });
+  const roots = stack.use(
+    new SandboxRoots({
+      cache: rootfsCache(places),
+      clock: systemClock,
+      log,
+      chronicle,
+      onReady: (directory) => bubblewrap.follow(directory),
+    }),
+  );
+  o.settings.vet(({ sandbox }, key) => void (key.startsWith("sandbox.") && sourceOf(sandbox.rootfs, sandbox)));
+  o.settings.follow(({ sandbox }) => roots.follow(sandbox));
   const runs = stack.use(
     new Runs({
       state,
       chronicle,
       clock: systemClock,
       log,
-      drivers: driversFor(places, { ...o, stack }),
+      drivers,
+      rootFor: (kind, { signal, ...run }) => runRoot({ kind, ...run }, { images, roots }, signal),
+      releaseRoot: (run) => images.release(run),
       directory: join(places.stateDir, "runs"),
       own: [places.stateDir, places.runDir, places.cacheDir],
       hold: (name, run) => holdFacility(o.facilities, name, run),
@@ -72,6 +92,7 @@ export function openSandboxes(o: {
   };
   return {
     runs,
+    roots,
     recover({ rebooted }) {
       runs.records.accountForLost({ rebooted });
       sweep().catch((error: unknown) => log.error({ error: String(error) }, "what lost runs left behind could not all be removed"));
@@ -82,13 +103,11 @@ export function openSandboxes(o: {
 
 /** All cgroups of runs are below it, apart from those of guests. */
 const cgroupParent = "/nexus-runs";
-/** What commands of the trusted profile find around them. */
-const trustedImage = "mini";
 
 function driversFor(
   places: Places,
   o: { images: ImageSource; machine: QemuDriver["probe"]; stack: AsyncDisposableStack },
-): SandboxDriver[] {
+): { drivers: SandboxDriver[]; bubblewrap: Bubblewrap } {
   const { images, stack } = o;
   const cgroups = findCgroups();
   const bubblewrap =
@@ -100,24 +119,20 @@ function driversFor(
         })
       : createUserBubblewrapDriver({ directory: join(places.stateDir, "bubblewrap") });
   stack.use(bubblewrap);
-  const resolved = () => images.resolve(trustedImage, () => undefined);
+  const image = () => images.resolve(trustedImage, () => undefined);
   const directory = join(places.stateDir, "runtime");
   const runtime = async () =>
-    chooseRuntime({ directory, cgroups, cgroupParent, image: await resolved(), candidates: runtimeCandidates(cgroups) });
-  if (process.getuid?.() !== 0) return [bubblewrap, ...driversOfRoot.map(rootsAlone)];
-  return [
+    chooseRuntime({ directory, cgroups, cgroupParent, image: await image(), candidates: runtimeCandidates(cgroups) });
+  if (process.getuid?.() !== 0) return { drivers: [bubblewrap, ...driversOfRoot.map(rootsAlone)], bubblewrap };
+  const trusted = { image, runtime, cgroups, cgroupParent };
+  const drivers = [
     bubblewrap,
-    createTrustedDriver({ images, image: trustedImage, runtime, cgroups, cgroupParent }),
-    createPodmanDriver({
-      directory: join(places.stateDir, "podman"),
-      image: async () => `dir:${(await resolved()).lower}`,
-      runtime,
-      cgroups,
-      cgroupParent,
-    }),
+    createTrustedDriver(trusted),
+    createPodmanDriver({ ...trusted, directory: join(places.stateDir, "podman") }),
     microvm(places, { ...o, cgroups }),
     createHostDriver({ cgroupParent }),
   ];
+  return { drivers, bubblewrap };
 }
 
 const driversOfRoot = [

@@ -34,6 +34,7 @@ export class Settings {
   readonly #table: SettingTable;
   readonly #atStart: Config;
   readonly #followers: ((config: Config) => void)[] = [];
+  readonly #checks: ((next: Config, key: string) => void)[] = [];
   #current: Config;
 
   constructor(source: ConfigFile, table: SettingTable) {
@@ -48,6 +49,11 @@ export class Settings {
   follow(use: (config: Config) => void): void {
     this.#followers.push(use);
     use(this.#current);
+  }
+
+  /** Calls before a change of a key; what it throws refuses that. */
+  vet(check: (next: Config, key: string) => void): void {
+    this.#checks.push(check);
   }
 
   get config(): Config {
@@ -73,6 +79,7 @@ export class Settings {
   set(key: string, given: unknown): Setting {
     const { value } = parseSetting(key, given);
     const next = withSettings(this.#fromFile, new Map([...this.#table.all(), [key, value]]));
+    for (const check of this.#checks) check(next, key);
     this.#table.set(key, value);
     this.#change(next);
     return this.get(key);
@@ -84,6 +91,7 @@ export class Settings {
     const stored = this.#table.all();
     stored.delete(key);
     const next = withSettings(this.#fromFile, stored);
+    for (const check of this.#checks) check(next, key);
     this.#table.delete(key);
     this.#change(next);
     return this.get(key);

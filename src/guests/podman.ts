@@ -8,6 +8,7 @@ import { endRun, runForeground } from "./foreground.ts";
 import { containerCgroup } from "./oci-limits.ts";
 import { hasExecuted, readPid } from "./oci-process.ts";
 import { removeTree } from "./remove-tree.ts";
+import type { RootImage } from "./rootfs.ts";
 import type { SandboxDriver, SandboxPlan } from "./sandbox.ts";
 import { openSandboxNetwork } from "./sandbox-network.ts";
 import { type RuntimeCommand, runtimeCall, runtimeEnvironment } from "./supervisor.ts";
@@ -17,8 +18,8 @@ import { sandboxUser } from "./trusted-config.ts";
 export type PodmanOptions = {
   /** For trials. */
   directory: string;
-  /** An image podman has, or `dir:PATH`, a root file system on this host. */
-  image: () => Promise<string>;
+  /** The root file system commands run on whose plan names none. */
+  image: () => Promise<RootImage>;
   /** The OCI runtime that works here, which podman is told to use. */
   runtime: () => Promise<RuntimeCommand>;
   cgroups: CgroupHost;
@@ -28,7 +29,7 @@ export type PodmanOptions = {
   startDeadlineMs?: number;
 };
 
-/** The trusted profile by podman: the same confinement as our own containers', on the images podman has. */
+/** The trusted profile by podman: the same confinement as our own containers', on the same images. */
 export function createPodmanDriver(options: PodmanOptions): SandboxDriver {
   const { cgroups } = options;
   const program = options.program ?? "podman";
@@ -55,6 +56,7 @@ export function createPodmanDriver(options: PodmanOptions): SandboxDriver {
 
   return {
     name: "podman",
+    root: "image",
 
     async check() {
       mkdirSync(options.directory, { recursive: true, mode: 0o700 });
@@ -93,7 +95,7 @@ export function createPodmanDriver(options: PodmanOptions): SandboxDriver {
         removeCgroup(cgroups, cgroup);
         setLimits(cgroups, cgroup, resourcesOf(plan.limits));
         const words = [...runWords(plan, network?.path), "--cgroup-parent", containerCgroup(cgroup), "--pidfile", pidFile];
-        command = await call([...words, ...imageWords(await options.image()), ...plan.command]);
+        command = await call([...words, ...imageWords(plan.root ?? (await options.image())), ...plan.command]);
       } catch (error) {
         await endRun(ending);
         throw error;
@@ -145,7 +147,7 @@ function runWords(plan: SandboxPlan, netns: string | undefined): string[] {
     ["--read-only", "--tmpfs", `/tmp:size=${limits.scratchBytes},mode=1777`, "--init=false", "--log-driver", "none"],
     ["--unsetenv-all", "--env-file", environmentFile(plan.directory), "--workdir", plan.cwd],
     workspace === undefined ? [] : ["--mount", `type=bind,${quoted(`source=${workspace.source}`)},target=${workspace.target}`],
-    ["--pull", "missing", "--entrypoint", ""],
+    ["--entrypoint", ""],
   ].flat();
 }
 
@@ -165,8 +167,9 @@ function environmentFile(directory: string): string {
   return join(directory, "environment");
 }
 
-function imageWords(image: string): string[] {
-  return image.startsWith("dir:") ? ["--rootfs", `${image.slice("dir:".length)}:O`] : [image];
+/** With a layer of its own over it. */
+function imageWords({ lower }: Pick<RootImage, "lower">): string[] {
+  return ["--rootfs", `${lower}:O`];
 }
 
 /** Mounts are one line of comma-separated values (RFC 4180). */

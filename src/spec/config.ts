@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { isFault, parseName } from "../base/names.ts";
 import { defaultPlaces, type Places, type Surroundings } from "./places.ts";
+import { rootfsAddress, rootfsText } from "./rootfs.ts";
 import { ifNameText, ipText, prefixText } from "./text.ts";
 
 const absolutePath = z
@@ -49,6 +50,15 @@ export const config = z.strictObject({
       upstreams: z.array(ipText).max(8).default([]),
       /** The domain of all guests: `<guest>.<network>.<domain>`. */
       domain: dnsDomain.default("nexus"),
+    })
+    .prefault({}),
+  sandbox: z
+    .strictObject({
+      /** The root file system of untrusted commands: "host" for the host's own programs, a directory, an archive, URL#sha256:DIGITS, or "auto". */
+      rootfs: rootfsText.default("host"),
+      /** What "auto" is on x86-64, and on arm64: URL#sha256:DIGITS. */
+      rootfs_amd64: rootfsAddress.default("none"),
+      rootfs_arm64: rootfsAddress.default("none"),
     })
     .prefault({}),
 });

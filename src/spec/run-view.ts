@@ -41,6 +41,8 @@ export type RunView = {
   driver?: string;
   /** What holds it to its memory, processes and processor time; rlimits do for each process by itself, and not its processor time. */
   limitedBy?: "cgroups" | "rlimits";
+  /** The root file system it was given: `host`, a directory, `ARCHIVE#sha256:DIGITS`, or an image. */
+  root?: string;
   /** Who asked. */
   uid: number;
   detached: boolean;

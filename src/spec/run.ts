@@ -2,6 +2,7 @@ import { z } from "zod";
 import { labelSet } from "./labels.ts";
 import { volumeSource } from "./paths.ts";
 import { ranged } from "./ranged.ts";
+import { rootfsText } from "./rootfs.ts";
 import { sizeText } from "./vm.ts";
 
 /** How far a command is trusted; each has its own ways of being held. A run is never moved to another one. */
@@ -38,6 +39,10 @@ export const runSpec = z
     profile: runProfile.default("untrusted"),
     /** What holds it; by default the best of its profile. */
     driver: z.string().min(1).max(64).optional(),
+    /** Of the trusted profile, the root file system it runs on: `mini`, a directory, or an image reference. */
+    image: z.string().min(1).max(512).optional(),
+    /** Of the untrusted one, in place of the daemon's setting: `host`, `auto`, a path, or `URL#sha256:DIGITS`. */
+    rootfs: rootfsText.optional(),
     net: runNet.prefault({}),
     /** Where it works: a facility by its name, or a directory of the host. Without one it has none. */
     facility: volumeSource.optional(),
@@ -73,6 +78,18 @@ export const runSpec = z
         [bytesOf(run.command) > mostWordBytes ? "command" : "env"],
         `the command and its environment have ${bytes} bytes; at most ${mostWordBytes}, more belongs in a file or on its input`,
       );
+    if (run.image !== undefined && run.profile !== "trusted")
+      fault(
+        ["image"],
+        `profile ${run.profile} runs on no image: profile trusted does${run.profile === "untrusted" ? ", and untrusted has a rootfs" : ""}`,
+      );
+    if (run.rootfs !== undefined && run.profile !== "untrusted")
+      fault(
+        ["rootfs"],
+        `profile ${run.profile} has none to choose: profile untrusted has${run.profile === "trusted" ? ", and trusted has an image" : ""}`,
+      );
+    else if (run.rootfs !== undefined && run.driver === "qemu")
+      fault(["rootfs"], "a virtual machine brings one of its own: leave it out, or take driver bubblewrap");
     const { mode, allow } = run.net;
     if (mode !== undefined && mode !== "allowlist" && allow.length > 0)
       fault(["net", "allow"], `has no effect with mode ${mode}: leave one of them out`);

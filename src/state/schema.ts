@@ -178,4 +178,8 @@ export const migrations: readonly string[] = [
   `
   ALTER TABLE runs ADD COLUMN limited_by TEXT CHECK (limited_by IN ('cgroups', 'rlimits'));
   `,
+  // Which root file system a run had.
+  `
+  ALTER TABLE runs ADD COLUMN root TEXT;
+  `,
 ];

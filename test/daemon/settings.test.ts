@@ -45,3 +45,20 @@ test("a setting says what it means and where it comes from, and one forgotten is
     (error) => error instanceof NexusError && error.code === "not-found",
   );
 });
+
+test("a change that a check refuses is not made, nor stored", () => {
+  using directory = temporaryDirectory();
+  using state = openState(directory.path);
+  const settings = new Settings(source, state.settings);
+  settings.vet(({ sandbox }, key) => {
+    if (key.startsWith("sandbox.") && sandbox.rootfs === "/nowhere") throw new NexusError("image-missing", "nowhere");
+  });
+  assert.throws(() => settings.set("sandbox.rootfs", "/nowhere"), /nowhere/);
+  assert.deepEqual([settings.get("sandbox.rootfs").value, settings.get("sandbox.rootfs").source], ["host", "default"]);
+  assert.equal(settings.set("sandbox.rootfs", "/srv/root").source, "stored");
+  assert.equal(settings.config.sandbox.rootfs, "/srv/root");
+  const fromFile = new Settings({ file: "f", config: parseConfig("sandbox: {rootfs: /nowhere}", "f") }, state.settings);
+  fromFile.vet(({ sandbox }) => assert.notEqual(sandbox.rootfs, "/nowhere"));
+  assert.throws(() => fromFile.unset("sandbox.rootfs"));
+  assert.equal(fromFile.config.sandbox.rootfs, "/srv/root");
+});

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
@@ -10,6 +10,7 @@ import { setLimits } from "../../src/kernel/cgroup-limits.ts";
 import { cgroupProcesses, listCgroups } from "../../src/kernel/cgroups.ts";
 import { raiseLoopback } from "../../src/kernel/loopback.ts";
 import { ownNamespace } from "../../src/kernel/namespaces.ts";
+import { busyboxRoot } from "./busybox-root.ts";
 import { until } from "./oci-bed.ts";
 import { text, TrustedBed } from "./trusted-bed.ts";
 
@@ -63,6 +64,18 @@ for (const name of ["oci", "podman"] as const)
       const directory = await bed.run(driver(), bed.plan(["/etc"]));
       assert.equal(directory.code, 126);
       assert.equal(directory.err, "/etc: Permission denied\n");
+    });
+
+    it("runs on the image it is given, and writes nothing there", async () => {
+      const lower = busyboxRoot(join(bed.directory, `image-${name}`), name);
+      mkdirSync(join(bed.directory, "work"), { recursive: true });
+      const workspace = { source: join(bed.directory, "work"), target: "/workspace", owner: { uid: 0, gid: 0 } };
+      const plan = bed.plan(["sh", "-c", "cat /etc/os-release; touch /workspace/x && echo x >/tmp/x && ls /workspace"], {
+        root: { lower },
+        workspace,
+      });
+      assert.equal((await bed.run(driver(), plan)).out, `NAME=${name}\nx\n`);
+      assert.deepEqual(readdirSync(lower).toSorted(), ["bin", "etc"]);
     });
 
     it("writes the workspace as its owner, and nothing else that stays", async () => {

@@ -13,6 +13,7 @@ const defaults: Config = {
   hosts_file: "off",
   log_level: "info",
   dns: { upstreams: [], domain: "nexus" },
+  sandbox: { rootfs: "host", rootfs_amd64: "none", rootfs_arm64: "none" },
 };
 
 test("without a file, with an empty one and with an empty block, the network is nexus0 with 10.0.42.0/24", () => {
@@ -118,6 +119,7 @@ test("the JSON Schemas are plain JSON, the same each time, and closed", () => {
     "hosts_file",
     "log_level",
     "dns",
+    "sandbox",
   ]);
 });
 

@@ -14,6 +14,7 @@ const run = (id: string, createdAt: number, more: Partial<RunRow> = {}): RunRow 
     createdAt,
     driver: undefined,
     limitedBy: undefined,
+    root: undefined,
     state: "starting",
     reason: undefined,
     message: undefined,
@@ -29,6 +30,7 @@ const run = (id: string, createdAt: number, more: Partial<RunRow> = {}): RunRow 
 const ended = (at: number): Partial<RunRow> => ({
   driver: "host",
   limitedBy: "cgroups",
+  root: "/srv/root",
   state: "failed",
   reason: "signal",
   message: "so",

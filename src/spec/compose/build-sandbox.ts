@@ -4,7 +4,7 @@ import { check } from "../problems.ts";
 import { runSpec } from "../run.ts";
 import { wholeRule } from "../run-policy.ts";
 import { type Built, finishedSpec, guestLabels, guestName, type GuestPart, sharedParts, type Surroundings } from "./build-guest.ts";
-import { commandOf } from "./build-node.ts";
+import { commandOf, imageOf } from "./build-node.ts";
 import { type Context, hostPath, partFault, partPlace, present } from "./context.ts";
 import { hashed } from "./hash.ts";
 import type { ProjectSandbox } from "./project.ts";
@@ -44,7 +44,11 @@ export function buildSandbox(
     env,
     labels: guestLabels(context, names.service, entry.labels),
     ...present({ driver, cwd, cpus, pids, disk, mem: memory, timeoutMs: timeout, graceMs: stopGraceMs, outputLimit: output_limit }),
-    ...present({ facility: facilityOf(context, part, entry) }),
+    ...present({
+      facility: facilityOf(context, part, entry),
+      image: entry.image === undefined ? undefined : imageOf(context, part, entry.image),
+      rootfs: rootfsOf(context, part, entry),
+    }),
   };
   const finished = finishedSpec(context, part, { schema: runSpec, spec, writtenAs });
   if (finished === undefined) return undefined;
@@ -83,4 +87,9 @@ function allowOf(context: Context, part: GuestPart, { allow, guests }: Pick<Sand
 function facilityOf(context: Context, part: GuestPart, { facility }: SandboxEntry): string | undefined {
   if (facility === undefined || !/^[.~]|\//.test(facility)) return facility;
   return hostPath(context, facility, partPlace(part, ["facility"]).source);
+}
+
+function rootfsOf(context: Context, part: GuestPart, { rootfs }: SandboxEntry): string | undefined {
+  const isPath = rootfs !== undefined && !/^(host|auto)$|:\/\//.test(rootfs);
+  return isPath ? hostPath(context, rootfs, partPlace(part, ["rootfs"]).source) : rootfs;
 }

@@ -47,6 +47,7 @@ sandboxes:
     command: [make, test]
     profile: trusted
     driver: podman
+    image: ./tools
     net: allowlist
     allow: ["API.example.com:443", "*.debian.org:80/tcp"]
     facility: ./src
@@ -70,6 +71,7 @@ sandboxes:
       command: ["make", "test"],
       profile: "trusted",
       driver: "podman",
+      image: "/p/demo/tools",
       net: { mode: "allowlist", allow: ["api.example.com:443", "*.debian.org:80"] },
       facility: "/p/demo/src",
       cwd: "deep",
@@ -87,6 +89,17 @@ sandboxes:
       sandbox(text.replace("./src", "~/src"), "job", { files: { "/p/demo/e": "" }, env: { HOME: "/h" } }).spec.facility,
       "/h/src",
     );
+  });
+
+  it("have a root file system of their own, meant from the file", () => {
+    const rootfs = (text: string) => sandbox(`sandboxes: {job: {command: a, rootfs: "${text}"}}`).spec.rootfs;
+    const address = `https://example.org/r#sha256:${"0".repeat(64)}`;
+    assert.deepEqual(["host", "auto", address].map(rootfs), ["host", "auto", address]);
+    assert.deepEqual(["./root", "root.tar", "/srv/root"].map(rootfs), ["/p/demo/root", "/p/demo/root.tar", "/srv/root"]);
+    assert.deepEqual(faults("sandboxes: {job: {command: a, rootfs: 'http://x/y'}, on: {command: a, image: alpine}}"), [
+      "c.yaml:1:39: sandboxes.job.rootfs: needs the sum its archive must have: URL#sha256:DIGITS",
+      "c.yaml:1:78: sandboxes.on.image: profile untrusted runs on no image: profile trusted does, and untrusted has a rootfs",
+    ]);
   });
 
   it("extend each other, and are put over each other", () => {
