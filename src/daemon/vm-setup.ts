@@ -16,8 +16,8 @@ export function setupTexts(guest: Machine, facts: SetupFacts): VmSetupTexts | un
   const { setup } = guest.spec;
   if (setup === undefined) return undefined;
   return {
-    seed: () => writeSeedIso(seedFiles(cloudSeed(cloudWish(guest, facts)))),
-    script: () => (hasWork(setup) ? miniSetupScript(setup) : undefined),
+    seed: (shareType) => writeSeedIso(seedFiles(cloudSeed({ ...cloudWish(guest, facts), shareType }))),
+    script: (shareType) => (hasWork(setup) ? miniSetupScript(setup, shareType) : undefined),
   };
 }
 

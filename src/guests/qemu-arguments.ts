@@ -4,6 +4,7 @@ import type { VmImage } from "./qemu-image.ts";
 import { comma, deviceOf, portArguments } from "./qemu-devices.ts";
 import { diskArguments, type QemuDisk } from "./qemu-disk-arguments.ts";
 import { networkArguments } from "./qemu-network-arguments.ts";
+import { sharedMemory, shareArguments } from "./qemu-shares.ts";
 import { kernelWords } from "./qemu-kernel-words.ts";
 import type { QemuSandbox } from "./qemu-program.ts";
 import { socketNames, type QemuLayout } from "./qemu-layout.ts";
@@ -22,6 +23,8 @@ export type QemuInput = {
   firmware?: { code: string; variables: string };
   /** The guest has a script to set itself up by. */
   hasScript?: boolean;
+  /** Its numbers of the connections to virtiofsd, one for each share; undefined with 9p, or none. */
+  shareFds?: readonly number[];
 };
 
 /** QEMU's arguments, without its own name. Sockets and files are relative to the guest's directory, where it runs. */
@@ -29,6 +32,7 @@ export function qemuArguments(input: QemuInput): string[] {
   const { plan, layout, image, accel } = input;
   const { spec } = plan;
   const pci = spec.machine === "q35";
+  const memory = sharedMemory(plan, input.shareFds);
   const hasKernel = image.kernel !== undefined || spec.kernel !== undefined;
   return [
     ["-name", `guest=${plan.name},debug-threads=on`],
@@ -37,7 +41,8 @@ export function qemuArguments(input: QemuInput): string[] {
     input.sandbox.kind === "on" ? [...input.sandbox.words] : [],
     // Its processors wait until its disks were looked at: letRun.
     ["-S"],
-    ["-machine", machineOf(input)],
+    memory.words,
+    ["-machine", `${machineOf(input)}${memory.machine}`],
     // "max" is all that emulation knows; "host" all that this processor has.
     ["-accel", accel.kind === "kvm" ? "kvm" : "tcg,thread=multi", "-cpu", accel.kind === "kvm" ? "host" : "max"],
     ["-smp", `cpus=${spec.cpus}`, "-m", `size=${spec.mem}M`],
@@ -61,12 +66,7 @@ export function qemuArguments(input: QemuInput): string[] {
     Object.keys(spec.env).length === 0 ? [] : ["-fw_cfg", "name=opt/nexus/env,file=environment"],
     input.hasScript === true ? ["-fw_cfg", "name=opt/nexus/setup,file=setup"] : [],
     diskArguments(plan, input.disks, { boots: !hasKernel }),
-    spec.shares.flatMap((share) => [
-      "-fsdev",
-      `local,id=share-${share.name},path=${comma(share.source)},security_model=mapped-xattr${share.readOnly ? ",readonly=on" : ""}`,
-      "-device",
-      `${deviceOf(plan, "virtio-9p")},fsdev=share-${share.name},mount_tag=${share.name}`,
-    ]),
+    shareArguments(plan, input.shareFds),
     networkArguments(plan, input.sshPort),
   ].flat();
 }

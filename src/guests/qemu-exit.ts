@@ -43,9 +43,12 @@ export function consoleLines(log: string, count: number): string[] {
 
 /** QEMU's own last words. */
 export function qemuWords(layout: QemuLayout): string[] {
-  return lastLines(layout.said, 5).map((line) => withoutControls(line.replace(/^qemu-system-\w+: /, "")));
+  const lines = lastLines(layout.said, 5).filter((line) => !virtiofsdsEnd.test(line));
+  return lines.map((line) => withoutControls(line.replace(/^qemu-system-\w+: /, "")));
 }
 
+/** virtiofsd's word at the end of any QEMU. */
+const virtiofsdsEnd = /^virtio_loop: Unexpected poll revents/;
 const handOverMs = 5000;
 const lostStatus = 255;
 

@@ -10,6 +10,7 @@ import { refusedForward } from "./qemu-ports.ts";
 import { openQemuProcess, qemuSupervisor } from "./qemu-process.ts";
 import { type ConsoleLogLimits, readQemuExit, superviseQemu } from "./qemu-supervisor.ts";
 import { Qmp } from "./qmp.ts";
+import { endVirtiofsds } from "./virtiofsd.ts";
 
 /** Forgets the run before: its exit, its sockets, its number. */
 export function clearRun(layout: QemuLayout): void {
@@ -24,12 +25,18 @@ export function clearRun(layout: QemuLayout): void {
 export async function launchQemu(
   layout: QemuLayout,
   command: readonly [string, ...string[]],
-  options: { fds: readonly number[]; log: ConsoleLogLimits; deadlineMs: number },
+  options: {
+    fds: readonly number[];
+    log: ConsoleLogLimits;
+    deadlineMs: number;
+    /** Started when QEMU's log is open. */ beside?: () => void;
+  },
 ): Promise<"running" | "ended"> {
   clearRun(layout);
   using changes = watchDirectory(layout.directory);
   superviseQemu(layout, command, options);
   try {
+    options.beside?.();
     const end = performance.now() + options.deadlineMs;
     for (;;) {
       const exit = readQemuExit(layout);
@@ -52,6 +59,8 @@ export async function launchQemu(
 export async function endQemu(layout: QemuLayout): Promise<void> {
   using qemu = openQemuProcess(layout);
   if (qemu !== undefined) await endProcess(qemu, { graceMs: 2000, signal: sigkill });
+  // They end with their connections, unless a guest has led one astray.
+  await endVirtiofsds(layout.shares);
   const supervisor = qemuSupervisor(layout);
   if (supervisor === undefined) return;
   // It has a moment to write the status down; one that still waits for a QEMU we do not know takes that along.

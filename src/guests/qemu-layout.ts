@@ -27,6 +27,10 @@ export type QemuLayout = {
   seed: string;
   /** What a guest without a disk sets itself up by. */
   setup: string;
+  /** By what it gets directories of the host. */
+  shareType: string;
+  /** Where each of them is mounted for its virtiofsd, and for nobody else. */
+  shares: string;
 };
 
 /** Names of the sockets in the directory. */
@@ -50,6 +54,8 @@ export function qemuLayout(directory: string): QemuLayout {
     environment: at("environment"),
     seed: at("seed.iso"),
     setup: at("setup"),
+    shareType: at("share-type"),
+    shares: at("shares"),
   };
 }
 

@@ -15,17 +15,19 @@ import { inflate, plugDisk, pluggedDevices, plugNic, unplugDisk, unplugNic } fro
 import type { VmImage, VmImageSource } from "./qemu-image.ts";
 import { endQemu, launchQemu } from "./qemu-launch.ts";
 import { type QemuLayout, qemuLayout, socketNames } from "./qemu-layout.ts";
-import { inheritedFds, inheritedQueues } from "./qemu-network-arguments.ts";
+import { firstInherited, inheritedFds, inheritedQueues } from "./qemu-network-arguments.ts";
 import type { Acceleration, VmDriver, VmPlan } from "./qemu-plan.ts";
 import { chooseSshPort } from "./qemu-ports.ts";
 import { findQemuProcess, openQemuProcess, tapQueuesIn } from "./qemu-process.ts";
 import { findQemu, type QemuProgram } from "./qemu-program.ts";
+import { chooseShareType, openShares, readShareType } from "./qemu-shares.ts";
 import { readStarted, writeStarted } from "./qemu-started.ts";
 import type { ConsoleLogLimits } from "./qemu-supervisor.ts";
 import { type Lease, SharedConnections } from "./qemu-shared.ts";
 import { listOf } from "./qga.ts";
 import { Qmp } from "./qmp.ts";
 import { removeTree } from "./remove-tree.ts";
+import { findVirtiofsd, type Virtiofsd } from "./virtiofsd.ts";
 import { agentFiles } from "./vm-files.ts";
 import { writeWhole } from "./write-whole.ts";
 
@@ -38,13 +40,14 @@ export type QemuOptions = {
   /** By default those of the host. */
   qemu?: { path?: string; imageTool?: string };
   kvmDevice?: string;
+  virtiofsd?: string;
   startDeadlineMs?: number;
   log?: ConsoleLogLimits;
 };
 
 export type QemuDriver = VmDriver & {
   /** QEMU and how it would run guests here, tried. @throws NexusError `runtime-missing` */
-  probe(): Promise<{ program: QemuProgram; accel: Acceleration }>;
+  probe(): Promise<{ program: QemuProgram; accel: Acceleration; virtiofsd: Virtiofsd }>;
 };
 
 /** Virtual machines by QEMU. Nothing of a guest is kept in memory: another process with the same directories goes on where this one was. */
@@ -57,6 +60,17 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
     found ??= findQemu(options.qemu);
     found.catch(() => (found = undefined));
     return found;
+  };
+  let carrier: Promise<Virtiofsd> | undefined;
+  const virtiofsd = (): Promise<Virtiofsd> => {
+    mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+    carrier ??= findVirtiofsd(options.directory, options.virtiofsd);
+    // What is missing may be installed by the next time.
+    carrier.then(
+      (is) => is.kind === "unusable" && (carrier = undefined),
+      () => (carrier = undefined),
+    );
+    return carrier;
   };
   const accelPlace = (program: QemuProgram): AccelPlace => ({
     directory: options.directory,
@@ -92,6 +106,7 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       const image = existsSync(layout.disk) ? preparedImage(layout, plan) : await options.images.resolve(plan.spec.image, progress);
       options.images.hold(image, plan.id);
       writeWhole(layout.image, JSON.stringify(image));
+      await chooseShareType(plan, { layout, image }, virtiofsd);
       await prepareDisks(imageTool, plan, { layout, image });
       if (plan.spec.uefi) prepareFirmware(layout);
     },
@@ -106,12 +121,16 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       const accel = await chooseAcceleration(accelPlace(program), plan.spec.accel);
       const firmware = plan.spec.uefi ? { firmware: prepareFirmware(layout) } : {};
       writeWhole(layout.environment, environmentText(plan.spec.env));
-      const script = image.disk === undefined ? plan.setup?.script() : undefined;
+      const shareType = readShareType(layout);
+      const carrying = shareType === "virtiofs" && plan.spec.shares.length > 0 ? await virtiofsd() : undefined;
+      const script = image.disk === undefined ? plan.setup?.script(shareType) : undefined;
       if (script !== undefined) writeWhole(layout.setup, script);
       const taken = new Set<number>();
       for (;;) {
         const sshPort = chooseSshPort(plan, taken);
         const port = sshPort === undefined ? {} : { sshPort };
+        using shares = openShares(plan, layout, carrying);
+        const fds = inheritedFds(plan);
         const words = qemuArguments({
           plan,
           layout,
@@ -122,11 +141,13 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
           hasScript: script !== undefined,
           ...firmware,
           ...port,
+          ...(carrying === undefined ? {} : { shareFds: shares.fds.map((_, i) => firstInherited + fds.length + i) }),
         });
         writeStarted(layout, { accel, ...port, taps: inheritedQueues(plan) });
         try {
           await launchQemu(layout, [program.path, ...words], {
-            fds: inheritedFds(plan),
+            fds: [...fds, ...shares.fds],
+            beside: shares.serve,
             log: options.log ?? { ...defaultLogLimits, lookSeconds: 10 },
             deadlineMs: options.startDeadlineMs ?? 30_000,
           });
@@ -254,7 +275,7 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
 
     async probe() {
       const program = await qemu();
-      return { program, accel: await chooseAcceleration(accelPlace(program), "auto") };
+      return { program, accel: await chooseAcceleration(accelPlace(program), "auto"), virtiofsd: await virtiofsd() };
     },
   };
 
