@@ -20,13 +20,13 @@ export async function chooseShareType(
   { layout, image }: { layout: QemuLayout; image: VmImage },
   find: () => Promise<Virtiofsd>,
 ): Promise<void> {
-  const { shares, kernel } = plan.spec;
+  const { shares, kernel, machine } = plan.spec;
   for (const share of shares) refuseUnlessDirectory(share);
   if (shares.length === 0) return;
   const only = kernel === undefined ? image.shareType : undefined;
   const kept = existsSync(layout.shareType) ? readShareType(layout) : existsSync(layout.disk) ? "9p" : undefined;
   const wanted = only ?? kept;
-  const virtiofsd = wanted === "9p" ? undefined : await find();
+  const virtiofsd = wanted === "9p" ? undefined : machine === "microvm" ? notInMicrovm : await find();
   if (wanted === "virtiofs" && virtiofsd?.kind === "unusable") throw unusable(plan, virtiofsd, only !== undefined);
   writeWhole(layout.shareType, wanted ?? (virtiofsd?.kind === "usable" ? "virtiofs" : "9p"));
 }
@@ -60,7 +60,8 @@ export function openShares(plan: VmPlan, layout: QemuLayout, virtiofsd: Virtiofs
     serve: () => {
       const said = openSync(layout.said, constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW);
       try {
-        for (const { share, listener } of open) carry(virtiofsd, { ...share, place: join(layout.shares, share.name) }, { listener, said });
+        for (const { share, listener } of open)
+          carry(virtiofsd, { ...share, place: join(layout.shares, share.name) }, { listener, said }).unref();
       } finally {
         closeSync(said);
       }
@@ -101,6 +102,9 @@ function refuseUnlessDirectory({ name, source }: VmShare): void {
       hint: "a machine gets a file as a disk, or by nexus cp",
     });
 }
+
+/** Its devices are as they were before virtio 1.0, and virtiofsd wants none of those. */
+const notInMicrovm: Virtiofsd = { kind: "unusable", why: "a microvm cannot have it", hint: "use machine q35" };
 
 function unusable(plan: VmPlan, { why, hint }: Virtiofsd & { kind: "unusable" }, only: boolean): NexusError {
   const need = only

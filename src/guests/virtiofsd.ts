@@ -72,13 +72,12 @@ export function carry(program: { path: string; words: "qemu" | "rust" }, carried
     mount({ source: "none", target: place, flags: ["recursive", "private"] });
     const child = spawn(program.path, virtiofsdWords(program.words, place), {
       detached: true,
-      stdio: ["ignore", to.said, to.said, to.listener.number],
+      stdio: ["ignore", "ignore", to.said, to.listener.number],
       cwd: "/",
       env: {},
     });
     // One that could not be started closes its socket as one that ended does: QEMU tells.
     child.on("error", () => undefined);
-    child.unref();
     return child;
   });
 }

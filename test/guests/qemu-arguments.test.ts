@@ -108,6 +108,32 @@ describe("QEMU's command line", () => {
     assert.ok(words.includes("local,id=share-src,path=/a,,readonly=off,security_model=mapped-xattr,readonly=on"));
   });
 
+  it("has memory that virtiofsd can map, and its connections, when there are any, and nothing of them else", () => {
+    const plan = planOf({
+      mem: 96,
+      shares: [
+        { name: "src", source: "/a" },
+        { name: "b", source: "/b", readOnly: true },
+      ],
+    });
+    const words = qemuArguments({ ...inputOf(plan), shareFds: [7, 8] });
+    assert.deepEqual(
+      words.filter((word) => /memory|share-|tag=/.test(word)),
+      [
+        "memory-backend-memfd,id=memory,size=96M,share=on",
+        "q35,graphics=off,vmport=off,hpet=off,memory-backend=memory",
+        "socket,id=share-src,fd=7",
+        "vhost-user-fs-pci,chardev=share-src,tag=src",
+        "socket,id=share-b,fd=8",
+        "vhost-user-fs-pci,chardev=share-b,tag=b",
+      ],
+    );
+    assert.equal(
+      argumentsOf(plan).some((word) => /memory-backend|vhost-user/.test(word)),
+      false,
+    );
+  });
+
   it("cards and further disks sit on ports of their own, so that they may go; a disk of ours does not", () => {
     const plan = planOf(
       { disks: [{ name: "data", source: "/data" }] },

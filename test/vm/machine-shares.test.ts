@@ -78,11 +78,11 @@ describe("directories of the host in a mini virtual machine", { timeout: 300_000
   });
 
   it("let no guest out of them, nor leave devices", async () => {
-    writeFileSync(at("secret"), "secret\n");
+    writeFileSync(at("secret"), "of the host\n");
     symlinkSync("../secret", at("rw", "out"));
     symlinkSync(at("secret"), at("rw", "absolute"));
     const said = await inside("web", "cd '/data dir'; cat out absolute ../../secret; mknod disk b 8 0; cp /bin/busybox su; chmod 4755 su");
-    assert.doesNotMatch(said, /secret\n(?!.)/);
+    assert.doesNotMatch(said, /of the host/);
     assert.match(said, /mknod: disk: Operation not permitted/);
     assert.equal(lstatSync(at("rw", "disk"), { throwIfNoEntry: false }), undefined);
     // As docs/security.md says: what the guest's root leaves is root's, with its set-user-id bit.

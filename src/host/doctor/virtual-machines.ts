@@ -9,15 +9,17 @@ export const virtualMachines: Check = {
   needed: false,
   async probe({ probeMachines }) {
     if (probeMachines === undefined) return { ok: "skip", detail: "nobody tried" };
-    const { version, acceleration, unfiltered } = await probeMachines();
+    const { version, acceleration, unfiltered, noVirtiofs } = await probeMachines();
     if (unfiltered !== undefined)
       return {
         ok: "warn",
         detail: `QEMU ${version} runs without a filter on its system calls: ${unfiltered}`,
         remedy: "install a QEMU built with seccomp",
       };
-    if (acceleration.kind === "kvm") return { ok: "ok", detail: `QEMU ${version} with KVM: ${acceleration.why}` };
-    const detail = `QEMU ${version} emulates: ${acceleration.why}`;
+    const shares = noVirtiofs === undefined ? "virtiofs" : `9p alone, which mini has not: ${noVirtiofs}`;
+    const how = acceleration.kind === "kvm" ? "with KVM" : "emulates";
+    const detail = `QEMU ${version} ${how}: ${acceleration.why}; directories of the host by ${shares}`;
+    if (acceleration.kind === "kvm") return { ok: "ok", detail };
     return existsSync(kvm) && !mayOpen(kvm)
       ? { ok: "warn", detail, remedy: "sudo usermod -aG kvm $USER, then log in again" }
       : { ok: "ok", detail };
