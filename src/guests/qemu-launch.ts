@@ -29,7 +29,8 @@ export async function launchQemu(
     fds: readonly number[];
     log: ConsoleLogLimits;
     deadlineMs: number;
-    /** Started when QEMU's log is open. */ beside?: () => void;
+    /** Starts what runs beside it, once its log is open. */
+    beside?: () => void;
   },
 ): Promise<"running" | "ended"> {
   clearRun(layout);

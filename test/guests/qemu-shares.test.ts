@@ -7,6 +7,7 @@ import type { Mac } from "../../src/base/mac.ts";
 import { NexusError } from "../../src/base/errors.ts";
 import type { VmImage } from "../../src/guests/qemu-image.ts";
 import { qemuLayout } from "../../src/guests/qemu-layout.ts";
+import type { VmPlan } from "../../src/guests/qemu-plan.ts";
 import { chooseShareType, openShares, readShareType } from "../../src/guests/qemu-shares.ts";
 import { type Virtiofsd, virtiofsdWords } from "../../src/guests/virtiofsd.ts";
 import { vmSpec, type VmSpecInput } from "../../src/spec/vm.ts";
@@ -26,14 +27,11 @@ describe("how a virtual machine gets directories of the host", () => {
   });
 
   const layout = () => qemuLayout(join(directory, "guest"));
-  const planOf = (spec: Omit<VmSpecInput, "name"> = {}) => ({
-    ...{ id: "1", nics: [], nameservers: [], searchDomains: [], directory: layout().directory, hostname: "web" },
-    userMac: "02:00:00:00:00:09" as Mac,
-    ...{
-      spec: vmSpec.parse({ name: "web", shares: [{ name: "src", source: directory }], ...spec }),
-      name: vmSpec.parse({ name: "web" }).name,
-    },
-  });
+  const planOf = (more: Omit<VmSpecInput, "name"> = {}): VmPlan => {
+    const spec = vmSpec.parse({ name: "web", shares: [{ name: "src", source: directory }], ...more });
+    const where = { directory: layout().directory, hostname: "web", userMac: "02:00:00:00:00:09" as Mac };
+    return { id: "1", name: spec.name, spec, nics: [], nameservers: [], searchDomains: [], ...where };
+  };
   const choose = async (image: VmImage, virtiofsd: Virtiofsd, spec: Omit<VmSpecInput, "name"> = {}) => {
     await chooseShareType(planOf(spec), { layout: layout(), image }, () => Promise.resolve(virtiofsd));
     return readShareType(layout());
