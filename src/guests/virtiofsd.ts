@@ -23,7 +23,7 @@ const paths = ["/usr/libexec/virtiofsd", "/usr/lib/virtiofsd", "/usr/lib/qemu/vi
 export async function findVirtiofsd(directory: string, path = paths.find((one) => existsSync(one))): Promise<Virtiofsd> {
   // Giving files to their owners, and mounting for it alone, are root's.
   if (process.getuid?.() !== 0)
-    return { kind: "unusable", why: "virtiofsd needs root, and this is a user's own daemon", hint: "have root's daemon run the machine" };
+    return { kind: "unusable", why: "virtiofsd needs root, which a user's own daemon is not", hint: "have root's daemon run the machine" };
   if (path === undefined)
     return { kind: "unusable", why: "virtiofsd is not installed", hint: "apt install virtiofsd, on Debian 12 qemu-system-common" };
   const trial = mkdtempSync(join(directory, "virtiofsd-"));

@@ -66,7 +66,7 @@ describe("virtiofsd", { timeout: 60_000 }, () => {
       process.setuid(65534);
       console.log((await findVirtiofsd("/nowhere")).why);`;
     const said = execFileSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" });
-    assert.equal(said, "virtiofsd needs root, and this is a user's own daemon\n");
+    assert.equal(said, "virtiofsd needs root, which a user's own daemon is not\n");
   });
 
   it("sees the directory alone, with what is mounted in it, and read-only is the kernel's word for all of it", async () => {
