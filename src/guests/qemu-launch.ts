@@ -5,9 +5,11 @@ import { endProcess } from "../kernel/processes.ts";
 import { watchDirectory } from "./directory-changes.ts";
 import { consoleLines, qemuWords } from "./qemu-exit.ts";
 import { letRun } from "./qemu-held.ts";
+import type { Inherited } from "./qemu-inherited.ts";
 import { type QemuLayout, socketNames } from "./qemu-layout.ts";
 import { refusedForward } from "./qemu-ports.ts";
 import { openQemuProcess, qemuSupervisor } from "./qemu-process.ts";
+import type { QemuUser } from "./qemu-user.ts";
 import { type ConsoleLogLimits, readQemuExit, superviseQemu } from "./qemu-supervisor.ts";
 import { Qmp } from "./qmp.ts";
 
@@ -23,12 +25,15 @@ export function clearRun(layout: QemuLayout): void {
  */
 export async function launchQemu(
   layout: QemuLayout,
-  command: readonly [string, ...string[]],
-  options: { fds: readonly number[]; log: ConsoleLogLimits; deadlineMs: number },
+  command: readonly string[],
+  options: { inherited: Inherited; user: QemuUser; log: ConsoleLogLimits; deadlineMs: number },
 ): Promise<"running" | "ended"> {
   clearRun(layout);
   using changes = watchDirectory(layout.directory);
-  superviseQemu(layout, command, options);
+  {
+    using open = options.inherited.open({ directory: layout.directory, user: options.user });
+    superviseQemu(layout, command, { fds: open.descriptors, log: options.log });
+  }
   try {
     const end = performance.now() + options.deadlineMs;
     for (;;) {
@@ -69,8 +74,8 @@ async function isUp(layout: QemuLayout, leftMs: number): Promise<boolean> {
     using qmp = await Qmp.connect(layout.directory, socketNames.monitor, { timeoutMs: Math.max(100, Math.ceil(leftMs)) });
     return (await letRun(qmp)) === "running";
   } catch (error) {
-    // Bound but not listening yet, or gone already: the exit status or the next try tells which.
-    if (error instanceof NexusError && error.code === "wrong-state") return false;
+    // Silent to the end, or gone already: the exit status or the deadline tells which.
+    if (error instanceof NexusError && (error.code === "wrong-state" || error.code === "timeout")) return false;
     throw error;
   }
 }

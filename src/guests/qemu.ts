@@ -5,7 +5,7 @@ import { waitForExit } from "../kernel/processes.ts";
 import { defaultLogLimits, readLog } from "./guest-log.ts";
 import { execByAgent } from "./qga-exec.ts";
 import { GuestAgent } from "./qga.ts";
-import { type AccelPlace, chooseAcceleration } from "./qemu-accel.ts";
+import { type AccelPlace, chooseAcceleration, kvmDevice } from "./qemu-accel.ts";
 import { environmentText, qemuArguments } from "./qemu-arguments.ts";
 import { openConsole } from "./qemu-console.ts";
 import { disksOf, examineWhole, prepareDisk, prepareDisks, prepareFirmware } from "./qemu-disks.ts";
@@ -15,12 +15,14 @@ import { inflate, plugDisk, pluggedDevices, plugNic, unplugDisk, unplugNic } fro
 import type { VmImage, VmImageSource } from "./qemu-image.ts";
 import { endQemu, launchQemu } from "./qemu-launch.ts";
 import { type QemuLayout, qemuLayout, socketNames } from "./qemu-layout.ts";
+import { Inherited } from "./qemu-inherited.ts";
 import { inheritedFds, inheritedQueues } from "./qemu-network-arguments.ts";
 import type { Acceleration, VmDriver, VmPlan } from "./qemu-plan.ts";
 import { chooseSshPort } from "./qemu-ports.ts";
 import { findQemuProcess, openQemuProcess, tapQueuesIn } from "./qemu-process.ts";
 import { findQemu, type QemuProgram } from "./qemu-program.ts";
 import { readStarted, writeStarted } from "./qemu-started.ts";
+import { groupsFor, qemuUser, seenUser, takesLowPorts, trialQemuUser, wordsFor } from "./qemu-user.ts";
 import type { ConsoleLogLimits } from "./qemu-supervisor.ts";
 import { type Lease, SharedConnections } from "./qemu-shared.ts";
 import { listOf } from "./qga.ts";
@@ -61,6 +63,7 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
   const accelPlace = (program: QemuProgram): AccelPlace => ({
     directory: options.directory,
     program: program.path,
+    user: trialQemuUser(),
     ...(options.kvmDevice === undefined ? {} : { device: options.kvmDevice }),
   });
   const monitor = (plan: Pick<VmPlan, "directory">, timeoutMs = 10_000): Promise<Lease<Qmp>> =>
@@ -74,8 +77,14 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       const process = findQemuProcess(layout);
       if (process !== undefined) {
         const { pid, startedAt } = process;
-        const { accel, sshPort } = readStarted(layout);
-        return { kind: "running", pid, startedAt, accel, ...(await stateOf(plan)), ...(sshPort === undefined ? {} : { sshPort }) };
+        const started = readStarted(layout);
+        const { accel, sshPort } = started;
+        const user = seenUser(pid, started);
+        return {
+          ...{ kind: "running", pid, startedAt, accel, ...(await stateOf(plan)) },
+          ...(sshPort === undefined ? {} : { sshPort }),
+          ...(user === undefined ? {} : { user }),
+        };
       }
       if (!existsSync(layout.started)) return { kind: "absent" };
       const exit = await qemuExitOf(layout);
@@ -104,6 +113,9 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       const image = preparedImage(layout, plan);
       const disks = await disksOf(program.imageTool, plan, { layout, image });
       const accel = await chooseAcceleration(accelPlace(program), plan.spec.accel);
+      const user = qemuUser(layout, plan);
+      const groups = accel.kind === "kvm" ? groupsFor(options.kvmDevice ?? kvmDevice) : [];
+      const command = [...wordsFor(user, { groups: groups ?? [], lowPorts: takesLowPorts(plan) }), program.path];
       const firmware = plan.spec.uefi ? { firmware: prepareFirmware(layout) } : {};
       writeWhole(layout.environment, environmentText(plan.spec.env));
       const script = image.disk === undefined ? plan.setup?.script() : undefined;
@@ -112,6 +124,7 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       for (;;) {
         const sshPort = chooseSshPort(plan, taken);
         const port = sshPort === undefined ? {} : { sshPort };
+        const inherited = new Inherited(inheritedFds(plan));
         const words = qemuArguments({
           plan,
           layout,
@@ -120,13 +133,15 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
           sandbox: program.sandbox,
           disks,
           hasScript: script !== undefined,
+          inherited,
           ...firmware,
           ...port,
         });
-        writeStarted(layout, { accel, ...port, taps: inheritedQueues(plan) });
+        writeStarted(layout, { accel, ...port, taps: inheritedQueues(plan), user });
         try {
-          await launchQemu(layout, [program.path, ...words], {
-            fds: inheritedFds(plan),
+          await launchQemu(layout, [...command, ...words], {
+            inherited,
+            user,
             log: options.log ?? { ...defaultLogLimits, lookSeconds: 10 },
             deadlineMs: options.startDeadlineMs ?? 30_000,
           });

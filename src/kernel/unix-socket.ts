@@ -1,7 +1,8 @@
+import { constants } from "node:fs";
 import type { Socket } from "node:net";
 import { NexusError } from "../base/errors.ts";
 import { isErrno } from "../sys/errno.ts";
-import type { Fd } from "../sys/fd.ts";
+import { type Fd, openFile } from "../sys/fd.ts";
 import { inNetns } from "../sys/netns.ts";
 import { connectUnix, listenUnix, type PeerCredentials, peerCredentials, sendDescriptors } from "../sys/unix-socket.ts";
 
@@ -16,6 +17,15 @@ export function callerOf(socket: Socket): PeerCredentials {
 export function sendWithDescriptors(socket: Socket, bytes: Uint8Array, descriptors: readonly number[]): void {
   const sent = sendDescriptors(descriptorOf(socket), bytes, descriptors);
   if (sent !== bytes.length) throw new NexusError("internal", `a socket took ${sent} bytes of ${bytes.length}`);
+}
+
+/**
+ * A listening socket at a free name in a directory, however long its path: an address holds 107 bytes. Its programs remove a socket by
+ * the address they read from it as they end (QEMU does), and this one means nothing to them. @throws KernelError
+ */
+export function listenIn(directory: string, name: string): Fd {
+  using held = openFile(directory, constants.O_DIRECTORY);
+  return listenUnix(`/proc/self/task/${process.pid}/fd/${held.number}/${name}`, { backlog: 1 });
 }
 
 function descriptorOf(socket: Socket): number {

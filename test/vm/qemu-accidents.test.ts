@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { NexusError } from "../../src/base/errors.ts";
 import { bootTrial, chooseAcceleration, trialRom } from "../../src/guests/qemu-accel.ts";
+import { trialQemuUser } from "../../src/guests/qemu-user.ts";
 import { QemuBed } from "./qemu-bed.ts";
 
 describe("virtual machines and what goes wrong", () => {
@@ -164,10 +165,15 @@ describe("virtual machines and what goes wrong", () => {
   it("KVM is believed only after a trial guest ran; the trial itself is sound", async () => {
     const rom = join(bed.directory, "rom");
     writeFileSync(rom, trialRom());
-    assert.deepEqual(await bootTrial("/usr/bin/qemu-system-x86_64", rom, "tcg"), { kind: "kvm", why: "a trial guest ran" });
+    assert.deepEqual(await bootTrial("/usr/bin/qemu-system-x86_64", rom, { accel: "tcg" }), { kind: "kvm", why: "a trial guest ran" });
     writeFileSync(rom, trialRom().fill(0xf4, 0xff00, 0xff10));
-    assert.match((await bootTrial("/usr/bin/qemu-system-x86_64", rom, "tcg")).why, /hung for 2 seconds/);
-    const place = { directory: join(bed.directory, "accel"), program: "/usr/bin/qemu-system-x86_64", device: join(bed.directory, "nokvm") };
+    assert.match((await bootTrial("/usr/bin/qemu-system-x86_64", rom, { accel: "tcg" })).why, /hung for 2 seconds/);
+    const place = {
+      directory: join(bed.directory, "accel"),
+      program: "/usr/bin/qemu-system-x86_64",
+      device: join(bed.directory, "nokvm"),
+      user: trialQemuUser(),
+    };
     assert.match((await chooseAcceleration(place, "auto")).why, /there is no .*nokvm/);
     assert.ok(existsSync(join(place.directory, "accel.json")), "the answer is kept for as long as the host is up");
     await assert.rejects(chooseAcceleration(place, "kvm"), refusedWith("unsupported", /KVM does not work/));
