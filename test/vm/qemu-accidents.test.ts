@@ -13,6 +13,8 @@ describe("virtual machines and what goes wrong", () => {
   let bed: QemuBed;
   before(() => {
     bed = new QemuBed();
+    // What stands in for QEMU is run by another user than this one.
+    chmodSync(bed.directory, 0o711);
   });
   after(async () => {
     await bed[Symbol.asyncDispose]();
@@ -115,6 +117,8 @@ describe("virtual machines and what goes wrong", () => {
     const at = (name: string) => join(bed.directory, name);
     const make = (...words: string[]) => execFileSync("qemu-img", ["create", "-q", "-f", "qcow2", ...words]);
     writeFileSync(at("host-secret"), Buffer.alloc(65_536, "secret"));
+    // As far as QEMU's user goes, it may.
+    chmodSync(at("host-secret"), 0o666);
     make(at("whole"), "64K");
     make("-b", at("host-secret"), "-F", "raw", at("layer"));
     make("-o", `data_file=${at("host-secret")},data_file_raw=on`, at("elsewhere"), "64K");
@@ -142,6 +146,9 @@ describe("virtual machines and what goes wrong", () => {
       examineThenBecome("elsewhere").addDisk(plan, disk),
       refusedWith("image-missing", /keeps its data in .*host-secret/),
     );
+    chmodSync(at("host-secret"), 0o600);
+    reset();
+    await assert.rejects(examineThenBecome("elsewhere").addDisk(plan, disk), refusedWith("runtime-failed", /host-secret.*Permission denied/));
     reset();
     await examineThenBecome("layer").addDisk(plan, disk);
     assert.equal(await counts("/dev/vda"), "0\n");
