@@ -80,11 +80,8 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
         const started = readStarted(layout);
         const { accel, sshPort } = started;
         const user = seenUser(pid, started);
-        return {
-          ...{ kind: "running", pid, startedAt, accel, ...(await stateOf(plan)) },
-          ...(sshPort === undefined ? {} : { sshPort }),
-          ...(user === undefined ? {} : { user }),
-        };
+        const more = { ...(sshPort === undefined ? {} : { sshPort }), ...(user === undefined ? {} : { user }) };
+        return { kind: "running", pid, startedAt, accel, ...(await stateOf(plan)), ...more };
       }
       if (!existsSync(layout.started)) return { kind: "absent" };
       const exit = await qemuExitOf(layout);

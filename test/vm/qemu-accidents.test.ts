@@ -148,7 +148,10 @@ describe("virtual machines and what goes wrong", () => {
     );
     chmodSync(at("host-secret"), 0o600);
     reset();
-    await assert.rejects(examineThenBecome("elsewhere").addDisk(plan, disk), refusedWith("runtime-failed", /host-secret.*Permission denied/));
+    await assert.rejects(
+      examineThenBecome("elsewhere").addDisk(plan, disk),
+      refusedWith("runtime-failed", /host-secret.*Permission denied/),
+    );
     reset();
     await examineThenBecome("layer").addDisk(plan, disk);
     assert.equal(await counts("/dev/vda"), "0\n");
