@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import type { VmPlan } from "../../src/guests/qemu-plan.ts";
 import { firstQemuUser } from "../../src/guests/qemu-user.ts";
 import { buildMiniVm } from "../../src/images/vm-mini.ts";
 import { testMini } from "../../scripts/test-mini.ts";
+import { until } from "../kernel/world/until.ts";
 import { QemuBed } from "./qemu-bed.ts";
 
 describe("whom QEMU runs as", () => {
@@ -151,6 +152,22 @@ describe("whom QEMU runs as", () => {
     assert.deepEqual(threadsOf(pid)[0], unprivileged(user?.uid ?? 0, "0000000000000400"));
     await bed.shell(plan, "mkdir -p /srv && echo welcome >/srv/index.html && httpd -h /srv -p 80");
     assert.equal(await (await fetch("http://127.0.0.1:85/", { signal: AbortSignal.timeout(10_000) })).text(), "welcome\n");
+  });
+
+  it("a machine that an earlier version started as root is adopted as it is, and ended", async () => {
+    const plan = bed.plan("earlier");
+    await bed.driver.prepare(plan, () => undefined);
+    const file = (name: string) => join(plan.directory, name);
+    const monitor = ["-chardev", "socket,id=monitor,path=monitor.sock,server=on,wait=off", "-mon", "chardev=monitor,mode=control"];
+    const words = ["-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-pidfile", file("qemu.pid"), ...monitor];
+    writeFileSync(file("started.json"), JSON.stringify({ accel: { kind: "tcg", why: "emulation was asked for" }, taps: {} }));
+    const qemu = spawn("qemu-system-x86_64", words, { cwd: plan.directory, stdio: "ignore" });
+    await until("it has begun", () => existsSync(file("qemu.pid")));
+    const { pid, user } = await running(plan);
+    assert.deepEqual([pid, user], [qemu.pid, { uid: 0, why: "an earlier version started it" }]);
+    assert.equal(await bed.driver.stop(plan, 0), "forced");
+    await bed.driver.start(plan);
+    assert.ok(((await running(plan)).user?.uid ?? 0) >= firstQemuUser);
   });
 
   it("is root still with a share of the host's files, and says why", async () => {
