@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { NexusError } from "../base/errors.ts";
+import { machineUsers } from "../base/machine-users.ts";
 import { type QemuLayout, qemuLayout } from "./qemu-layout.ts";
 import type { VmPlan } from "./qemu-plan.ts";
 import type { Started } from "./qemu-started.ts";
@@ -9,12 +10,8 @@ import { writeWhole } from "./write-whole.ts";
 /** As whom QEMU runs: a user of the host that nobody else is, or the daemon's own, and under root's daemon why. */
 export type QemuUser = { kind: "own"; uid: number } | { kind: "daemon"; why?: string };
 
-/** Above what systems give to people, services and containers, below what sandboxes have (bubblewrap-owner.ts), and in what is a gid too. */
-export const firstQemuUser = 0x7d00_0000;
-const users = 0x80_0000;
-
 /** Nobody's but that of guests which live for a moment, to see whether KVM works. */
-const trialUser = firstQemuUser + users;
+const trialUser = machineUsers.first + machineUsers.count;
 
 /** The user of a machine, the same for as long as there is the machine: written down in its directory. */
 export function qemuUser(layout: QemuLayout, plan: VmPlan): QemuUser {
@@ -82,14 +79,14 @@ function mapped(): boolean {
   const extents = readFileSync("/proc/self/uid_map", "utf8").trim().split("\n");
   return extents.some((line) => {
     const [inside = 0, , length = 0] = line.trim().split(/\s+/).map(Number);
-    return inside <= firstQemuUser && trialUser < inside + length;
+    return inside <= machineUsers.first && trialUser < inside + length;
   });
 }
 
 function knownUser(layout: QemuLayout): number | undefined {
   if (!existsSync(layout.user)) return undefined;
   const uid = Number(readFileSync(layout.user, "utf8"));
-  if (!Number.isInteger(uid) || uid < firstQemuUser || uid >= trialUser)
+  if (!Number.isInteger(uid) || uid < machineUsers.first || uid >= trialUser)
     throw new NexusError("wrong-state", `${layout.user} does not name a user of virtual machines`, { hint: "remove the file" });
   return uid;
 }
@@ -98,7 +95,7 @@ function knownUser(layout: QemuLayout): number | undefined {
 function newUser(layout: QemuLayout): number {
   const guests = dirname(layout.directory);
   const taken = new Set(readdirSync(guests).map((id) => knownUser(qemuLayout(join(guests, id)))));
-  let uid = firstQemuUser;
+  let uid: number = machineUsers.first;
   while (taken.has(uid)) uid++;
   writeWhole(layout.user, `${uid}\n`);
   return uid;

@@ -4,7 +4,7 @@ import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSy
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import type { VmPlan } from "../../src/guests/qemu-plan.ts";
-import { firstQemuUser } from "../../src/guests/qemu-user.ts";
+import { machineUsers } from "../../src/base/machine-users.ts";
 import { buildMiniVm } from "../../src/images/vm-mini.ts";
 import { testMini } from "../../scripts/test-mini.ts";
 import { until } from "../kernel/world/until.ts";
@@ -48,15 +48,15 @@ describe("whom QEMU runs as", () => {
 
   it("as a user of its own without any right, each thread of it; two machines as two users", async () => {
     const { pid, user } = await running(web);
-    assert.deepEqual(user, { uid: firstQemuUser });
+    assert.deepEqual(user, { uid: machineUsers.first });
     const threads = threadsOf(pid);
     assert.ok(threads.length > 1);
-    for (const thread of threads) assert.deepEqual(thread, unprivileged(firstQemuUser));
+    for (const thread of threads) assert.deepEqual(thread, unprivileged(machineUsers.first));
     const other = bed.plan("other");
     await bed.boot(other);
     const second = await running(other);
-    assert.deepEqual(second.user, { uid: firstQemuUser + 1 });
-    assert.deepEqual(threadsOf(second.pid)[0], unprivileged(firstQemuUser + 1));
+    assert.deepEqual(second.user, { uid: machineUsers.first + 1 });
+    assert.deepEqual(threadsOf(second.pid)[0], unprivileged(machineUsers.first + 1));
     assert.equal((await bed.shell(web, "echo $SECRET")).out, "of-web\n");
   });
 
@@ -73,7 +73,9 @@ describe("whom QEMU runs as", () => {
       [],
     );
     const asIt = (...command: string[]) =>
-      execFileSync("setpriv", [`--reuid=${firstQemuUser}`, `--regid=${firstQemuUser}`, "--clear-groups", ...command], { stdio: "pipe" });
+      execFileSync("setpriv", [`--reuid=${machineUsers.first}`, `--regid=${machineUsers.first}`, "--clear-groups", ...command], {
+        stdio: "pipe",
+      });
     for (const path of [join(web.directory, "log"), join(bed.directory, "guests/other/monitor.sock"), "/etc/shadow"])
       assert.throws(() => asIt("cat", path), /Permission denied/);
     assert.throws(() => asIt("kill", "-0", String(process.pid)), /not permitted/i);
@@ -85,7 +87,7 @@ describe("whom QEMU runs as", () => {
     const driver = bed.anotherDriver();
     await driver.start(web);
     await bed.ready(web, driver);
-    assert.deepEqual((await running(web)).user, { uid: firstQemuUser });
+    assert.deepEqual((await running(web)).user, { uid: machineUsers.first });
   });
 
   it("boots a kernel and disks that only root may open, layers among them, and takes and loses more of them", async () => {
@@ -167,7 +169,7 @@ describe("whom QEMU runs as", () => {
     assert.deepEqual([pid, user], [qemu.pid, { uid: 0, why: "an earlier version started it" }]);
     assert.equal(await bed.driver.stop(plan, 0), "forced");
     await bed.driver.start(plan);
-    assert.ok(((await running(plan)).user?.uid ?? 0) >= firstQemuUser);
+    assert.ok(((await running(plan)).user?.uid ?? 0) >= machineUsers.first);
   });
 
   it("is root still with a share of the host's files, and says why", async () => {
