@@ -5,9 +5,11 @@ import { endProcess } from "../kernel/processes.ts";
 import { watchDirectory } from "./directory-changes.ts";
 import { consoleLines, qemuWords } from "./qemu-exit.ts";
 import { letRun } from "./qemu-held.ts";
+import type { Inherited } from "./qemu-inherited.ts";
 import { type QemuLayout, socketNames } from "./qemu-layout.ts";
 import { refusedForward } from "./qemu-ports.ts";
 import { openQemuProcess, qemuSupervisor } from "./qemu-process.ts";
+import type { QemuUser } from "./qemu-user.ts";
 import { type ConsoleLogLimits, readQemuExit, superviseQemu } from "./qemu-supervisor.ts";
 import { Qmp } from "./qmp.ts";
 import { endVirtiofsds } from "./virtiofsd.ts";
@@ -24,9 +26,10 @@ export function clearRun(layout: QemuLayout): void {
  */
 export async function launchQemu(
   layout: QemuLayout,
-  command: readonly [string, ...string[]],
+  command: readonly string[],
   options: {
-    fds: readonly number[];
+    inherited: Inherited;
+    user: QemuUser;
     log: ConsoleLogLimits;
     deadlineMs: number;
     /** Starts what runs beside it, once its log is open. */
@@ -35,7 +38,10 @@ export async function launchQemu(
 ): Promise<"running" | "ended"> {
   clearRun(layout);
   using changes = watchDirectory(layout.directory);
-  superviseQemu(layout, command, options);
+  {
+    using open = options.inherited.open({ directory: layout.directory, user: options.user });
+    superviseQemu(layout, command, { fds: open.descriptors, log: options.log });
+  }
   try {
     options.beside?.();
     const end = performance.now() + options.deadlineMs;
@@ -79,8 +85,8 @@ async function isUp(layout: QemuLayout, leftMs: number): Promise<boolean> {
     using qmp = await Qmp.connect(layout.directory, socketNames.monitor, { timeoutMs: Math.max(100, Math.ceil(leftMs)) });
     return (await letRun(qmp)) === "running";
   } catch (error) {
-    // Bound but not listening yet, or gone already: the exit status or the next try tells which.
-    if (error instanceof NexusError && error.code === "wrong-state") return false;
+    // Silent to the end, or gone already: the exit status or the deadline tells which.
+    if (error instanceof NexusError && (error.code === "wrong-state" || error.code === "timeout")) return false;
     throw error;
   }
 }

@@ -66,6 +66,8 @@ export type VmStatus =
       /** What QEMU says of the processors: running, paused, suspended, guest-panicked, … (qapi/run-state.json). */
       run: string;
       accel: Acceleration;
+      /** As whom QEMU runs, and under root's daemon why as root. */
+      user?: { uid: number; why?: string };
       /** Host port that leads to the guest's SSH, in user mode. */
       sshPort?: number;
       /** Whether the guest's agent holds its channel open. */

@@ -5,7 +5,7 @@ import { waitForExit } from "../kernel/processes.ts";
 import { defaultLogLimits, readLog } from "./guest-log.ts";
 import { execByAgent } from "./qga-exec.ts";
 import { GuestAgent } from "./qga.ts";
-import { type AccelPlace, chooseAcceleration } from "./qemu-accel.ts";
+import { type AccelPlace, chooseAcceleration, kvmDevice } from "./qemu-accel.ts";
 import { environmentText, qemuArguments } from "./qemu-arguments.ts";
 import { openConsole } from "./qemu-console.ts";
 import { disksOf, examineWhole, prepareDisk, prepareDisks, prepareFirmware } from "./qemu-disks.ts";
@@ -15,13 +15,15 @@ import { inflate, plugDisk, pluggedDevices, plugNic, unplugDisk, unplugNic } fro
 import type { VmImage, VmImageSource } from "./qemu-image.ts";
 import { endQemu, launchQemu } from "./qemu-launch.ts";
 import { type QemuLayout, qemuLayout, socketNames } from "./qemu-layout.ts";
-import { firstInherited, inheritedFds, inheritedQueues } from "./qemu-network-arguments.ts";
+import { Inherited } from "./qemu-inherited.ts";
+import { inheritedFds, inheritedQueues } from "./qemu-network-arguments.ts";
 import type { Acceleration, VmDriver, VmPlan } from "./qemu-plan.ts";
 import { chooseSshPort } from "./qemu-ports.ts";
 import { findQemuProcess, openQemuProcess, tapQueuesIn } from "./qemu-process.ts";
 import { findQemu, type QemuProgram } from "./qemu-program.ts";
 import { chooseShareType, openShares, readShareType } from "./qemu-shares.ts";
 import { readStarted, writeStarted } from "./qemu-started.ts";
+import { groupsFor, qemuUser, seenUser, takesLowPorts, trialQemuUser, wordsFor } from "./qemu-user.ts";
 import type { ConsoleLogLimits } from "./qemu-supervisor.ts";
 import { type Lease, SharedConnections } from "./qemu-shared.ts";
 import { listOf } from "./qga.ts";
@@ -75,6 +77,7 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
   const accelPlace = (program: QemuProgram): AccelPlace => ({
     directory: options.directory,
     program: program.path,
+    user: trialQemuUser(),
     ...(options.kvmDevice === undefined ? {} : { device: options.kvmDevice }),
   });
   const monitor = (plan: Pick<VmPlan, "directory">, timeoutMs = 10_000): Promise<Lease<Qmp>> =>
@@ -88,8 +91,11 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       const process = findQemuProcess(layout);
       if (process !== undefined) {
         const { pid, startedAt } = process;
-        const { accel, sshPort } = readStarted(layout);
-        return { kind: "running", pid, startedAt, accel, ...(await stateOf(plan)), ...(sshPort === undefined ? {} : { sshPort }) };
+        const started = readStarted(layout);
+        const { accel, sshPort } = started;
+        const user = seenUser(pid, started);
+        const more = { ...(sshPort === undefined ? {} : { sshPort }), ...(user === undefined ? {} : { user }) };
+        return { kind: "running", pid, startedAt, accel, ...(await stateOf(plan)), ...more };
       }
       if (!existsSync(layout.started)) return { kind: "absent" };
       const exit = await qemuExitOf(layout);
@@ -119,6 +125,9 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       const image = preparedImage(layout, plan);
       const disks = await disksOf(program.imageTool, plan, { layout, image });
       const accel = await chooseAcceleration(accelPlace(program), plan.spec.accel);
+      const user = qemuUser(layout, plan);
+      const groups = accel.kind === "kvm" ? groupsFor(options.kvmDevice ?? kvmDevice) : [];
+      const command = [...wordsFor(user, { groups: groups ?? [], lowPorts: takesLowPorts(plan) }), program.path];
       const firmware = plan.spec.uefi ? { firmware: prepareFirmware(layout) } : {};
       writeWhole(layout.environment, environmentText(plan.spec.env));
       const shareType = readShareType(layout);
@@ -130,7 +139,8 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
         const sshPort = chooseSshPort(plan, taken);
         const port = sshPort === undefined ? {} : { sshPort };
         using shares = openShares(plan, layout, carrying);
-        const fds = inheritedFds(plan);
+        const inherited = new Inherited(inheritedFds(plan));
+        const shareFds = shares.fds.map((number) => inherited.number({ kind: "descriptor", number }));
         const words = qemuArguments({
           plan,
           layout,
@@ -139,14 +149,16 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
           sandbox: program.sandbox,
           disks,
           hasScript: script !== undefined,
+          inherited,
           ...firmware,
           ...port,
-          ...(carrying === undefined ? {} : { shareFds: shares.fds.map((_, i) => firstInherited + fds.length + i) }),
+          ...(carrying === undefined ? {} : { shareFds }),
         });
-        writeStarted(layout, { accel, ...port, taps: inheritedQueues(plan) });
+        writeStarted(layout, { accel, ...port, taps: inheritedQueues(plan), user });
         try {
-          await launchQemu(layout, [program.path, ...words], {
-            fds: [...fds, ...shares.fds],
+          await launchQemu(layout, [...command, ...words], {
+            inherited,
+            user,
             beside: shares.serve,
             log: options.log ?? { ...defaultLogLimits, lookSeconds: 10 },
             deadlineMs: options.startDeadlineMs ?? 30_000,

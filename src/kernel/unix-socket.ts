@@ -39,6 +39,15 @@ export function openWaitingConnection(directory: string): { listener: Fd; client
   return { listener, client };
 }
 
+/**
+ * A listening socket at a free name in a directory, however long its path: an address holds 107 bytes. Its programs remove a socket by
+ * the address they read from it as they end (QEMU does), and this one means nothing to them. @throws KernelError
+ */
+export function listenIn(directory: string, name: string): Fd {
+  using held = openFile(directory, constants.O_DIRECTORY);
+  return listenUnix(`/proc/self/task/${process.pid}/fd/${held.number}/${name}`, { backlog: 1 });
+}
+
 function descriptorOf(socket: Socket): number {
   // node:net has no public way to a socket's descriptor; `_handle.fd` has been there since 0.x.
   const handle: unknown = "_handle" in socket ? socket._handle : undefined;

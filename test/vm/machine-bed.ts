@@ -151,12 +151,12 @@ export class MachineBed implements AsyncDisposable {
   }
 }
 
-/** Numbers of the QEMUs whose pid file is below a directory; the shells above them not among them. */
+/** Numbers of the QEMUs whose log is below a directory; the shells above them not among them. */
 export function qemusIn(directory: string): number[] {
   return [...host.processesWith(directory).keys()].filter((pid) => {
     try {
       const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-      return words.includes("-pidfile") && !words.includes("nexus-vm");
+      return words.includes("-add-fd") && !words.includes("nexus-vm");
     } catch {
       return false;
     }

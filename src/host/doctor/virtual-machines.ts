@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync } from "node:fs";
+import { accessSync, constants, existsSync, statSync } from "node:fs";
 import type { Check } from "./report.ts";
 
 const kvm = "/dev/kvm";
@@ -20,11 +20,17 @@ export const virtualMachines: Check = {
     const how = acceleration.kind === "kvm" ? "with KVM" : "emulates";
     const detail = `QEMU ${version} ${how}: ${acceleration.why}; directories of the host by ${shares}`;
     if (acceleration.kind === "kvm") return { ok: "ok", detail };
-    return existsSync(kvm) && !mayOpen(kvm)
-      ? { ok: "warn", detail, remedy: "sudo usermod -aG kvm $USER, then log in again" }
-      : { ok: "ok", detail };
+    if (!existsSync(kvm)) return { ok: "ok", detail };
+    if (!mayOpen(kvm)) return { ok: "warn", detail, remedy: "sudo usermod -aG kvm $USER, then log in again" };
+    // Under root's daemon QEMU is not root.
+    return isRootsAlone(kvm) ? { ok: "warn", detail, remedy: `chgrp kvm ${kvm} && chmod 0660 ${kvm}` } : { ok: "ok", detail };
   },
 };
+
+function isRootsAlone(device: string): boolean {
+  const { mode, gid } = statSync(device);
+  return (mode & 0o006) === 0 && ((mode & 0o060) === 0 || gid === 0);
+}
 
 function mayOpen(device: string): boolean {
   try {
