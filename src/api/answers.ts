@@ -159,6 +159,8 @@ export const run = answerOf<RunView>()(
     code: count.optional(),
     exit: z.strictObject({ code: z.number().int(), signal: text.optional(), outOfMemory: z.boolean() }).optional(),
     driver: text.optional(),
+    limitedBy: z.enum(["cgroups", "rlimits"]).optional(),
+    root: text.optional(),
     uid: count,
     detached: z.boolean(),
     createdAt: text,
@@ -166,7 +168,7 @@ export const run = answerOf<RunView>()(
     endedAt: text.optional(),
     tookMs: z.number().optional(),
     output: z.strictObject({ stdout: runOutput, stderr: runOutput }),
-    egress: z.strictObject({ allowed: count, denied: count }).optional(),
+    egress: z.strictObject({ allowed: count, denied: count, unwritten: count.optional() }).optional(),
     /** What was asked, as runSpec wrote it out; of the environment the names. */
     spec: z.record(text, z.unknown()),
   }),

@@ -7,6 +7,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { NexusError } from "../base/errors.ts";
 import { setLimits } from "../kernel/cgroup-limits.ts";
 import { type CgroupHost, enterCgroup, killCgroup, removeCgroup } from "../kernel/cgroups.ts";
+import { killedWithUs } from "./ends-with-us.ts";
 import { endRun } from "./foreground.ts";
 import { microvmArguments } from "./microvm-arguments.ts";
 import { kvmDevice } from "./qemu-accel.ts";
@@ -170,7 +171,8 @@ function launch(program: string, { words, drives, log, user }: Launched) {
     open.push(openSync(log, "wx", 0o600));
     for (const [path, mode] of drives) open.push(openSync(path, mode));
     const [said, ...files] = open as [number, ...number[]];
-    return spawn(program, words, { stdio: ["ignore", said, said, "pipe", ...files], cwd: "/", env: {}, ...user });
+    const [first, ...rest] = killedWithUs([program, ...words]);
+    return spawn(first, rest, { stdio: ["ignore", said, said, "pipe", ...files], cwd: "/", env: {}, ...user });
   } finally {
     for (const fd of open) closeSync(fd);
   }

@@ -49,7 +49,7 @@ export type VmPlan = {
 /** How a guest is told what it is to become; which of the two depends on its image, what it mounts by on the host. @throws SpecError for user data that cannot be merged */
 export type VmSetupTexts = {
   /** For an image with a disk: the CD image that cloud-init looks for. */
-  seed: (shares: ShareType) => Uint8Array;
+  seed: (shares: ShareType) => Promise<Uint8Array>;
   /** For one without: a script for its shell, run after each boot. Undefined when there is nothing to do. */
   script: (shares: ShareType) => string | undefined;
 };

@@ -12,8 +12,8 @@ import { type VmSetup, vmSetup } from "./vm-setup.ts";
 /** Bytes, or a number with K, M, G or T (powers of 1024). */
 export const sizeText = z
   .union([
-    z.number().int().positive(),
-    z.string().regex(/^[1-9]\d{0,11}[KMGT]?$/, "a size is a whole number above zero, with K, M, G or T"),
+    z.number().int().min(1),
+    z.string().regex(/^[1-9]\d{0,11}[KMGT]?$/, "must be a size above zero: bytes, or a whole number with K, M, G or T, such as 512M"),
   ])
   .transform((size) => (typeof size === "number" ? size : bytesOf(size)));
 

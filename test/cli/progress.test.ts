@@ -11,3 +11,13 @@ test("on a terminal that does not know its width, progress is still shown, withi
   assert.match(shown, /fetching x+$/);
   assert.equal(shown.split("\u001b[K")[1]?.length, 79);
 });
+
+test("what is written after it has ended stays, however often it is ended", () => {
+  const terminal = Object.assign(new PassThrough(), { isTTY: true, columns: 80 });
+  const progress = makeProgress(terminal, false);
+  progress.show("fetching");
+  progress[Symbol.dispose]();
+  const before = terminal.readableLength;
+  progress[Symbol.dispose]();
+  assert.equal(terminal.readableLength, before);
+});

@@ -20,11 +20,12 @@ const range = (first: number, last: number, protocol: "tcp" | "udp", address?: s
 };
 
 test("a listener in a range of ports is found, however long the range is", async (t) => {
-  // Another process: what this one listens on itself counts as the daemon's own.
+  // Another process: what this one listens on itself counts as the daemon's own. An address on which no other test listens meanwhile.
+  const address = "127.0.91.7";
   const child = spawn(process.execPath, [
     "-e",
-    `const s = require("node:net").createServer().listen(0, "127.0.0.1", () => {
-       const u = require("node:dgram").createSocket("udp4"); u.bind(s.address().port, "127.0.0.1", () => console.log(s.address().port)); });`,
+    `const s = require("node:net").createServer().listen(0, "${address}", () => {
+       const u = require("node:dgram").createSocket("udp4"); u.bind(s.address().port, "${address}", () => console.log(s.address().port)); });`,
   ]);
   t.after(() => child.kill());
   const [said] = await once(child.stdout, "data");
@@ -34,7 +35,7 @@ test("a listener in a range of ports is found, however long the range is", async
       const first = Math.max(1024, port - length / 2);
       const last = Math.min(65_535, port + length / 2);
       assert.match(listenerOn(range(port, port, protocol)) ?? "", new RegExp(`\\(pid ${child.pid}\\)`));
-      const found = listenerOn(range(first, last, protocol, "127.0.0.1")) ?? "";
+      const found = listenerOn(range(first, last, protocol, address)) ?? "";
       assert.match(found, new RegExp(`\\(pid ${child.pid}\\)`), `${protocol} ${first}-${last}`);
     }
   }

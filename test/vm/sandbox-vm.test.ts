@@ -171,8 +171,10 @@ describe("one command in a virtual machine", () => {
   });
 
   it("says as a shell does what is not there or cannot be run", async () => {
-    assert.equal((await run(plan(["no-such-command"]))).code, 127);
-    assert.equal((await run(plan(["/etc"]))).code, 126);
+    const absent = await run(plan(["no-such-command"]));
+    assert.deepEqual([absent.code, absent.err], [127, "no-such-command: command not found\n"]);
+    const directory = await run(plan(["/etc"]));
+    assert.deepEqual([directory.code, directory.err], [126, "/etc: Permission denied\n"]);
   });
 
   it("tells memory that ran out", async () => {
@@ -194,16 +196,23 @@ describe("one command in a virtual machine", () => {
   });
 
   it("hears signals, and sizes of its terminal", async () => {
-    // The signal is for all of the foreground's group: a shell would tell of a child in the foreground, not of one in the background.
-    const asked = plan(["sh", "-c", "trap 'stty size; exit 9' TERM; stty size; sleep 1000 & wait"], {
-      terminal: { columns: 91, rows: 33 },
-    });
-    await using started = await driver.start(asked, AbortSignal.timeout(120_000));
+    // The signal is for the whole group, and a shell tells of children that end by it: they ignore it.
+    const script = "trap '' TERM; sleep 1000 & stty size; trap 'stty size; exit 9' TERM; echo ready; wait";
+    await using started = await driver.start(
+      plan(["sh", "-c", script], { terminal: { columns: 91, rows: 33 } }),
+      AbortSignal.timeout(120_000),
+    );
     const out = text(started.stdout);
-    await new Promise((resolve) => started.stdout.once("data", resolve));
+    let heard = "";
+    await new Promise<void>((resolve) => {
+      started.stdout.on("data", (piece: Buffer) => {
+        heard += piece.toString();
+        if (heard.includes("ready")) resolve();
+      });
+    });
     started.resize(100, 40);
     started.signal("SIGTERM");
     assert.equal((await started.exit).code, 9);
-    assert.match(await out, /^33 91\r\n40 100\r\n$/);
+    assert.match(await out, /^33 91\r\nready\r\n40 100\r\n$/);
   });
 });

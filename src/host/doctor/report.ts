@@ -33,8 +33,8 @@ export type DoctorContext = {
   probeMachines?(): Promise<MachineProbe>;
   /** Drivers of sandboxes by their names, each of which says whether it works, having tried. */
   probeSandboxes?: Readonly<Record<string, () => Promise<SandboxProbe>>>;
-  /** The directory with the sandboxes' root file system; absent: the host's own programs. */
-  sandboxRoot?: string;
+  /** What untrusted commands have for a root file system; absent: the host's own programs. */
+  sandboxRoot?: SandboxRootReport;
   /** Set for an ordinary user's own daemon: then only what that can do is looked at. */
   user?: { uid: number };
 };
@@ -51,6 +51,12 @@ export type MachineProbe = {
 };
 
 export type SandboxProbe = { works: true; detail: string } | { works: false; reason: string; hint?: string };
+
+/** `name` as it was set; `directory` is undefined for the host's own programs. */
+export type SandboxRootReport =
+  | { kind: "ready"; name: string; directory: string | undefined }
+  | { kind: "coming"; name: string; progress: string | undefined }
+  | { kind: "failed"; name: string; reason: string; hint: string | undefined };
 
 export type ConfiguredNetwork = { name: string; bridge: string; prefixes: readonly Prefix[] };
 export type RuntimeProbe = { name: string; works: boolean; version?: string; problem?: string };

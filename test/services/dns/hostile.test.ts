@@ -167,9 +167,9 @@ async function askOver(socket: Socket, name: string) {
   return reply;
 }
 
-/** `once` would reject on the reset that some of these tests are about. */
-function closed(socket: Socket): Promise<unknown> {
-  return new Promise((resolve) => socket.once("close", resolve));
+/** Also of one that closed before it was asked about. `once` would reject on the reset that some of these tests are about. */
+async function closed(socket: Socket): Promise<void> {
+  await until(() => socket.closed);
 }
 
 function collect(socket: Socket) {
