@@ -127,6 +127,7 @@ export const guest = answerOf<GuestView>()(
     health: z.strictObject({ state: z.enum(["starting", "healthy", "unhealthy"]), failures: count, said: text.optional() }).optional(),
     setup: z.strictObject({ state: z.enum(["pending", "done", "failed"]), said: text.optional() }).optional(),
     acceleration: z.strictObject({ kind: z.enum(["kvm", "tcg"]), why: text }).optional(),
+    runsAs: z.strictObject({ uid: count, why: text.optional() }).optional(),
     sshPort: count.optional(),
     sshUser: text.optional(),
     /** What was asked, as nodeSpec or vmSpec wrote it out. */

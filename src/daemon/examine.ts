@@ -52,12 +52,13 @@ export async function runtimeProbes(driver: OciDriver): Promise<RuntimeProbe[]> 
 
 /** QEMU tried, in the doctor's words. @throws NexusError runtime-missing */
 export async function machineProbe(driver: QemuDriver): Promise<MachineProbe> {
-  const { program, accel } = await driver.probe();
+  const { program, accel, virtiofsd } = await driver.probe();
   const { version, sandbox } = program;
   return {
     version: `${version.major}.${version.minor}`,
     acceleration: accel,
     ...(sandbox.kind === "off" ? { unfiltered: sandbox.why } : {}),
+    ...(virtiofsd.kind === "unusable" ? { noVirtiofs: `${virtiofsd.why} (${virtiofsd.hint})` } : {}),
   };
 }
 

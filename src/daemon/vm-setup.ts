@@ -16,12 +16,12 @@ export function setupTexts(guest: Machine, facts: SetupFacts): VmSetupTexts | un
   const { setup } = guest.spec;
   if (setup === undefined) return undefined;
   return {
-    async seed() {
+    async seed(shareType) {
       // The YAML library is only for this: 4 MB that a daemon without such guests does not need.
       const { cloudSeed, seedFiles } = await import("../images/cloud-init.ts");
-      return writeSeedIso(seedFiles(cloudSeed(cloudWish(guest, facts))));
+      return writeSeedIso(seedFiles(cloudSeed({ ...cloudWish(guest, facts), shareType })));
     },
-    script: () => (hasWork(setup) ? miniSetupScript(setup) : undefined),
+    script: (shareType) => (hasWork(setup) ? miniSetupScript(setup, shareType) : undefined),
   };
 }
 

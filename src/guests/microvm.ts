@@ -10,7 +10,9 @@ import { type CgroupHost, enterCgroup, killCgroup, removeCgroup } from "../kerne
 import { killedWithUs } from "./ends-with-us.ts";
 import { endRun } from "./foreground.ts";
 import { microvmArguments } from "./microvm-arguments.ts";
+import { kvmDevice } from "./qemu-accel.ts";
 import type { Acceleration } from "./qemu-plan.ts";
+import { groupsFor } from "./qemu-user.ts";
 import { removeTree } from "./remove-tree.ts";
 import type { SandboxDriver, SandboxExit, SandboxPlan } from "./sandbox.ts";
 import { SandboxMux } from "./sandbox-mux.ts";
@@ -93,8 +95,8 @@ export function createMicrovmDriver(options: MicrovmOptions): SandboxDriver {
             ...(workspace === undefined ? [] : ([[files.workspace, "r+"]] as const)),
           ],
           log: files.log,
-          // It opens nothing by name, so it needs no right to anything.
-          user: { uid, gid: uid },
+          // It opens nothing by name but the device of KVM, so it needs no right to anything else.
+          user: { uid, gid: (program.accel.kind === "kvm" ? groupsFor(kvmDevice)?.[0] : undefined) ?? uid },
         });
         if (child.pid !== undefined) enterCgroup(cgroups, cgroup, child.pid);
         const told = Promise.withResolvers<{ code: number; outOfMemory: boolean }>();

@@ -33,7 +33,10 @@ export const vmDisk = z.strictObject({
 });
 export type VmDisk = z.output<typeof vmDisk>;
 
-/** A directory of the host, by 9p: the guest mounts its `name`. The guest's kernel must know 9p. */
+/** By what a guest mounts directories of the host; its kernel must know it. */
+export type ShareType = "9p" | "virtiofs";
+
+/** A directory of the host: the guest mounts its `name`, by virtiofs where that works and 9p elsewhere. */
 export const vmShare = z.strictObject({
   name: nameText.refine((name) => name.length <= 31, "a share's name has at most 31 characters"),
   source: absolutePath,

@@ -39,8 +39,16 @@ export type DoctorContext = {
   user?: { uid: number };
 };
 
-/** QEMU's version, and how it would run guests. `unfiltered`: why it cannot filter its own system calls, when it cannot. */
-export type MachineProbe = { version: string; acceleration: { kind: "kvm" | "tcg"; why: string }; unfiltered?: string };
+/**
+ * QEMU's version, and how it would run guests. `unfiltered`: why it cannot filter its own system calls, when it cannot; `noVirtiofs`: why
+ * guests get no directories of the host by virtiofs.
+ */
+export type MachineProbe = {
+  version: string;
+  acceleration: { kind: "kvm" | "tcg"; why: string };
+  unfiltered?: string;
+  noVirtiofs?: string;
+};
 
 export type SandboxProbe = { works: true; detail: string } | { works: false; reason: string; hint?: string };
 
