@@ -82,7 +82,7 @@ bound() {
 bound >/dev/null 2>&1 &
 bounder=$!
 "$@" </dev/null &
-echo "$!" >qemu.pid
+echo "$!" >qemu.pid || kill -KILL "$!"
 wait "$!"
 code=$?
 kill "$bounder"

@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { NexusError } from "../base/errors.ts";
 import { waitForExit } from "../kernel/processes.ts";
 import { defaultLogLimits, readLog } from "./guest-log.ts";
@@ -94,8 +95,14 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
         const started = readStarted(layout);
         const { accel, sshPort } = started;
         const user = seenUser(pid, started);
+        const state = await stateOf(plan);
+        // Its number is known before it answers: one that has just begun may be held still, and nobody else would let it run.
+        if (state.run === "unresponsive" && Date.now() - Date.parse(startedAt) < beginningMs) {
+          await delay(20);
+          continue;
+        }
         const more = { ...(sshPort === undefined ? {} : { sshPort }), ...(user === undefined ? {} : { user }) };
-        return { kind: "running", pid, startedAt, accel, ...(await stateOf(plan)), ...more };
+        return { kind: "running", pid, startedAt, accel, ...state, ...more };
       }
       if (!existsSync(layout.started)) return { kind: "absent" };
       const exit = await qemuExitOf(layout);
@@ -324,6 +331,9 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
     await lease.value.execute("quit", {}, { timeoutMs: 2000 });
   }
 }
+
+/** What QEMU may take on a busy host until it says something. */
+const beginningMs = 10_000;
 
 /** A guest that was just started may still be booting, and slowly where it is emulated. */
 const agentPatienceMs = 30_000;
