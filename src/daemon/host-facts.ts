@@ -1,8 +1,9 @@
 import type { Host } from "../apply/host.ts";
-import { readLinks } from "../apply/observe.ts";
-import type { Cidr } from "../base/prefix.ts";
+import { isDirect, readLinks } from "../apply/observe.ts";
+import { type Cidr, networkOf } from "../base/prefix.ts";
 import { listAddresses } from "../kernel/addresses.ts";
 import { getLink } from "../kernel/links.ts";
+import { listRoutes } from "../kernel/routes.ts";
 import { groupOf } from "../plan/group.ts";
 import { gatewayCidrs, mtuOf } from "../plan/network.ts";
 import { isOurTable } from "../plan/firewall/ruleset.ts";
@@ -34,7 +35,8 @@ export class HostFacts {
     if (link === undefined || !link.up || link.mtuBytes !== wanted.mtuBytes || link.group !== wanted.group) return false;
     if (network.bridge !== name) return link.master !== undefined && getLink(route, link.master)?.name === network.bridge;
     const present = listAddresses(route, { link: link.index }).map((a) => a.cidr);
-    return gatewayCidrs(network).every((cidr) => present.includes(cidr));
+    const routed = listRoutes(route, { link: link.index }).flatMap((r) => (isDirect(r) ? [r.destination] : []));
+    return gatewayCidrs(network).every((cidr) => present.includes(cidr) && routed.includes(networkOf(cidr)));
   }
 
   /** The bridge of ours with that index. */

@@ -20,6 +20,8 @@ export type ObservedLink = {
   /** `judged`: it forwards all of `judgedGroups`. */
   port: { isolated: boolean; hairpin: boolean; judged: boolean } | undefined;
   addresses: Cidr[];
+  /** Where the main table leads by this link itself, without a gateway: to the networks of its addresses, unless somebody took that away. */
+  routed: Prefix[];
 };
 
 export type ObservedRoute = { prefix: Prefix; link: IfName | undefined; table: number };
