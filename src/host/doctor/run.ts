@@ -75,12 +75,12 @@ const probeDeadlineMs = 20_000;
 export async function runDoctor(context: DoctorContext, options: { fix?: boolean; only?: readonly string[] } = {}): Promise<DoctorReport> {
   using scratch = makeScratch();
   const results: CheckResult[] = [];
-  const mayAdmin = mayAdministerNetworks();
+  const mayAll = context.user !== undefined || (process.getuid?.() === 0 && mayAdministerNetworks());
   for (const check of context.user === undefined ? checks : ownChecks) {
     if (options.only !== undefined && !options.only.includes(check.name)) continue;
     const result = await examine(check, { context, scratch, fix: options.fix === true });
     // Where the right is missing, nothing else would help.
-    results.push(mayAdmin || !isRefusal(result) ? result : { ...result, remedy: runAsRoot });
+    results.push(mayAll || !isRefusal(result) ? result : { ...result, remedy: runAsRoot });
   }
   return { ok: !results.some((result) => result.needed && result.ok === "fail"), checks: results };
 }
@@ -116,7 +116,7 @@ function resultOf(check: Check, found: Finding): CheckResult {
 }
 
 function isRefusal({ ok, detail }: CheckResult): boolean {
-  return ok === "fail" && /EPERM|Operation not permitted/.test(detail);
+  return ok === "fail" && /EPERM|EACCES|[Oo]peration not permitted|[Pp]ermission denied/.test(detail);
 }
 
 function makeScratch(): Scratch & Disposable {
