@@ -62,6 +62,20 @@ describe("accidents", { timeout: 240_000 }, () => {
     });
   }
 
+  test("a guest is refused where a foreign bridge has taken the name, until that is gone; nothing joins it", async () => {
+    await host.sh("ip", "link", "del", "nx-side");
+    await host.sh("ip", "link", "add", "nx-side", "type", "bridge");
+    const { code, err } = await bed.nexus("node", "create", "lost", "--network", "side", "--", "sleep", "100000");
+    assert.equal(code, 5, err);
+    assert.match(err, /nx-side exists and is not ours/);
+    assert.deepEqual(
+      (await host.linksOf()).filter((link) => link.master === "nx-side"),
+      [],
+    );
+    await host.sh("ip", "link", "del", "nx-side");
+    await bed.allIsWell();
+  });
+
   test("our tables cannot be flushed away while the daemon runs, or are back at once", async () => {
     await host.shTry("nft", "flush", "ruleset");
     await bed.allIsWell();
