@@ -147,6 +147,18 @@ describe("accidents", { timeout: 240_000 }, () => {
     await bed.allIsWell();
   });
 
+  test("a node that cannot be started is told of as created and as removed", async () => {
+    const last = (await bed.daemon.eventsSince(0)).at(-1)?.id ?? 0;
+    const { code, err } = await bed.nexus("node", "create", "brief", "--network", "lan", "--", "/no/such/program");
+    assert.equal(code, 1, err);
+    const told = (await bed.daemon.eventsSince(last)).filter((event) => event.subject === "brief");
+    assert.deepEqual(
+      told.map((event) => event.kind),
+      ["node.created", "node.removed"],
+    );
+    await bed.allIsWell();
+  });
+
   test("a node killed from outside is exited with its signal", async () => {
     await made(["node", "create", "brief", "--network", "lan", "--", "sleep", "1000"]);
     const { pid } = await bed.node("brief");
