@@ -115,8 +115,11 @@ function resultOf(check: Check, found: Finding): CheckResult {
   return { name: check.name, ok: found.ok, needed: check.needed, detail: found.detail, ...remedy };
 }
 
-function isRefusal({ ok, detail }: CheckResult): boolean {
-  return ok === "fail" && /EPERM|EACCES|[Oo]peration not permitted|[Pp]ermission denied/.test(detail);
+/** For want of a right, with a remedy for something else. */
+function isRefusal({ ok, detail, remedy }: CheckResult): boolean {
+  return (
+    ok === "fail" && remedy?.includes(runAsRoot) !== true && /EPERM|EACCES|[Oo]peration not permitted|[Pp]ermission denied/.test(detail)
+  );
 }
 
 function makeScratch(): Scratch & Disposable {
