@@ -112,6 +112,11 @@ function perform(step: Step, host: Host): void {
         isolated: step.isolated,
         hairpin: step.hairpin,
         groupForwardMask: judgedGroups,
+        learning: true,
+        unicastFlood: true,
+        multicastFlood: true,
+        broadcastFlood: true,
+        neighbourSuppress: false,
       });
     case "set-sysctl":
       writeSysctl(step.path as SysctlPath, step.value);

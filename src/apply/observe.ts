@@ -138,8 +138,9 @@ function observedLink(link: Link, byIndex: Map<number, Link>, of: Pick<ObservedL
 }
 
 /** Looks inside a guest's namespace: some 150 µs. */
-function portOf({ isolated, hairpin, groupForwardMask }: NonNullable<Link["port"]>): NonNullable<ObservedLink["port"]> {
-  return { isolated, hairpin, judged: (groupForwardMask & judgedGroups) === judgedGroups };
+function portOf(port: NonNullable<Link["port"]>): NonNullable<ObservedLink["port"]> {
+  const usual = port.learning && port.unicastFlood && port.multicastFlood && port.broadcastFlood && !port.neighbourSuppress;
+  return { isolated: port.isolated, hairpin: port.hairpin, judged: usual && (port.groupForwardMask & judgedGroups) === judgedGroups };
 }
 
 export function observeGuestSide(nic: number, name: string): ObservedGuestSide | "gone" {

@@ -50,7 +50,7 @@ export function explain(step: Step): string[] {
       return guestLines(step);
     case "set-port":
       return [
-        `bridge link set dev ${step.link} hairpin ${step.hairpin ? "on" : "off"} isolated ${step.isolated ? "on" : "off"}`,
+        `bridge link set dev ${step.link} hairpin ${step.hairpin ? "on" : "off"} isolated ${step.isolated ? "on" : "off"} learning on flood on mcast_flood on bcast_flood on neigh_suppress off`,
         judged(step.link),
       ];
     case "set-sysctl":
