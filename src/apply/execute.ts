@@ -11,7 +11,7 @@ import { createNamespace, nameNamespace, namespacePath, openNamespace, pinNamesp
 import type { NamespaceStock } from "../kernel/namespace-stock.ts";
 import { NetlinkSocket } from "../kernel/netlink-socket.ts";
 import { changePort } from "../kernel/ports.ts";
-import { removeRoute, routeStep } from "../kernel/routes.ts";
+import { addConnectedRoute, removeRoute, routeStep } from "../kernel/routes.ts";
 import { type SysctlPath, writeSysctl } from "../kernel/sysctl.ts";
 import { createTaps } from "../kernel/taps.ts";
 import { type GuestSideStep, judgedGroups, type LinkWish, type Step, type TapStep, undoOf, type VethStep } from "../plan/steps.ts";
@@ -95,6 +95,8 @@ function perform(step: Step, host: Host): void {
       return addAddress(route, { link: the(route, step.link), cidr: step.cidr });
     case "remove-address":
       return removeAddress(route, { link: the(route, step.link), cidr: step.cidr });
+    case "add-route":
+      return addConnectedRoute(route, { link: the(route, step.link), cidr: step.cidr });
     case "create-namespace":
       return makeNamespace(step, namespaces);
     case "remove-namespace":
@@ -110,6 +112,11 @@ function perform(step: Step, host: Host): void {
         isolated: step.isolated,
         hairpin: step.hairpin,
         groupForwardMask: judgedGroups,
+        learning: true,
+        unicastFlood: true,
+        multicastFlood: true,
+        broadcastFlood: true,
+        neighbourSuppress: false,
       });
     case "set-sysctl":
       writeSysctl(step.path as SysctlPath, step.value);

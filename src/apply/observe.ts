@@ -1,5 +1,5 @@
 import type { IfName } from "../base/names.ts";
-import { type Cidr, type Prefix, prefixFamily, prefixLength } from "../base/prefix.ts";
+import { type Prefix, prefixFamily, prefixLength } from "../base/prefix.ts";
 import { listAddresses } from "../kernel/addresses.ts";
 import type { Link } from "../kernel/link-view.ts";
 import { listLinks } from "../kernel/links.ts";
@@ -100,21 +100,27 @@ export function readLinks(route: NetlinkSocket): { links: ObservedLink[]; routes
   const raw = listLinks(route);
   const byIndex = new Map(raw.map((link) => [link.index, link]));
   const addresses = Map.groupBy(listAddresses(route), (a) => a.link);
+  const routes = listRoutes(route);
+  const direct = Map.groupBy(routes.filter(isDirect), (r) => r.link);
   const links = raw.map((link) =>
-    observedLink(
-      link,
-      byIndex,
-      (addresses.get(link.index) ?? []).map((a) => a.cidr),
-    ),
+    observedLink(link, byIndex, {
+      addresses: (addresses.get(link.index) ?? []).map((a) => a.cidr),
+      routed: (direct.get(link.index) ?? []).map((r) => r.destination),
+    }),
   );
-  return { links, routes: listRoutes(route) };
+  return { links, routes };
+}
+
+/** Whether it leads by a link itself, as to the network of one of its addresses. */
+export function isDirect(route: Route): boolean {
+  return route.table === mainTable && route.type === "unicast" && route.gateway === undefined;
 }
 
 const mainTable = 254;
 /** RTPROT_RA of linux/rtnetlink.h. */
 const fromRouterAdvert = 9;
 
-function observedLink(link: Link, byIndex: Map<number, Link>, addresses: Cidr[]): ObservedLink {
+function observedLink(link: Link, byIndex: Map<number, Link>, of: Pick<ObservedLink, "addresses" | "routed">): ObservedLink {
   const master = link.master === undefined ? undefined : byIndex.get(link.master);
   return {
     name: link.name as IfName,
@@ -127,13 +133,14 @@ function observedLink(link: Link, byIndex: Map<number, Link>, addresses: Cidr[])
     master: master?.name as IfName | undefined,
     altNames: link.altNames,
     port: link.port === undefined ? undefined : portOf(link.port),
-    addresses,
+    ...of,
   };
 }
 
 /** Looks inside a guest's namespace: some 150 µs. */
-function portOf({ isolated, hairpin, groupForwardMask }: NonNullable<Link["port"]>): NonNullable<ObservedLink["port"]> {
-  return { isolated, hairpin, judged: (groupForwardMask & judgedGroups) === judgedGroups };
+function portOf(port: NonNullable<Link["port"]>): NonNullable<ObservedLink["port"]> {
+  const usual = port.learning && port.unicastFlood && port.multicastFlood && port.broadcastFlood && !port.neighbourSuppress;
+  return { isolated: port.isolated, hairpin: port.hairpin, judged: usual && (port.groupForwardMask & judgedGroups) === judgedGroups };
 }
 
 export function observeGuestSide(nic: number, name: string): ObservedGuestSide | "gone" {

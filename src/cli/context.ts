@@ -23,8 +23,8 @@ export type Flags = {
   on(name: string): boolean;
   text(name: string): string | undefined;
   many(name: string): string[];
-  /** @throws NexusError usage when it is no number, or not a whole one when `whole` */
-  number(name: string, kind: "whole" | "any"): number | undefined;
+  /** `otherWord`: what could be given instead, for the message. @throws NexusError usage when it is no number, or not a whole one when `whole` */
+  number(name: string, kind: "whole" | "any", otherWord?: string): number | undefined;
 };
 
 export type VerbContext = {
@@ -132,11 +132,12 @@ function flagsOf(parsed: Parsed): Flags {
     on: (name) => values(name) !== undefined,
     text: (name) => values(name)?.at(-1),
     many: (name) => values(name) ?? [],
-    number(name, kind) {
+    number(name, kind, otherWord) {
       const text = values(name)?.at(-1);
       if (text === undefined) return undefined;
       if (!/^\d+(\.\d+)?$/.test(text) || (kind === "whole" && !/^\d+$/.test(text))) {
-        throw new NexusError("usage", `--${name} takes a ${kind === "whole" ? "whole " : ""}number, not "${text}"`);
+        const or = otherWord === undefined ? "" : ` or ${otherWord}`;
+        throw new NexusError("usage", `--${name} takes a ${kind === "whole" ? "whole " : ""}number${or}, not "${text}"`);
       }
       return Number(text);
     },

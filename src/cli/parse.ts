@@ -147,10 +147,10 @@ function usage(command: Command, problem: string): NexusError {
 }
 
 function unknownFlag(written: string, place: FlagPlace): NexusError {
-  const meant = meantBy(
-    written,
-    place.known.map((f) => `--${f.name}`),
-  );
+  const known = place.known.map((f) => `--${f.name}`);
+  // What one command switches off by a word of its own is on|off in another.
+  const plain = written.replace(/^--no-/, "--");
+  const meant = plain !== written && known.includes(plain) ? plain : meantBy(written, known);
   const hint = meant === undefined ? `\`${place.where} --help\` lists its flags` : `did you mean ${meant}?`;
   return new NexusError("usage", `${place.where}: unknown flag ${written}`, { hint });
 }

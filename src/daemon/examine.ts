@@ -1,23 +1,24 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { readLinks } from "../apply/observe.ts";
 import { createOciDriver, type OciDriver } from "../guests/oci.ts";
 import { createQemuDriver, type QemuDriver } from "../guests/qemu.ts";
-import type { DoctorReport, MachineProbe, RuntimeProbe } from "../host/doctor/report.ts";
+import type { ConfiguredNetwork, DoctorReport, MachineProbe, RuntimeProbe } from "../host/doctor/report.ts";
 import { runDoctor } from "../host/doctor/run.ts";
 import { trialDirectory } from "../host/doctor/trial-directory.ts";
 import { ImageStore } from "../images/store.ts";
+import { NetlinkSocket } from "../kernel/netlink-socket.ts";
 import { mayAdministerNetworks } from "../kernel/rights.ts";
-import type { Prefix } from "../base/prefix.ts";
+import { networkOf } from "../base/prefix.ts";
+import { isOurGroup } from "../plan/group.ts";
 import { type Config, placesOf } from "../spec/config.ts";
 import type { Surroundings } from "../spec/places.ts";
 import { sandboxProbes } from "./sandbox-probes.ts";
 import { rootfsCache, rootReport } from "./sandbox-roots.ts";
 
-/** The doctor without a daemon: for hosts on which none can start. Looks only at what is configured, and leaves no state where no daemon ever ran. */
+/** The doctor without a daemon: for hosts on which none can start. Looks at the networks that are there, else at the one configured, and leaves no state where no daemon ever ran. */
 export async function examine(config: Config, surroundings: Surroundings, options: { fix: boolean }): Promise<DoctorReport> {
   const places = placesOf(config, surroundings);
-  const { bridge_name: bridge, subnet } = config.network;
-  const prefixes: Prefix[] = subnet === "auto" ? [] : [subnet];
   using trial = trialDirectory(places.stateDir);
   const place = existsSync(join(places.stateDir, "images")) ? places.stateDir : trial.directory;
   const images = new ImageStore({ directory: join(place, "images") });
@@ -28,7 +29,7 @@ export async function examine(config: Config, surroundings: Surroundings, option
     {
       stateDirectory: places.stateDir,
       socketPath: places.socket,
-      networks: [{ name: "default", bridge, prefixes }],
+      networks: networksOf(config),
       probeRuntimes: () => runtimeProbes(driver),
       probeMachines: () => machineProbe(createQemuDriver({ directory: trial.directory, images: noImages })),
       sandboxRoot,
@@ -37,6 +38,15 @@ export async function examine(config: Config, surroundings: Surroundings, option
     },
     options,
   );
+}
+
+/** What the kernel has of ours; a host without has the default network to come. */
+function networksOf({ network }: Config): ConfiguredNetwork[] {
+  using route = NetlinkSocket.open("route");
+  const bridges = readLinks(route).links.filter((link) => link.kind === "bridge" && isOurGroup(link.group));
+  if (bridges.length === 0)
+    return [{ name: "default", bridge: network.bridge_name, prefixes: network.subnet === "auto" ? [] : [network.subnet] }];
+  return bridges.map(({ name, addresses }) => ({ name, bridge: name, prefixes: addresses.map(networkOf) }));
 }
 
 /** Every runtime tried, in the doctor's words. */

@@ -30,9 +30,11 @@ export class Lives<Guest extends Container | Machine, Plan, Running extends Seen
     const { spec } = newcomer;
     return this.#lock.run(spec.name, async () => {
       const guest = this.#o.guests.admit(newcomer, options.start ? "running" : "stopped") as Guest;
+      let isTold = false;
       try {
         await this.#prepare(guest, options.progress);
         this.#tell(guest.name, "created", `created from ${spec.image}`);
+        isTold = true;
         const made = options.start ? await this.#run(guest) : guest;
         this.#o.guests.confirm(guest);
         return made;
@@ -40,6 +42,7 @@ export class Lives<Guest extends Container | Machine, Plan, Running extends Seen
         await this.#erase(guest.name).catch((also: unknown) =>
           this.#o.log.error({ guest: guest.name, error: messageOf(also) }, "a guest that could not be made could not be removed either"),
         );
+        if (isTold) this.#tell(guest.name, "removed", `could not be started, and was removed: ${messageOf(error)}`);
         this.#o.guests.abandon(guest);
         throw error;
       }

@@ -86,7 +86,7 @@ function onlyDaemonHere(log: Log): Disposable {
   }
   const who = holder === undefined ? "" : ` (pid ${holder.pid})`;
   throw new NexusError("daemon-running", `another nexusd${who} serves this network namespace`, {
-    hint: "stop it with `nexus daemon stop`",
+    hint: `stop it with \`nexus daemon stop\`${holder === undefined ? "" : `, or with \`kill ${holder.pid}\` when its socket is gone`}`,
     details: { pid: holder?.pid },
   });
 }

@@ -41,25 +41,40 @@ export function watchKernel(o: Watched): Disposable {
     mtus.set(link.index, link.mtuBytes);
     if (before !== undefined && before !== link.mtuBytes) o.ask(`the MTU of ${link.name}`);
   };
-  for (const link of listLinks(o.host.route)) mtus.set(link.index, link.mtuBytes);
+  // A link that was given another name is, by its name, nobody's: what it was called before tells.
+  const ours = new Map<number, string>();
+  const named = ({ index, name }: { index: number; name: string }) => {
+    const before = ours.get(index);
+    if (before !== undefined && before !== name) suspect(before);
+    if (o.wiring.facts.expected(name) === undefined) ours.delete(index);
+    else ours.set(index, name);
+  };
+  for (const link of listLinks(o.host.route)) {
+    mtus.set(link.index, link.mtuBytes);
+    named(link);
+  }
+  const changed = ({ link }: { link: number }) => {
+    const bridge = o.wiring.facts.bridgeOf(link);
+    if (bridge !== undefined) suspect(bridge);
+  };
   stack.use(
     watchChanges({
       link: (link) => {
+        named(link);
         const wanted = o.wiring.facts.expected(link.name);
         if (wanted === undefined) return othersMtu(link);
         if (!link.up || link.mtuBytes !== wanted.mtuBytes || link.group !== wanted.group) suspect(link.name);
       },
       linkGone: (link) => {
         mtus.delete(link.index);
+        ours.delete(link.index);
         if (o.wiring.facts.expected(link.name) !== undefined) suspect(link.name);
       },
       portGone: (link) => {
         if (o.wiring.facts.expected(link.name) !== undefined) suspect(link.name);
       },
-      addressGone: ({ link }) => {
-        const bridge = o.wiring.facts.bridgeOf(link);
-        if (bridge !== undefined) suspect(bridge);
-      },
+      addressGone: changed,
+      routeGone: changed,
       defaultRoute: () => o.ask("a change of the default route"),
       lost: () => o.ask("a flood of kernel events"),
     }),

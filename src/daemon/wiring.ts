@@ -1,4 +1,3 @@
-import { NexusError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { IfName } from "../base/names.ts";
 import type { Ip } from "../base/ip.ts";
@@ -14,7 +13,7 @@ import { addElements, deleteElements, elementDelta } from "../plan/firewall/delt
 import { attachmentElements, networkElements, peersOf, publishElements, type SetElement } from "../plan/firewall/elements.ts";
 import { counterName } from "../plan/firewall/inet-table.ts";
 import { type PinChange, pinChanges } from "../plan/firewall/pins.ts";
-import { foreignBridge, isPrimary, peersFrom, plan, type Plan } from "../plan/plan.ts";
+import { isPrimary, peersFrom, plan, type Plan } from "../plan/plan.ts";
 import type { Observed } from "../plan/observed.ts";
 import { type AttachmentRecord, namespacesOf, type NetworkRecord, type PublishRecord } from "../plan/records.ts";
 import type { Step } from "../plan/steps.ts";
@@ -99,16 +98,7 @@ export class Wiring {
 
   /** @throws NexusError bridge-foreign */
   checkBridge(network: NetworkRecord): void {
-    const { links } = readLinks(this.#o.host.route);
-    const problem = foreignBridge(
-      network,
-      links.find((l) => l.name === network.bridge),
-    );
-    if (problem !== undefined)
-      throw new NexusError("bridge-foreign", problem, {
-        hint: `nexus network create ${network.name} --bridge NAME`,
-        details: { bridge: network.bridge },
-      });
+    this.facts.checkBridge(network);
   }
 
   /** The network is in the world already. All of it is made, or nothing. @throws KernelError */
@@ -169,13 +159,11 @@ export class Wiring {
     const steps: Step[] = [];
     for (const attachment of wanted) {
       const network = world.networks.get(attachment.network);
-      if (network !== undefined)
-        steps.push(
-          ...planAttachment(
-            { attachment, network, primary: isPrimary(attachment, desired), peers: peersFrom(attachment, desired) },
-            observed,
-          ),
-        );
+      if (network !== undefined) {
+        this.facts.proveBridge(network);
+        const place = { attachment, network, primary: isPrimary(attachment, desired), peers: peersFrom(attachment, desired) };
+        steps.push(...planAttachment(place, observed));
+      }
       if (attachment.end.kind === "namespace") observed.namespaces.add(attachment.end.netns);
     }
     return steps;

@@ -12,7 +12,10 @@ export function directoryImage(path: string): RootImage {
     lower = realpathSync(path);
   } catch (error) {
     if (isHostShort(error)) throw systemRefusal(error) ?? error;
-    throw new NexusError("image-missing", `directory ${path} cannot be used: ${(error as NodeJS.ErrnoException).code}`, { cause: error });
+    throw new NexusError("image-missing", `directory ${path} cannot be used: ${(error as NodeJS.ErrnoException).code}`, {
+      hint: "give a directory of this host that holds a root file system, by its absolute path",
+      cause: error,
+    });
   }
   if (!statSync(lower).isDirectory()) throw new NexusError("image-missing", `${path} is not a directory`);
   if (lower === "/")

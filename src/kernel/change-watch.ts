@@ -1,6 +1,6 @@
 import { WireError } from "../base/errors.ts";
 import type { NetlinkMessage } from "../wire/netlink/message.ts";
-import { glanceAtAddress, glanceAtLink, isDefaultRoute, type LinkGlance } from "../wire/rtnetlink/glance.ts";
+import { directRouteLink, glanceAtAddress, glanceAtLink, isDefaultRoute, type LinkGlance } from "../wire/rtnetlink/glance.ts";
 import { addressFamily, routeGroup, routeMessage } from "../wire/rtnetlink/messages.ts";
 import { NetlinkSocket } from "./netlink-socket.ts";
 
@@ -12,11 +12,13 @@ export type ChangeHandler = {
   portGone(link: LinkGlance): void;
   addressGone(address: { link: number }): void;
   defaultRoute(): void;
+  /** A route that led by a link itself. */
+  routeGone(route: { link: number }): void;
   /** Some changes were missed: look at everything. */
   lost(): void;
 };
 
-/** Tells, from the event loop, that links, addresses and default routes changed, reading as little of each message as that takes. @throws KernelError */
+/** Tells, from the event loop, that links, addresses and routes changed, reading as little of each message as that takes. @throws KernelError */
 export function watchChanges(handler: ChangeHandler): Disposable {
   const socket = NetlinkSocket.open("route", {
     groups: [routeGroup.link, routeGroup.ipv4Address, routeGroup.ipv6Address, routeGroup.ipv4Route, routeGroup.ipv6Route],
@@ -41,8 +43,12 @@ function tell({ type, body }: NetlinkMessage, handler: ChangeHandler): void {
       case routeMessage.delAddress:
         return handler.addressGone(glanceAtAddress(body));
       case routeMessage.newRoute:
-      case routeMessage.delRoute:
         return isDefaultRoute(body) ? handler.defaultRoute() : undefined;
+      case routeMessage.delRoute: {
+        if (isDefaultRoute(body)) return handler.defaultRoute();
+        const link = directRouteLink(body);
+        return link === undefined ? undefined : handler.routeGone({ link });
+      }
     }
   } catch (error) {
     if (!(error instanceof WireError)) throw error;

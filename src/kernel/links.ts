@@ -58,9 +58,13 @@ export function createBridge(rt: NetlinkSocket, input: BridgeInput): number {
   const options: BridgeChange = { stp: false, forwardDelaySeconds: 0, ...input.options };
   const made = create(rt, `create bridge ${input.name}`, {
     header: upHeader(input.up),
-    attributes: { ...endInput(input), info: { kind: "bridge", data: { bridge: bridgeInput(options) } } },
+    attributes: { ...endInput(input), mtu: undefined, info: { kind: "bridge", data: { bridge: bridgeInput(options) } } },
   });
-  finish(rt, made, input.altName === undefined ? [] : [altNameStep(made, input.altName)]);
+  const steps: BatchStep[] = [];
+  // Only an MTU that is changed stays: one given at birth becomes the smallest of the ports', or 1500, as they come and go (net/bridge/br_device.c).
+  if (input.mtuBytes !== ethernetMtuBytes) steps.push(changeStep(made, { mtuBytes: input.mtuBytes }));
+  if (input.altName !== undefined) steps.push(altNameStep(made, input.altName));
+  finish(rt, made, steps);
   return made.index;
 }
 
@@ -173,6 +177,9 @@ export function changeStep(link: LinkRef, change: LinkChange): BatchStep {
   };
   return { op: `set ${linkText(link)} ${changeText(change)}`, request: linkBody.request(routeMessage.newLink, { header, attributes }) };
 }
+
+/** What a new bridge has. */
+const ethernetMtuBytes = 1500;
 
 type Made = { index: number; name: string; peer?: Link["peer"] };
 type Creation = { header: { flags?: number; change?: number }; attributes: LinkInput };

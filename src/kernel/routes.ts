@@ -1,6 +1,6 @@
 import { WireError } from "../base/errors.ts";
 import { type Ip, type IpFamily, ipFamily, ipFromBigint } from "../base/ip.ts";
-import { familyBits, makePrefix, type Prefix, prefixAddress, prefixFamily, prefixLength } from "../base/prefix.ts";
+import { type Cidr, familyBits, makePrefix, networkOf, type Prefix, prefixAddress, prefixFamily, prefixLength } from "../base/prefix.ts";
 import { isErrno } from "../sys/errno.ts";
 import { messageFlags, type NetlinkMessage, type NetlinkRequest } from "../wire/netlink/message.ts";
 import { routeBody, routeFlags, routeScope, routeTable, routeTypes } from "../wire/rtnetlink/route.ts";
@@ -10,6 +10,9 @@ import type { BatchStep } from "./batch-steps.ts";
 import { type LinkRef, linkIndex, linkText } from "./link-ref.ts";
 import type { NetlinkSocket } from "./netlink-socket.ts";
 import { nexusProtocol } from "./ownership.ts";
+
+/** RTPROT_KERNEL of linux/rtnetlink.h. */
+const kernelProtocol = 2;
 
 export type RouteType = (typeof routeTypes)[number];
 
@@ -46,6 +49,8 @@ export type RouteInput = {
   /** Refuses or drops instead of forwarding; then neither `via` nor `link`. */
   type?: "unicast" | "blackhole" | "unreachable" | "prohibit";
   mtuBytes?: number;
+  /** RTPROT_*; that of Nexus unless told. */
+  protocol?: number;
   /** The gateway is reached through the link though no address says so. */
   onLink?: true;
 };
@@ -70,6 +75,14 @@ export function listRoutes(
 /** Adds a route with our protocol number. @throws KernelError; EEXIST when one like it is there */
 export function addRoute(rt: NetlinkSocket, input: RouteInput): void {
   const step = routeStep(input);
+  rt.request(step.op, step.request);
+}
+
+/** Adds what the kernel makes with an address and takes away with it: the route to its own network. @throws KernelError; EEXIST when it is there */
+export function addConnectedRoute(rt: NetlinkSocket, { link, cidr }: { link: LinkRef; cidr: Cidr }): void {
+  // net/ipv4/fib_frontend.c and IP6_RT_PRIO_ADDRCONF of linux/ipv6_route.h.
+  const like = prefixFamily(cidr) === 4 ? { source: prefixAddress(cidr) } : { metric: 256 };
+  const step = routeStep({ destination: networkOf(cidr), link, protocol: kernelProtocol, ...like });
   rt.request(step.op, step.request);
 }
 
@@ -157,7 +170,7 @@ function routeRequest(type: number, flags: number, input: RouteInput): NetlinkRe
       family: familyNumber(family),
       destinationLength: length,
       table: table > 255 ? routeTable.compat : table,
-      protocol: nexusProtocol,
+      protocol: input.protocol ?? nexusProtocol,
       scope:
         type === routeMessage.delRoute
           ? routeScope.nowhere

@@ -1,5 +1,6 @@
 import { unreachable } from "../base/exhaustive.ts";
 import { ipFamily } from "../base/ip.ts";
+import { networkOf, prefixAddress, prefixFamily } from "../base/prefix.ts";
 import { renderChange } from "../wire/nftables/render.ts";
 import { judgedGroups, type LinkWish, type Step } from "./steps.ts";
 
@@ -21,6 +22,10 @@ export function explain(step: Step): string[] {
       return [`ip address add ${step.cidr} dev ${step.link}${step.cidr.includes(":") ? " nodad" : ""}`];
     case "remove-address":
       return [`ip address delete ${step.cidr} dev ${step.link}`];
+    case "add-route":
+      return [
+        `ip route add ${networkOf(step.cidr)} dev ${step.link} protocol kernel ${prefixFamily(step.cidr) === 4 ? `src ${prefixAddress(step.cidr)}` : "metric 256"}`,
+      ];
     case "create-namespace":
       return [step.ofPid === undefined ? `ip netns add ${step.name}` : `ip netns attach ${step.name} ${step.ofPid}`];
     case "remove-namespace":
@@ -45,7 +50,7 @@ export function explain(step: Step): string[] {
       return guestLines(step);
     case "set-port":
       return [
-        `bridge link set dev ${step.link} hairpin ${step.hairpin ? "on" : "off"} isolated ${step.isolated ? "on" : "off"}`,
+        `bridge link set dev ${step.link} hairpin ${step.hairpin ? "on" : "off"} isolated ${step.isolated ? "on" : "off"} learning on flood on mcast_flood on bcast_flood on neigh_suppress off`,
         judged(step.link),
       ];
     case "set-sysctl":

@@ -1,5 +1,5 @@
 import type { IfName } from "../base/names.ts";
-import { type Cidr, makeCidr, prefixLength } from "../base/prefix.ts";
+import { type Cidr, makeCidr, networkOf, prefixLength } from "../base/prefix.ts";
 import { groupOf, isOurGroup } from "./group.ts";
 import type { Observed, ObservedLink } from "./observed.ts";
 import type { NetworkRecord } from "./records.ts";
@@ -14,7 +14,10 @@ export function planNetwork(network: NetworkRecord, observed: Observed): Step[] 
   const present = link?.addresses ?? [];
   const wanted = gatewayCidrs(network);
   // Add before remove: the gateway is never without an address.
-  for (const cidr of wanted) if (!present.includes(cidr)) steps.push({ kind: "add-address", link: network.bridge, cidr });
+  for (const cidr of wanted) {
+    if (!present.includes(cidr)) steps.push({ kind: "add-address", link: network.bridge, cidr });
+    else if (link?.up === true && !link.routed.includes(networkOf(cidr))) steps.push({ kind: "add-route", link: network.bridge, cidr });
+  }
   for (const cidr of present)
     if (!wanted.includes(cidr) && !isLinkLocal(cidr)) steps.push({ kind: "remove-address", link: network.bridge, cidr });
   if (link !== undefined) steps.push(...nameLink(link, bridgeAltName(network.name)));

@@ -17,9 +17,11 @@ export type ObservedLink = {
   /** Name of the bridge it is a port of. */
   master: IfName | undefined;
   altNames: string[];
-  /** `judged`: it forwards all of `judgedGroups`. */
+  /** `judged`: it forwards all of `judgedGroups`, and otherwise learns and floods as a port does. */
   port: { isolated: boolean; hairpin: boolean; judged: boolean } | undefined;
   addresses: Cidr[];
+  /** Where the main table leads by this link itself, without a gateway: to the networks of its addresses, unless somebody took that away. */
+  routed: Prefix[];
 };
 
 export type ObservedRoute = { prefix: Prefix; link: IfName | undefined; table: number };

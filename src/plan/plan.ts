@@ -101,7 +101,10 @@ export function peersFrom(attachment: AttachmentRecord, desired: Pick<Desired, "
 }
 
 /** Ours is what carries our link group or our alternative name; a name alone proves nothing. */
-export function foreignBridge(network: NetworkRecord, link: ObservedLink | undefined): string | undefined {
+export function foreignBridge(
+  network: NetworkRecord,
+  link: (Pick<ObservedLink, "group" | "altNames"> & { name: string; kind?: string | undefined }) | undefined,
+): string | undefined {
   if (link === undefined || (link.kind === "bridge" && isOurs(link))) return undefined;
   return `interface ${link.name} exists and is not ours (${link.kind ?? "a device"}); choose another bridge name for network ${network.name}, or remove it`;
 }

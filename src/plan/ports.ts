@@ -59,15 +59,20 @@ export function claimPorts(table: PortTable, by: string, publishes: readonly Pub
 
 /** `udp port 127.0.0.1:53`, `tcp ports 8000-8010`. */
 export function portText(p: Omit<PortClaim, "by">): string {
-  const several = p.hostPortEnd !== undefined && p.hostPortEnd !== p.hostPort;
+  const several = isRange(p);
   const host = p.hostAddress === undefined ? "" : isIpv4(p.hostAddress) ? `${p.hostAddress}:` : `[${p.hostAddress}]:`;
   return `${p.protocol} ${several ? "ports" : "port"} ${host}${p.hostPort}${several ? `-${p.hostPortEnd}` : ""}`;
 }
 
+function isRange(p: Pick<PortClaim, "hostPort" | "hostPortEnd">): boolean {
+  return p.hostPortEnd !== undefined && p.hostPortEnd !== p.hostPort;
+}
+
 function taken(wanted: PublishSpec, holder: PortClaim, own: boolean): NexusError {
+  const are = isRange(wanted) ? "are" : "is";
   const text = own
-    ? `${portText(wanted)} is published twice by ${holder.by}`
-    : `${portText(wanted)} is published by ${holder.by} (${portText(holder)})`;
+    ? `${portText(wanted)} ${are} published twice by ${holder.by}`
+    : `${portText(wanted)} ${are} published by ${holder.by} (${portText(holder)})`;
   return new NexusError("port-taken", text, {
     hint: own ? "publish each host port once" : "choose another host port, or one host address of its own",
     details: { wanted: { ...wanted }, holder: { ...holder } },

@@ -15,6 +15,8 @@ export type Step =
   | { kind: "delete-link"; name: IfName; why: string }
   | { kind: "add-address"; link: IfName; cidr: Cidr }
   | { kind: "remove-address"; link: IfName; cidr: Cidr }
+  /** The route to the address's own network: the kernel makes it with the address, and not again. */
+  | { kind: "add-route"; link: IfName; cidr: Cidr }
   /** `ofPid`: pins the namespace that this process is in, instead of making one. */
   | { kind: "create-namespace"; name: string; ofPid?: number }
   | { kind: "remove-namespace"; name: string }
@@ -111,6 +113,7 @@ export function undoOf(step: Step): Step[] {
     case "configure-guest":
     case "set-port":
     case "add-alt-name":
+    case "add-route":
     case "forget-flows":
     case "forget-departures":
     case "forget-connections":

@@ -89,6 +89,7 @@ describe("a command line", () => {
     refused("node lss", /unknown command "lss"/, /node ls`/);
     refused("node create web --mum 3", /unknown flag --mum/, /--mem/);
     refused("network create lan --sub 10.0.0.0/24", /unknown flag --sub/, /--subnet/);
+    refused("network set lan --no-nat", /unknown flag --no-nat/, /did you mean --nat\?/);
     refused("net ls", /^nexus: unknown command "net"/, /nexus network`/);
     refused("node create web --mem", /--mem needs a value/);
     refused("node create web --mem 1 --mem 2", /given twice/);

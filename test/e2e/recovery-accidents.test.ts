@@ -35,8 +35,12 @@ describe("accidents", { timeout: 240_000 }, () => {
     ["a bridge is deleted", async () => ["ip", "link", "del", "nx-lan"]],
     ["a bridge is taken down", async () => ["ip", "link", "set", "nx-lan", "down"]],
     ["a bridge loses its address", async () => ["ip", "addr", "del", "10.61.0.1/24", "dev", "nx-lan"]],
+    ["the route to a network is deleted", async () => ["ip", "route", "del", "10.61.0.0/24", "dev", "nx-lan"]],
+    ["the IPv6 routes to a network are deleted", async () => ["ip", "-6", "route", "flush", "dev", "nx-lan"]],
+    ["a bridge is given another name", async () => ["ip", "link", "set", "nx-side", "name", "mine"]],
     ["a bridge's MTU is changed", async () => ["ip", "link", "set", "nx-side", "mtu", "1400"]],
     ["an attachment's link is deleted", async () => ["ip", "link", "del", await nicOf("plain")]],
+    ["an attachment's link is given another name", async () => ["ip", "link", "set", await nicOf("plain"), "name", "mine"]],
     ["an attachment's link is taken down", async () => ["ip", "link", "set", await nicOf("plain"), "down"]],
     ["an attachment's link is taken off its bridge", async () => ["ip", "link", "set", await nicOf("plain"), "nomaster"]],
     ["a node's link is deleted", async () => ["ip", "link", "del", await nicOf("node")]],
@@ -57,6 +61,20 @@ describe("accidents", { timeout: 240_000 }, () => {
       assert.ok(performance.now() - since < 2000, `it took ${Math.round(performance.now() - since)} ms`);
     });
   }
+
+  test("a guest is refused where a foreign bridge has taken the name, until that is gone; nothing joins it", async () => {
+    await host.sh("ip", "link", "del", "nx-side");
+    await host.sh("ip", "link", "add", "nx-side", "type", "bridge");
+    const { code, err } = await bed.nexus("node", "create", "lost", "--network", "side", "--", "sleep", "100000");
+    assert.equal(code, 5, err);
+    assert.match(err, /nx-side exists and is not ours/);
+    assert.deepEqual(
+      (await host.linksOf()).filter((link) => link.master === "nx-side"),
+      [],
+    );
+    await host.sh("ip", "link", "del", "nx-side");
+    await bed.allIsWell();
+  });
 
   test("our tables cannot be flushed away while the daemon runs, or are back at once", async () => {
     await host.shTry("nft", "flush", "ruleset");
@@ -126,6 +144,18 @@ describe("accidents", { timeout: 240_000 }, () => {
       .map((e) => Number(/in (\d+) ms/.exec(e.message)?.[1]));
     assert.ok((delays[0] ?? 0) < (delays[1] ?? 0) && (delays[1] ?? 0) < (delays[2] ?? 0), delays.join());
     await made(["node", "rm", "-f", "brief"]);
+    await bed.allIsWell();
+  });
+
+  test("a node that cannot be started is told of as created and as removed", async () => {
+    const last = (await bed.daemon.eventsSince(0)).at(-1)?.id ?? 0;
+    const { code, err } = await bed.nexus("node", "create", "brief", "--network", "lan", "--", "/no/such/program");
+    assert.equal(code, 1, err);
+    const told = (await bed.daemon.eventsSince(last)).filter((event) => event.subject === "brief");
+    assert.deepEqual(
+      told.map((event) => event.kind),
+      ["node.created", "node.removed"],
+    );
     await bed.allIsWell();
   });
 

@@ -160,6 +160,26 @@ test("an examination where no daemon ever ran makes no state directory, and trie
   assert.deepEqual(readdirSync(place), []);
 });
 
+test("without a daemon too, the networks that are there are what is looked at and mended", async () => {
+  for (const line of ["-N DOCKER-USER", "-A FORWARD -j DOCKER-USER", "-P FORWARD DROP"]) execFileSync("iptables", line.split(" "));
+  execFileSync("ip", "link add nx-lan group 0x4e000001 type bridge".split(" "));
+  try {
+    const config = { ...defaultConfig(), state_dir: join(directory, "none"), run_dir: join(directory, "run") };
+    const check = found(await examine(config, { uid: 0, env: {} }, { fix: true }), "forward-policy");
+    assert.equal(check.ok, "ok");
+    assert.match(check.fixed ?? "", /let nx-lan through/);
+  } finally {
+    execFileSync("nft", ["flush", "ruleset"]);
+    execFileSync("ip", ["link", "del", "nx-lan"]);
+  }
+});
+
+test("without the right to change networks, no module or package is named as the remedy", () => {
+  const failed = subject({}, ["-net_admin"]).checks.filter((check) => check.ok === "fail");
+  assert.ok(failed.some((check) => check.name === "nf-tables-features"));
+  for (const { name, remedy } of failed) assert.match(remedy ?? "", /run nexusd as root/, name);
+});
+
 test("a runtime that does not run is reported with its words, none at all as a failure", async () => {
   const mixed = async () => [
     { name: "crun", works: false, problem: "cgroups in hybrid mode not supported" },

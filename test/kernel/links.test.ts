@@ -71,6 +71,16 @@ describe("links", () => {
     assert.equal(Number(group_fwd_mask), 8);
   });
 
+  test("a bridge keeps its MTU when ports with others come and go", () => {
+    const index = createBridge(rt, { name: name("nexus1"), mac: mac("02:00:00:00:00:09"), mtuBytes: 1400, group, up: true });
+    const mtu = () => listLinks(rt).find((link) => link.index === index)?.mtuBytes;
+    const port = { ...input(), mtuBytes: 1300, master: { index, name: "nexus1" }, peer: { ...input().peer, mtuBytes: 1300 } };
+    const { index: joined } = createVeth(rt, port);
+    assert.equal(mtu(), 1400);
+    deleteLink(rt, { index: joined, name: port.name });
+    assert.equal(mtu(), 1400);
+  });
+
   test("a bridge keeps its address when ports with lower ones join", () => {
     createVeth(rt, { ...input(), mac: mac("02:00:00:00:00:00") });
     assert.equal(shown("ip -j link show nexus0")[0]?.["address"], "02:00:00:00:00:01");

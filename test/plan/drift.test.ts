@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { IfName } from "../../src/base/names.ts";
-import { makeCidr } from "../../src/base/prefix.ts";
+import { makeCidr, networkOf } from "../../src/base/prefix.ts";
 import { type Desired, plan } from "../../src/plan/plan.ts";
 import type { Step } from "../../src/plan/steps.ts";
 import { KernelModel } from "./kernel-model.ts";
@@ -64,6 +64,11 @@ const drifts: Drift[] = [
     what: "a gateway's address goes",
     happens: (k) => void (linkOf(k, bridge).addresses = linkOf(k, bridge).addresses.filter((a) => a !== gateway)),
     repair: [{ kind: "add-address", link: bridge, cidr: gateway }],
+  },
+  {
+    what: "the route to a network goes",
+    happens: (k) => void (linkOf(k, bridge).routed = linkOf(k, bridge).routed.filter((p) => p !== networkOf(gateway))),
+    repair: [{ kind: "add-route", link: bridge, cidr: gateway }],
   },
   {
     what: "a bridge has another address too",

@@ -26,7 +26,10 @@ test("every other step reads as the command that would do it", () => {
     [{ kind: "delete-link", name, why: "no longer wanted" }, ["ip link delete dev nabc-web  # no longer wanted"]],
     [
       { kind: "set-port", link: name, isolated: true, hairpin: false },
-      ["bridge link set dev nabc-web hairpin off isolated on", "ip link set dev nabc-web type bridge_slave group_fwd_mask 0xfffd"],
+      [
+        "bridge link set dev nabc-web hairpin off isolated on learning on flood on mcast_flood on bcast_flood on neigh_suppress off",
+        "ip link set dev nabc-web type bridge_slave group_fwd_mask 0xfffd",
+      ],
     ],
     [{ kind: "create-namespace", name: "nexus-web", ofPid: 42 }, ["ip netns attach nexus-web 42"]],
     [{ kind: "remove-namespace", name: "nexus-web" }, ["ip netns delete nexus-web"]],

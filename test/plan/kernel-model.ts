@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { isDeepStrictEqual } from "node:util";
 import { unreachable } from "../../src/base/exhaustive.ts";
 import type { IfName } from "../../src/base/names.ts";
-import { type Cidr, makePrefix, prefixLength } from "../../src/base/prefix.ts";
+import { type Cidr, makePrefix, networkOf, type Prefix, prefixLength } from "../../src/base/prefix.ts";
 import { isOurGroup } from "../../src/plan/group.ts";
 import type { Observed, ObservedGuestSide, ObservedLink } from "../../src/plan/observed.ts";
 import type { Desired } from "../../src/plan/plan.ts";
@@ -53,14 +53,19 @@ export class KernelModel {
           `EACCES ${step.cidr}: IPv6 is off`,
         );
         addresses.push(step.cidr);
+        this.#route(step.link, networkOf(step.cidr));
         return;
       }
       case "remove-address": {
         const link = this.#link(step.link);
         assert.ok(link.addresses.includes(step.cidr), `EADDRNOTAVAIL ${step.cidr}`);
         link.addresses = link.addresses.filter((a) => a !== step.cidr);
+        link.routed = link.routed.filter((prefix) => prefix !== networkOf(step.cidr));
         return;
       }
+      case "add-route":
+        assert.ok(!this.#link(step.link).routed.includes(networkOf(step.cidr)), `EEXIST ${step.cidr}`);
+        return this.#route(step.link, networkOf(step.cidr));
       case "create-namespace":
         assert.ok(!this.namespaces.has(step.name), `EEXIST ${step.name}`);
         this.namespaces.set(step.name, { loopbackUp: false, links: new Map() });
@@ -144,10 +149,15 @@ export class KernelModel {
     return { ...side, loopbackUp: namespace.loopbackUp };
   }
 
-  #create(link: Omit<ObservedLink, "index" | "addresses">): void {
+  #create(link: Omit<ObservedLink, "index" | "addresses" | "routed">): void {
     assert.ok(!this.links.has(link.name), `EEXIST ${link.name}`);
     const { name, kind, mac, mtuBytes, group, up, master, altNames, port } = link;
-    this.links.set(name, { name, kind, mac, mtuBytes, group, up, master, altNames, port, index: ++this.#index, addresses: [] });
+    this.links.set(name, { name, kind, mac, mtuBytes, group, up, master, altNames, port, index: ++this.#index, addresses: [], routed: [] });
+  }
+
+  #route(link: IfName, prefix: Prefix): void {
+    const { routed } = this.#link(link);
+    if (!routed.includes(prefix)) routed.push(prefix);
   }
 
   #createVeth(step: VethStep): void {

@@ -51,7 +51,7 @@ describe("a plan", () => {
     const drifted = (): KernelModel => {
       const kernel = settled(wanted);
       const lan = link(kernel, "nx-lan");
-      Object.assign(lan, { mtuBytes: 1300, up: false, group: 0, addresses: ["10.99.0.1/24"] });
+      Object.assign(lan, { mtuBytes: 1300, up: false, group: 0, addresses: ["10.99.0.1/24"], routed: ["10.99.0.0/24"] });
       kernel.sysctls.set("net/ipv4/ip_forward", "0");
       return kernel;
     };
@@ -113,6 +113,7 @@ describe("what is not ours", () => {
     altNames: [],
     port: undefined,
     addresses: [],
+    routed: [],
     ...more,
   });
 

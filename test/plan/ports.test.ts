@@ -15,7 +15,7 @@ test("ports clash by protocol, address and range, and the holder is named", () =
   clash({ hostPort: 8080 }, /^tcp port 8080 is published by guest web \(tcp port 8080\)$/);
   clash({ hostPort: 8080, hostAddress: "127.0.0.1" }, /^tcp port 127\.0\.0\.1:8080 is published by guest web/);
   clash({ hostPort: 8080, hostAddress: "fd00::1" }, /tcp port \[fd00::1\]:8080/);
-  clash({ hostPort: 8000, hostPortEnd: 9000 }, /tcp ports 8000-9000/);
+  clash({ hostPort: 8000, hostPortEnd: 9000 }, /tcp ports 8000-9000 are published by/);
   clash({ hostPort: 300, hostPortEnd: 400 }, /tcp ports 10\.0\.0\.1:100-300/);
   clash({ hostPort: 200, hostAddress: "0.0.0.0" }, /guest web/);
   clash({ hostPort: 53, hostAddress: "::", protocol: "udp" }, /guest web/);

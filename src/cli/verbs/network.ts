@@ -139,7 +139,7 @@ function policyOf(c: VerbContext) {
   const mtu = c.flags.text("mtu");
   const isolation = c.flags.text("isolation");
   return {
-    ...(mtu === undefined ? {} : { mtu: mtu === "auto" ? ("auto" as const) : (c.flags.number("mtu", "whole") ?? 0) }),
+    ...(mtu === undefined ? {} : { mtu: mtu === "auto" ? ("auto" as const) : (c.flags.number("mtu", "whole", "auto") ?? 0) }),
     ...(c.flags.many("dns").length === 0 ? {} : { dns: c.flags.many("dns") }),
     ...(c.flags.many("peer").length === 0 ? {} : { peers: c.flags.many("peer") }),
     ...(isolation === undefined ? {} : { isolation: isolation as "none" | "guests" }),

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import type { BaseChain } from "../../kernel/firewall-survey.ts";
 import { Firewall } from "../../kernel/firewall.ts";
 import { isErrno } from "../../sys/errno.ts";
@@ -39,7 +39,10 @@ function readChains(firewall: Firewall): BaseChain[] | undefined {
 /** Chains of the iptables of old are not seen through nf_tables; that there are some, the kernel tells. */
 function withoutConflict(): Finding {
   const legacy = "/proc/net/ip_tables_names";
-  if (existsSync(legacy) && readFileSync(legacy, "utf8").split("\n").includes("filter")) {
+  if (!existsSync(legacy)) return { ok: "ok", detail: "nobody drops forwarded traffic" };
+  if (!isReadable(legacy))
+    return { ok: "ok", detail: "no nf_tables chain stops forwarded traffic; only root can tell whether rules of iptables-legacy do" };
+  if (readFileSync(legacy, "utf8").split("\n").includes("filter")) {
     return {
       ok: "warn",
       detail: "no nf_tables chain stops forwarded traffic; there are also rules of iptables-legacy, which cannot be read from here",
@@ -47,6 +50,16 @@ function withoutConflict(): Finding {
     };
   }
   return { ok: "ok", detail: "nobody drops forwarded traffic" };
+}
+
+/** Its mode is 0440, whatever capabilities its reader has. */
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isBarrier(chain: BaseChain): boolean {

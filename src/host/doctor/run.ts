@@ -1,4 +1,5 @@
 import { NexusError } from "../../base/errors.ts";
+import { mayAdministerNetworks } from "../../kernel/rights.ts";
 import { isErrno } from "../../sys/errno.ts";
 import { inNewNetns, ownNetns } from "../../sys/netns.ts";
 import { bubblewrap, bubblewrapLinks } from "./bubblewrap.ts";
@@ -74,9 +75,12 @@ const probeDeadlineMs = 20_000;
 export async function runDoctor(context: DoctorContext, options: { fix?: boolean; only?: readonly string[] } = {}): Promise<DoctorReport> {
   using scratch = makeScratch();
   const results: CheckResult[] = [];
+  const mayAll = context.user !== undefined || (process.getuid?.() === 0 && mayAdministerNetworks());
   for (const check of context.user === undefined ? checks : ownChecks) {
     if (options.only !== undefined && !options.only.includes(check.name)) continue;
-    results.push(await examine(check, { context, scratch, fix: options.fix === true }));
+    const result = await examine(check, { context, scratch, fix: options.fix === true });
+    // Where the right is missing, nothing else would help.
+    results.push(mayAll || !isRefusal(result) ? result : { ...result, remedy: runAsRoot });
   }
   return { ok: !results.some((result) => result.needed && result.ok === "fail"), checks: results };
 }
@@ -109,6 +113,13 @@ async function probe(check: Check, visit: { context: DoctorContext; scratch: Scr
 function resultOf(check: Check, found: Finding): CheckResult {
   const remedy = found.ok === "ok" || found.remedy === undefined ? {} : { remedy: found.remedy };
   return { name: check.name, ok: found.ok, needed: check.needed, detail: found.detail, ...remedy };
+}
+
+/** For want of a right, with a remedy for something else. */
+function isRefusal({ ok, detail, remedy }: CheckResult): boolean {
+  return (
+    ok === "fail" && remedy?.includes(runAsRoot) !== true && /EPERM|EACCES|[Oo]peration not permitted|[Pp]ermission denied/.test(detail)
+  );
 }
 
 function makeScratch(): Scratch & Disposable {

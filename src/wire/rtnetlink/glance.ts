@@ -39,9 +39,30 @@ export function isDefaultRoute(body: Uint8Array): boolean {
   return body[1] === 0 && body[7] === unicast;
 }
 
+/** The link that a unicast route leads by without a gateway, in the main table; undefined for any other. @throws WireError */
+export function directRouteLink(body: Uint8Array): number | undefined {
+  if (body.length < 12) throw new WireError("route", `has ${body.length} bytes, its header 12`);
+  if (body[4] !== mainTable || body[7] !== unicast) return undefined;
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  let link: number | undefined;
+  for (let at = 12; at + 4 <= body.length;) {
+    const length = view.getUint16(at, true);
+    if (length < 4 || at + length > body.length) throw new WireError("route", `attribute of ${length} bytes`, at);
+    const number = view.getUint16(at + 2, true);
+    if (number === routeAttribute.gateway) return undefined;
+    if (number === routeAttribute.outputLink && length === 8) link = view.getUint32(at + 4, true);
+    at += (length + 3) & ~3;
+  }
+  return link;
+}
+
 const headerBytes = 16;
 /** IFLA_* of linux/if_link.h. */
 const attribute = { name: 3, mtu: 4, group: 27 } as const;
+/** RTA_* of linux/rtnetlink.h. */
+const routeAttribute = { outputLink: 4, gateway: 5 } as const;
+/** RT_TABLE_MAIN. */
+const mainTable = 254;
 /** RTN_UNICAST. */
 const unicast = 1;
 

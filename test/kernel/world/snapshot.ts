@@ -35,7 +35,7 @@ type Shown = {
   linkinfo?: {
     info_kind?: string;
     info_data?: { stp_state?: number; forward_delay?: number };
-    info_slave_data?: { isolated?: boolean; hairpin?: boolean; group_fwd_mask?: string };
+    info_slave_data?: { isolated?: boolean; hairpin?: boolean; learning?: boolean; flood?: boolean; group_fwd_mask?: string };
   };
 };
 type ShownAddresses = { ifname: string; addr_info: { local: string; prefixlen: number; scope: string }[] };
@@ -56,7 +56,7 @@ function linksOf(label: string, at: readonly string[] = []): string[] {
     const bridge = kind === "bridge" ? { stp: data?.stp_state, delay: data?.forward_delay } : {};
     const { address, mtu, group, master, altnames, inet6_addr_gen_mode: generation } = link;
     const shown = { kind, up: link.flags.includes("UP"), address, mtu, group, master, altnames, generation, ...bridge };
-    return `${label} ${link.ifname} ${JSON.stringify({ ...shown, isolated: port?.isolated, hairpin: port?.hairpin, groups: port?.group_fwd_mask, addresses: addresses.get(link.ifname) })}`;
+    return `${label} ${link.ifname} ${JSON.stringify({ ...shown, isolated: port?.isolated, hairpin: port?.hairpin, learning: port?.learning, flood: port?.flood, groups: port?.group_fwd_mask, addresses: addresses.get(link.ifname) })}`;
   });
 }
 

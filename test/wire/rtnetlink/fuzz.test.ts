@@ -5,6 +5,7 @@ import { WireError } from "../../../src/base/errors.ts";
 import { readRouteEvent } from "../../../src/kernel/route-events.ts";
 import { flowBody } from "../../../src/wire/conntrack/flow.ts";
 import { addressBody } from "../../../src/wire/rtnetlink/address.ts";
+import { directRouteLink, glanceAtAddress, glanceAtLink, isDefaultRoute } from "../../../src/wire/rtnetlink/glance.ts";
 import { linkBody } from "../../../src/wire/rtnetlink/link.ts";
 import { neighbourBody } from "../../../src/wire/rtnetlink/neighbour.ts";
 import { routeBody } from "../../../src/wire/rtnetlink/route.ts";
@@ -17,6 +18,10 @@ const decoders = {
   route: routeBody.decode,
   neighbour: neighbourBody.decode,
   flow: flowBody.decode,
+  "link at a glance": glanceAtLink,
+  "address at a glance": glanceAtAddress,
+  "default route": isDefaultRoute,
+  "direct route": directRouteLink,
 };
 const seeds = [
   ...["link-list", "addr-list", "route4-list", "route6-list", "neigh-list"].flatMap((name) => captured("rtnetlink", name).received),
