@@ -2,8 +2,8 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setLimits } from "../kernel/cgroup-limits.ts";
-import { delegatedCgroup } from "../kernel/cgroup-delegation.ts";
-import { type CgroupHost, killCgroup, removeCgroup } from "../kernel/cgroups.ts";
+import { type Delegated, delegatedCgroup, releaseDelegated } from "../kernel/cgroup-delegation.ts";
+import { killCgroup, removeCgroup } from "../kernel/cgroups.ts";
 import { holdDirectory } from "../kernel/mount-trees.ts";
 import { bubblewrapCommand, workspaceFd } from "./bubblewrap-arguments.ts";
 import { HeldNetworks } from "./bubblewrap-networks.ts";
@@ -58,6 +58,7 @@ export function createUserBubblewrapDriver(options: UserBubblewrapOptions): Sand
     ...driver,
     async [Symbol.asyncDispose]() {
       made?.networks[Symbol.dispose]();
+      if (made?.cgroups !== undefined) releaseDelegated(made.cgroups);
       made = undefined;
     },
   };
@@ -78,7 +79,7 @@ type UserGround = {
   root: readonly string[];
   masks: readonly string[];
   /** Absent when this user was given no group to limit others in: then rlimits hold each process, and no group of them. */
-  cgroups: { host: CgroupHost; parent: string } | undefined;
+  cgroups: Delegated | undefined;
   bindsByDescriptor: boolean;
 };
 

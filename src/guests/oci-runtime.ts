@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import { unreachable } from "../base/exhaustive.ts";
 import type { Name } from "../base/names.ts";
-import { type CgroupHost, controllerDirectory, removeCgroup } from "../kernel/cgroups.ts";
+import { type CgroupHost, controllerDirectory, removeCgroup, removeEmptyCgroup } from "../kernel/cgroups.ts";
 import { watchDirectory } from "./directory-changes.ts";
 import type { GuestPlan } from "./driver.ts";
 import { defaultLogLimits } from "./guest-log.ts";
@@ -153,6 +153,7 @@ async function tryRuntime(runtime: RuntimeCommand, place: TrialPlace): Promise<R
   } finally {
     await endRun(run);
     removeCgroup(place.cgroups, cgroup);
+    removeEmptyCgroup(place.cgroups, place.cgroupParent);
     rmSync(layout.directory, { recursive: true, force: true });
   }
 }
