@@ -46,7 +46,7 @@ export function delegatedCgroup(): Delegated | undefined {
  */
 export function releaseDelegated({ host, own, parent }: Delegated): void {
   try {
-    removeCgroup(host, parent);
+    removeEmptyCgroup(host, parent);
     if (host.unified !== undefined)
       writeFileSync(join(host.unified, own, "cgroup.subtree_control"), controllers.map((name) => `-${name}`).join(" "));
   } catch {
@@ -91,6 +91,7 @@ function tryOut(given: Delegated): void {
     setLimits(host, trial, { memoryBytes: 1 << 24, cpus: 1, pids: 10 });
     removeCgroup(host, trial);
   } catch (error) {
+    removeEmptyCgroup(host, trial);
     releaseDelegated(given);
     enterCgroup(host, own, process.pid);
     removeEmptyCgroup(host, join(own, leafName));
