@@ -41,6 +41,9 @@ const tools: readonly (readonly [program: string, debianPackage: string])[] = [
   ["/usr/lib/ipxe/qemu/efi-virtio.rom", "ipxe-qemu"],
 ];
 
+/** The packages all of them are in. */
+export const toolPackages: readonly string[] = [...new Set(tools.map(([, debianPackage]) => debianPackage))];
+
 /** Installs the packages of programs that are missing; the mini virtual machine of the tests is test-mini.ts's. Does nothing without root or apt; tests that need them then fail and say so. */
 export async function installTools(say: (line: string) => void): Promise<void> {
   const missing = [...new Set(tools.filter(([program]) => !isInstalled(program)).map(([, debianPackage]) => debianPackage))];

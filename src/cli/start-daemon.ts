@@ -19,6 +19,8 @@ export type DaemonStart = {
 };
 
 const pollMs = 15;
+/** A first start compiles all sources: seconds on a fast machine, half a minute on a slow one. */
+const patienceMs = 60_000;
 
 /**
  * Starts nexusd detached from this terminal and waits until it serves its socket.
@@ -26,7 +28,7 @@ const pollMs = 15;
  */
 export async function startDaemon(start: DaemonStart): Promise<void> {
   const log = openLog(join(start.stateDir, daemonLogName));
-  const deadline = performance.now() + (start.deadlineMs ?? 15_000);
+  const deadline = performance.now() + (start.deadlineMs ?? patienceMs);
   const child = launch(start, log);
   let ended: string | undefined;
   child.on("exit", (code, signal) => (ended = signal === null ? `ended with code ${code}` : `was ended by ${signal}`));

@@ -3,8 +3,8 @@ import { createHash, randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setLimits } from "../kernel/cgroup-limits.ts";
-import { delegatedCgroup } from "../kernel/cgroup-delegation.ts";
-import { type CgroupHost, killCgroup, removeCgroup } from "../kernel/cgroups.ts";
+import { type Delegated, delegatedCgroup, releaseDelegated } from "../kernel/cgroup-delegation.ts";
+import { killCgroup, removeCgroup } from "../kernel/cgroups.ts";
 import { holdDirectory } from "../kernel/mount-trees.ts";
 import type { Bubblewrap } from "./bubblewrap.ts";
 import { bubblewrapCommand, workspaceFd } from "./bubblewrap-arguments.ts";
@@ -56,6 +56,7 @@ export function createUserBubblewrapDriver(options: UserBubblewrapOptions): Bubb
     follow: (root) => void (followed = root),
     async [Symbol.asyncDispose]() {
       made?.networks[Symbol.dispose]();
+      if (made?.cgroups !== undefined) releaseDelegated(made.cgroups);
       made = undefined;
     },
   };
@@ -76,7 +77,7 @@ type UserGround = {
   directory: string;
   masks: readonly string[];
   /** Absent when this user was given no group to limit others in: then rlimits hold each process, and no group of them. */
-  cgroups: { host: CgroupHost; parent: string } | undefined;
+  cgroups: Delegated | undefined;
   bindsByDescriptor: boolean;
 };
 

@@ -178,14 +178,18 @@ function refusal(run: Launch, errors: string[]): NexusError {
   return new NexusError("runtime-failed", `${run.runtime.program} refused container ${run.id}: ${words}`, { details });
 }
 
+/** What an ending process may take where the processor is busy with others. */
+const endingMs = 1000;
+
 /** A process that is just ending leaves its groups and namespaces before it is seen to be gone: faults count only when they last. */
 async function faultsOf(run: Launch, pid: number, changes: DirectoryChanges): Promise<string[] | "ended"> {
-  const end = performance.now() + 200;
+  const end = performance.now() + endingMs;
   for (;;) {
     const faults = [...confinementFaults(pid, run.netns), ...limitFaults(run, pid)];
-    if (faults.length === 0 || performance.now() > end) return faults;
-    await changes.next(5);
+    if (faults.length === 0) return faults;
     if (readExit(run.layout) !== undefined || findInit(run.layout, run.cgroup) === undefined) return "ended";
+    if (performance.now() > end) return faults;
+    await changes.next(5);
   }
 }
 

@@ -17,7 +17,7 @@ import { basename, join } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import { unreachable } from "../base/exhaustive.ts";
 import type { Name } from "../base/names.ts";
-import { type CgroupHost, controllerDirectory, removeCgroup } from "../kernel/cgroups.ts";
+import { type CgroupHost, controllerDirectory, removeCgroup, removeEmptyCgroup } from "../kernel/cgroups.ts";
 import { watchDirectory } from "./directory-changes.ts";
 import type { GuestPlan } from "./driver.ts";
 import { defaultLogLimits } from "./guest-log.ts";
@@ -153,6 +153,7 @@ async function tryRuntime(runtime: RuntimeCommand, place: TrialPlace): Promise<R
     return { runtime, version, result: { kind: "fails", problem: error instanceof Error ? error.message : String(error) } };
   } finally {
     await endTrial(trial);
+    removeEmptyCgroup(place.cgroups, place.cgroupParent);
   }
 }
 

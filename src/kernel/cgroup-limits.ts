@@ -38,7 +38,7 @@ export function limitDifferences(host: CgroupHost, path: string, asked: Resource
 
 /**
  * The limits as the kernel has them now. `asked` only settles rounding on v2: many shares map to one weight, and the asked
- * ones are given back when they map to the weight that is there.
+ * ones, or the default's 1024, are given back when they map to the weight that is there.
  */
 export function readLimits(host: CgroupHost, path: string, asked: ResourceLimits = {}): ResourceLimits {
   const memory = readMemory(host, path);
@@ -74,6 +74,7 @@ export function sharesOfWeight(weight: number): number {
 }
 
 const periodMicroseconds = 100_000;
+const defaultShares = 1024;
 /** cgroup v1 writes "no limit" as the largest page-aligned count. */
 const unlimitedMemory = 2 ** 62;
 
@@ -136,7 +137,7 @@ function readMemory(host: CgroupHost, path: string): number | undefined {
   return bytes === undefined || bytes >= unlimitedMemory ? undefined : bytes;
 }
 
-function readCpu(host: CgroupHost, path: string, asked: number | undefined): { shares: number | undefined; cpus: number | undefined } {
+function readCpu(host: CgroupHost, path: string, asked = defaultShares): { shares: number | undefined; cpus: number | undefined } {
   const place = controllerDirectory(host, "cpu", path);
   if (place === undefined) return { shares: undefined, cpus: undefined };
   if (place.version === 1) {
@@ -150,7 +151,7 @@ function readCpu(host: CgroupHost, path: string, asked: number | undefined): { s
   const weight = readNumber(place.directory, "cpu.weight");
   const [quota, period] = (readLine(place.directory, "cpu.max") ?? "max").split(" ");
   return {
-    shares: weight === undefined ? undefined : asked !== undefined && weightOfShares(asked) === weight ? asked : sharesOfWeight(weight),
+    shares: weight === undefined ? undefined : weightOfShares(asked) === weight ? asked : sharesOfWeight(weight),
     cpus: quota === undefined || quota === "max" ? undefined : cpusOf(Number(quota), Number(period)),
   };
 }

@@ -143,6 +143,16 @@ export function enterCgroup(host: CgroupHost, path: string, pid: number): void {
   for (const tree of cgroupTrees(host)) writeIfThere(join(tree, path, "cgroup.procs"), String(pid));
 }
 
+/** Moves what is in one group of the v2 tree to another, also what is forked meanwhile. Groups below stay as they are. */
+export function moveProcesses(host: CgroupHost, { from, to }: { from: string; to: string }): void {
+  const file = join(host.unified ?? "", from, "cgroup.procs");
+  for (let pass = 0; pass < 10; pass++) {
+    const pids = words(readIfThere(file) ?? "").map(Number);
+    if (pids.length === 0) return;
+    for (const pid of pids) enterCgroup(host, to, pid);
+  }
+}
+
 /** Names of the groups directly below a path, in any tree. */
 export function listCgroups(host: CgroupHost, path: string): string[] {
   const names = new Set<string>();

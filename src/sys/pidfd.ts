@@ -9,6 +9,11 @@ const sysPidfdSendSignal = 424;
 const sysPidfdOpen = 434;
 const sysPidfdGetfd = 438;
 const esrch = 3;
+/**
+ * What pidfd_open answers when there is no such process. A number stays known while it names a group or session whose leader is
+ * gone: then EINVAL, since Linux 6.15 ESRCH; and ENOENT for a thread's.
+ */
+const absent: ReadonlySet<number> = new Set([esrch, 22, 2]);
 
 /** One process, whoever its parent is: unlike a pid it never comes to mean another (pidfd_open(2), Linux 5.3). */
 export class Pidfd implements Disposable {
@@ -22,7 +27,7 @@ export class Pidfd implements Disposable {
     const fd = Number(libc().syscall(sysPidfdOpen, pid, 0, null, 0));
     if (fd >= 0) return new Pidfd(pid, new Fd(fd));
     const errno = lastErrno();
-    if (errno === esrch) return undefined;
+    if (absent.has(errno)) return undefined;
     throw kernelRefusal(`open process ${pid}`, errno);
   }
 

@@ -1,11 +1,20 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { NexusError } from "../../src/base/errors.ts";
 import { readLimits, setLimits, sharesOfWeight, weightOfShares } from "../../src/kernel/cgroup-limits.ts";
-import { controllerDirectory, findCgroups, listCgroups, memoryEvents } from "../../src/kernel/cgroups.ts";
+import {
+  controllerDirectory,
+  findCgroups,
+  killCgroup,
+  listCgroups,
+  memoryEvents,
+  moveProcesses,
+  removeCgroup,
+} from "../../src/kernel/cgroups.ts";
 import { parseMountinfo } from "../../src/kernel/mounts.ts";
 
 const systemdHost = "35 24 0:30 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate";
@@ -52,7 +61,7 @@ test("on v2 controllers are switched on down the tree, and limits are read back 
   ])
     writeFileSync(join(group, name ?? ""), text ?? "");
   for (const directory of [root, join(root, "nexus")]) writeFileSync(join(directory, "cgroup.subtree_control"), "");
-  assert.deepEqual(readLimits(host, "/nexus/c1"), { cpuShares: 1024 - (1024 - sharesOfWeight(100)) });
+  assert.deepEqual(readLimits(host, "/nexus/c1"), { cpuShares: 1024 });
   for (const name of ["memory.max", "memory.swap.max", "cpu.max", "cpu.weight", "pids.max"]) writeFileSync(join(group, name), "");
   assert.deepEqual(setLimits(host, "/nexus/c1", { memoryBytes: 67108864, cpuShares: 512, cpus: 1.5, pids: 40 }), {
     memoryBytes: 67108864,
@@ -83,6 +92,28 @@ test("on v2 kills for want of memory are counted with those of groups already go
   mkdirSync(join(root, "nexus/c1"), { recursive: true });
   writeFileSync(join(root, "nexus/c1/memory.events"), "low 0\nhigh 0\nmax 31\noom 2\noom_kill 1\noom_group_kill 0\n");
   assert.deepEqual(memoryEvents(host, "/nexus/c1"), { limitReached: true, oomKills: 1 });
+});
+
+test("all that is in a group is moved to another at once", async () => {
+  const host = findCgroups();
+  assert.ok(host.unified !== undefined, "no cgroup2 is mounted here");
+  const group = `/nexus-test-move-${process.pid}`;
+  mkdirSync(join(host.unified, group, "leaf"), { recursive: true });
+  const children = Array.from({ length: 3 }, () => spawn("sleep", ["600"]));
+  try {
+    for (const { pid } of children) writeFileSync(join(host.unified, group, "cgroup.procs"), String(pid));
+    moveProcesses(host, { from: group, to: `${group}/leaf` });
+    const left = (path: string) =>
+      readFileSync(join(host.unified ?? "", path, "cgroup.procs"), "utf8")
+        .split("\n")
+        .filter(Boolean);
+    assert.deepEqual(left(group), []);
+    assert.deepEqual(new Set(left(`${group}/leaf`)), new Set(children.map(({ pid }) => String(pid))));
+  } finally {
+    for (const child of children) child.kill("SIGKILL");
+    await killCgroup(host, group);
+    removeCgroup(host, group);
+  }
 });
 
 function fakeV2(t: TestContext, controllers = "cpuset cpu io memory pids") {

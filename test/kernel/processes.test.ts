@@ -32,6 +32,19 @@ describe("a process held by pidfd", () => {
     assert.equal(Pidfd.open(0x3fffff), undefined);
   });
 
+  test("is not there once it has ended, though a group still bears its number", () => {
+    // The shell leads a group of its own, and ends at once.
+    const script = "sleep 1000 >/dev/null 2>&1 & echo $$ $!";
+    const [leader, member] = execFileSync("setsid", ["sh", "-c", script], { encoding: "utf8" }).split(" ").map(Number);
+    assert.ok(leader !== undefined && member !== undefined);
+    try {
+      assert.equal(readProcessStat(member)?.state === "Z", false);
+      assert.equal(Pidfd.open(leader), undefined);
+    } finally {
+      process.kill(member, "SIGKILL");
+    }
+  });
+
   test("is seen to end though it is no child of ours", { timeout: 10_000 }, async () => {
     // The shell ends at once, so its background child is nobody's we know.
     const pid = Number(execFileSync("sh", ["-c", "sleep 1000 >/dev/null 2>&1 & echo $!"], { encoding: "utf8" }));

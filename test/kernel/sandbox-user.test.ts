@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chownSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { before, describe, it } from "node:test";
 import { busyboxRoot } from "./busybox-root.ts";
@@ -113,17 +113,19 @@ describe("a sandbox of an ordinary user", () => {
   });
 });
 
-/** As a service manager does it: the group, and the files by which processes are moved in it, belong to the user. */
+/** As a service manager does it: the group belongs to the user, and so do the files by which processes are moved and, on v2, controllers passed on. */
 function delegate(host: CgroupHost, group: string): string[] {
   const places = (["memory", "cpu", "pids"] as const).map((controller) => controllerDirectory(host, controller, group)?.directory ?? "");
   for (const place of new Set(places)) {
     mkdirSync(place);
-    for (const path of [place, join(place, "cgroup.procs")]) chownSync(path, uid, uid);
+    for (const name of ["", "cgroup.procs", "cgroup.subtree_control"])
+      if (existsSync(join(place, name))) chownSync(join(place, name), uid, uid);
   }
   return [...new Set(places)];
 }
 
 function groupsIn(path: string): string[] {
+  if (!existsSync(path)) return [];
   return readdirSync(path, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
 }
 

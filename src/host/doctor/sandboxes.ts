@@ -70,7 +70,7 @@ export const delegation: Check = {
     return {
       ok: "warn",
       detail: "no cgroup is delegated to this user: sandboxes are limited by rlimit only, each process for itself",
-      remedy: "run nexusd as a systemd user service with Delegate=yes, or use root's daemon",
+      remedy: "run nexusd as a systemd user service with Delegate=yes (docs/guides/systemd.md), or use root's daemon",
     };
   },
 };
