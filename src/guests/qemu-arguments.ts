@@ -20,6 +20,8 @@ export type QemuInput = {
   /** Host port to the guest's SSH, in user mode. */
   sshPort?: number;
   firmware?: { code: string; variables: string };
+  /** How fast the time stamp counter runs, for a kernel that can find out by nothing else: an emulated microvm has no other clock. */
+  timeStampKhz?: number;
   /** The guest has a script to set itself up by. */
   hasScript?: boolean;
 };
@@ -57,7 +59,7 @@ export function qemuArguments(input: QemuInput): string[] {
     pci ? ["-device", "pvpanic-pci"] : [],
     portArguments(plan, [...plan.nics.map((nic) => `nic${nic.number}`), ...spec.disks.map((disk) => `blk-${disk.name}`)]),
     input.firmware === undefined ? [] : firmwareArguments(input.firmware),
-    hasKernel ? kernelArguments(plan, image) : [],
+    hasKernel ? kernelArguments(input) : [],
     Object.keys(spec.env).length === 0 ? [] : ["-fw_cfg", "name=opt/nexus/env,file=environment"],
     input.hasScript === true ? ["-fw_cfg", "name=opt/nexus/setup,file=setup"] : [],
     diskArguments(plan, input.disks, { boots: !hasKernel }),
@@ -93,7 +95,7 @@ function socket(id: string, path: string, more = ""): string[] {
   return ["-chardev", `socket,id=${id},path=${path},server=on,wait=off${more}`];
 }
 
-function kernelArguments(plan: VmPlan, image: VmImage): string[] {
+function kernelArguments({ plan, image, timeStampKhz }: QemuInput): string[] {
   const { spec } = plan;
   const own = spec.kernel === undefined ? image.kernel : undefined;
   const kernel = spec.kernel ?? own?.path;
@@ -104,7 +106,7 @@ function kernelArguments(plan: VmPlan, image: VmImage): string[] {
     kernel,
     ...(initrd === undefined ? [] : ["-initrd", initrd]),
     "-append",
-    kernelWords(plan, own?.cmdline ?? "console=ttyS0"),
+    kernelWords(plan, `${own?.cmdline ?? "console=ttyS0"}${timeStampKhz === undefined ? "" : ` tsc_early_khz=${timeStampKhz} tsc=reliable`}`),
   ];
 }
 

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import { waitForExit } from "../kernel/processes.ts";
+import { timeStampKhz } from "../kernel/time-stamp.ts";
 import { defaultLogLimits, readLog } from "./guest-log.ts";
 import { execByAgent } from "./qga-exec.ts";
 import { GuestAgent } from "./qga.ts";
@@ -104,6 +105,7 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       const image = preparedImage(layout, plan);
       const disks = await disksOf(program.imageTool, plan, { layout, image });
       const accel = await chooseAcceleration(accelPlace(program), plan.spec.accel);
+      const timeStamp = plan.spec.machine === "microvm" && accel.kind === "tcg" ? await timeStampKhz() : undefined;
       const firmware = plan.spec.uefi ? { firmware: prepareFirmware(layout) } : {};
       writeWhole(layout.environment, environmentText(plan.spec.env));
       const script = image.disk === undefined ? plan.setup?.script() : undefined;
@@ -121,6 +123,7 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
           disks,
           hasScript: script !== undefined,
           ...firmware,
+          ...(timeStamp === undefined ? {} : { timeStampKhz: timeStamp }),
           ...port,
         });
         writeStarted(layout, { accel, ...port, taps: inheritedQueues(plan) });
