@@ -39,6 +39,7 @@ const tools: readonly (readonly [program: string, debianPackage: string])[] = [
   ["mkfs.ext4", "e2fsprogs"],
   ["git", "git"],
   ["/usr/lib/ipxe/qemu/efi-virtio.rom", "ipxe-qemu"],
+  ["/usr/share/OVMF/OVMF_VARS_4M.fd", "ovmf"],
 ];
 
 /** Installs the packages of programs that are missing; the mini virtual machine of the tests is test-mini.ts's. Does nothing without root or apt; tests that need them then fail and say so. */

@@ -106,7 +106,10 @@ function kernelArguments({ plan, image, timeStampKhz }: QemuInput): string[] {
     kernel,
     ...(initrd === undefined ? [] : ["-initrd", initrd]),
     "-append",
-    kernelWords(plan, `${own?.cmdline ?? "console=ttyS0"}${timeStampKhz === undefined ? "" : ` tsc_early_khz=${timeStampKhz} tsc=reliable`}`),
+    kernelWords(
+      plan,
+      `${own?.cmdline ?? "console=ttyS0"}${timeStampKhz === undefined ? "" : ` tsc_early_khz=${timeStampKhz} tsc=reliable`}`,
+    ),
   ];
 }
 

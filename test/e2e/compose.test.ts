@@ -62,6 +62,9 @@ describe("compose", () => {
     assert.match(logs.out, /^web │ web is up$/m);
     assert.match(logs.out, /^db {2}│ db is up$/m);
 
+    project.write("word", "copied\n");
+    await well(project, "cp", "word", "web:/tmp/word");
+    assert.equal((await well(project, "cp", "web:/tmp/word", "-")).out, "copied\n");
     const following = project.start("logs", "-f", "--tail", "1", "web");
     setTimeout(() => following.kill("SIGINT"), 1500);
     assert.match((await following.said).out, /^web │ web is up$/m);

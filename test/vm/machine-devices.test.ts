@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { VmSpec } from "../../src/spec/vm.ts";
@@ -168,6 +168,23 @@ describe("networks and disks of a virtual machine that runs", { timeout: 240_000
     assert.equal((await bed.vm("tiny")).attachments.length, 2);
     await bed.must("vm", "rm", "tiny", "--force");
     await bed.must("vm", "rm", "alone", "--force");
+    await bed.allIsWell();
+  });
+
+  test("UEFI firmware starts a machine, and what it keeps in its variables stays with the machine", async () => {
+    const disk = join(bed.daemon.places.stateDir, "empty.qcow2");
+    execFileSync("qemu-img", ["create", "-q", "-f", "qcow2", disk, "64M"]);
+    await bed.must("vm", "create", "uefi", "--mem", "256", "--uefi", "--image", disk);
+    await until("the firmware speaks", async () => /UEFI Interactive Shell/.test(await bed.must("vm", "logs", "uefi")), 60_000);
+    await bed.must("vm", "stop", "uefi", "--grace", "0");
+    const guests = join(bed.daemon.places.stateDir, "guests");
+    const own = readdirSync(guests).find((name) => name.startsWith("uefi-")) ?? assert.fail("no directory");
+    const variables = join(guests, own, "firmware.vars");
+    assert.ok(!readFileSync(variables).equals(readFileSync("/usr/share/OVMF/OVMF_VARS_4M.fd")), "the firmware noted what it can boot");
+    const { ino } = statSync(variables);
+    await bed.must("vm", "start", "uefi");
+    assert.equal(statSync(variables).ino, ino, "they are not made anew");
+    await bed.must("vm", "rm", "uefi", "--force");
     await bed.allIsWell();
   });
 

@@ -32,7 +32,9 @@ export function openProject(c: VerbContext, options: OpenOptions = {}): Project 
     ...(projectName === undefined ? {} : { projectName }),
   });
   for (const { place, path, problem, hint } of warnings)
-    c.out.note(`${place === undefined ? "" : `${place}: `}warning: ${path === "" ? "" : `${path}: `}${problem}${hint === undefined ? "" : ` (${hint})`}`);
+    c.out.note(
+      `${place === undefined ? "" : `${place}: `}warning: ${path === "" ? "" : `${path}: `}${problem}${hint === undefined ? "" : ` (${hint})`}`,
+    );
   return project;
 }
 
