@@ -127,7 +127,7 @@ describe("compose", () => {
     const db = `{ command: sleep 1000, stop_grace_period: 0s, healthcheck: { test: "exit 3", interval: 100ms, retries: 1 } }`;
     project.write("nexus-compose.yaml", `name: shop\nnodes: { db: ${db}, one: ${needs}, two: ${needs} }\n`);
     const said = await project.run("up");
-    assert.equal(said.code, 1);
+    assert.equal(said.code, 5);
     assert.equal(said.err.match(/shop-db will not be healthy/g)?.length, 1, said.err);
     assert.doesNotMatch(said.err, /defect|\.ts:/);
     await well(project, "down");
