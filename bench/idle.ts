@@ -31,7 +31,8 @@ export async function run(options: BenchmarkOptions): Promise<Record<string, unk
     ),
   );
   try {
-    progress("watching the daemon");
+    progress("letting the daemon come to rest, and watching it");
+    await new Promise((resolve) => setTimeout(resolve, restMs));
     const rss = await highestResident(daemon.pid, 5000);
     const list: number[] = [];
     for (let i = 0; i < 12; i++) list.push(await timed(() => listNodes(daemon.socket, names.length)));
@@ -59,6 +60,9 @@ export async function run(options: BenchmarkOptions): Promise<Record<string, unk
     await inParallel(names, 4, (name) => client.call("DELETE", `/v1/nodes/${name}?force=true`));
   }
 }
+
+/** Longer than the daemon takes to give back what its last work left. */
+const restMs = 12_000;
 
 /** The highest of what is seen: a garbage collection just before would flatter. */
 async function highestResident(pid: number, ms: number): Promise<number> {

@@ -99,6 +99,14 @@ describe("architecture", () => {
     );
   });
 
+  it("nobody imports what loads a WebSocket client for its other exports", () => {
+    const loading = /^import (?!type )[^;]* from "node:http"/m;
+    assert.deepEqual(
+      sources.filter((file) => loading.test(read(file))),
+      [],
+    );
+  });
+
   it("only sys imports the FFI", () => {
     assert.deepEqual(
       imports.filter(({ file, target }) => target === "koffi" && roomOf(file) !== "sys"),

@@ -127,6 +127,7 @@ export const guest = answerOf<GuestView>()(
     health: z.strictObject({ state: z.enum(["starting", "healthy", "unhealthy"]), failures: count, said: text.optional() }).optional(),
     setup: z.strictObject({ state: z.enum(["pending", "done", "failed"]), said: text.optional() }).optional(),
     acceleration: z.strictObject({ kind: z.enum(["kvm", "tcg"]), why: text }).optional(),
+    runsAs: z.strictObject({ uid: count, why: text.optional() }).optional(),
     sshPort: count.optional(),
     sshUser: text.optional(),
     /** What was asked, as nodeSpec or vmSpec wrote it out. */
@@ -158,6 +159,8 @@ export const run = answerOf<RunView>()(
     code: count.optional(),
     exit: z.strictObject({ code: z.number().int(), signal: text.optional(), outOfMemory: z.boolean() }).optional(),
     driver: text.optional(),
+    limitedBy: z.enum(["cgroups", "rlimits"]).optional(),
+    root: text.optional(),
     uid: count,
     detached: z.boolean(),
     createdAt: text,
@@ -165,7 +168,7 @@ export const run = answerOf<RunView>()(
     endedAt: text.optional(),
     tookMs: z.number().optional(),
     output: z.strictObject({ stdout: runOutput, stderr: runOutput }),
-    egress: z.strictObject({ allowed: count, denied: count }).optional(),
+    egress: z.strictObject({ allowed: count, denied: count, unwritten: count.optional() }).optional(),
     /** What was asked, as runSpec wrote it out; of the environment the names. */
     spec: z.record(text, z.unknown()),
   }),

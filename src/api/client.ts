@@ -6,6 +6,7 @@ import { readLines } from "./lines.ts";
 import { operationOf, type OperationId } from "./operations.ts";
 import type { ExecRequestInput } from "./routes.ts";
 import { NexusError } from "../base/errors.ts";
+import { nodeHttp } from "../base/node-http.ts";
 import type { RunSpecInput } from "../spec/run.ts";
 
 /** What a caller may give with every call. `timeoutMs` is until the answer is complete; streams have none. */
@@ -36,8 +37,7 @@ type AnyAsked = { params?: Record<string, unknown>; query?: Record<string, unkno
 
 /** A caller of the daemon on its unix socket. Connections are kept and used again; nothing is opened before the first call. */
 export function openClient(socketPath: string): Client {
-  // Not import(): that reads every export, and one of them loads a WebSocket client for 25 ms.
-  const http = process.getBuiltinModule("node:http");
+  const http = nodeHttp();
   const agent: Agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
 
   function send(

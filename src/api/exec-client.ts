@@ -11,7 +11,7 @@ export type ExecCall = {
   /** Sends input, resizes, signals; resolves when the daemon has room for more. */
   send(frame: Extract<Frame, { kind: "stdin" | "stdin-end" | "resize" | "signal" }>): Promise<void>;
   /** Gives the output to `write` in order and resolves with the exit code. @throws NexusError when it could not run */
-  finish(write: Write, onStatus?: (status: unknown) => void): Promise<number>;
+  finish(write: Write, onStatus?: (status: unknown) => void, onProgress?: (line: string) => void): Promise<number>;
   /** Hangs up; the command gets SIGHUP. */
   close(): void;
 };
@@ -43,14 +43,14 @@ export async function execOver(
   await wire.send({ kind: "request", json: request });
   return {
     send: (frame) => wire.send(frame),
-    finish: (write, onStatus) => finish(wire, { write, onStatus }, to.socketPath),
+    finish: (write, onStatus, onProgress) => finish(wire, { write, onStatus, onProgress }, to.socketPath),
     close: () => wire.destroy(),
   };
 }
 
 async function finish(
   wire: FrameSocket & { destroy(): void },
-  { write, onStatus }: { write: Write; onStatus: ((status: unknown) => void) | undefined },
+  to: { write: Write; onStatus: ((status: unknown) => void) | undefined; onProgress: ((line: string) => void) | undefined },
   socketPath: string,
 ): Promise<number> {
   try {
@@ -58,10 +58,13 @@ async function finish(
       switch (frame.kind) {
         case "stdout":
         case "stderr":
-          await write(frame.kind, frame.bytes);
+          await to.write(frame.kind, frame.bytes);
           break;
         case "status":
-          onStatus?.(frame.json);
+          to.onStatus?.(frame.json);
+          break;
+        case "progress":
+          to.onProgress?.(String(frame.json));
           break;
         case "exit":
           return frame.code;

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import type { ExecSession } from "./contract.ts";
-import { execProtocol, type Frame } from "./exec-stream.ts";
+import { encodeFrame, execProtocol, type Frame, framePayloadLimit } from "./exec-stream.ts";
 import { type FrameSocket, frameSocket } from "./frame-socket.ts";
 import { errorBodyOf } from "./respond.ts";
 import { roomIn } from "./room.ts";
@@ -15,17 +15,26 @@ const lingerMs = 5000;
 /** Answers 101, reads the request frame, starts the session and carries its streams until the command has ended. Never throws. */
 export async function serveExec(
   socket: Duplex,
-  { head, start, log }: { head: Uint8Array; start: (body: unknown) => Promise<ExecSession>; log: Log },
+  o: {
+    head: Uint8Array;
+    start: (body: unknown, progress: (line: string) => void) => Promise<ExecSession>;
+    /** Called when the caller leaves, or wants an end, before anything runs. */
+    callOff: () => void;
+    log: Log;
+  },
 ): Promise<void> {
+  const { head, log } = o;
   socket.on("error", () => {});
   socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${execProtocol}\r\n\r\n`);
   const wire = frameSocket(socket, head);
   try {
     const frames = wire.frames()[Symbol.asyncIterator]();
-    const session = await start(await firstRequest(frames));
+    const request = await firstRequest(frames);
+    const input = readAhead(frames, o.callOff);
+    const session = await o.start(request, (line) => void wire.send({ kind: "progress", json: line }));
     const ended = new AbortController();
     session.exitCode.catch(() => {}).finally(() => ended.abort());
-    void takeInput(frames, session, { log, ended: ended.signal });
+    void takeInput(input(), session, { log, ended: ended.signal });
     await giveOutput(wire, session);
   } catch (error) {
     await wire.send({ kind: "error", json: errorBodyOf(error, log) });
@@ -45,9 +54,40 @@ async function firstRequest(frames: AsyncIterator<Frame>): Promise<unknown> {
   return first.value.json;
 }
 
+/**
+ * Reads on while nothing runs yet, or a caller's leaving would go unnoticed. What comes is kept for the session, which `input` gives it,
+ * as far as one frame may be large.
+ */
+function readAhead(frames: AsyncIterator<Frame>, callOff: () => void): () => Pick<AsyncIterator<Frame>, "next"> {
+  const kept: Promise<IteratorResult<Frame>>[] = [];
+  let waiting = true;
+  let bytes = 0;
+  const read = (): void => {
+    const next = frames.next();
+    kept.push(next);
+    next.then(
+      (result) => {
+        if (!waiting) return;
+        if (result.done === true || (result.value.kind === "signal" && endings.has(result.value.signal))) callOff();
+        if (result.done === true) return;
+        bytes += encodeFrame(result.value).length;
+        if (bytes < framePayloadLimit) read();
+      },
+      () => waiting && callOff(),
+    );
+  };
+  read();
+  return () => {
+    waiting = false;
+    return { next: () => kept.shift() ?? frames.next() };
+  };
+}
+
+const endings: ReadonlySet<NodeJS.Signals> = new Set(["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"]);
+
 /** What the caller sends. When it hangs up, the command gets what a closed terminal sends: SIGHUP. */
 async function takeInput(
-  frames: AsyncIterator<Frame>,
+  frames: Pick<AsyncIterator<Frame>, "next">,
   session: ExecSession,
   { log, ended }: { log: Log; ended: AbortSignal },
 ): Promise<void> {
@@ -86,6 +126,7 @@ async function takeFrame(frame: Frame, session: ExecSession): Promise<void> {
     case "exit":
     case "error":
     case "status":
+    case "progress":
       throw new NexusError("usage", `a caller does not send ${frame.kind} frames here`);
   }
 }

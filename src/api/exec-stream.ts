@@ -3,7 +3,7 @@ import { NexusError, WireError } from "../base/errors.ts";
 /**
  * Frames of an upgraded exec connection, both directions: `[type u8][length u32 big-endian][payload]`.
  * The caller sends `request` first, then stdin, resize, signal; the daemon sends stdout, stderr, and last exit or error. Of a run it
- * sends its `status` as well, at its start and before its exit.
+ * sends its `status` as well, at its start and before its exit, and before that how far what it waits for is: `progress`, a line.
  */
 export type Frame =
   | { kind: "request"; json: unknown }
@@ -15,7 +15,8 @@ export type Frame =
   | { kind: "signal"; signal: NodeJS.Signals }
   | { kind: "exit"; code: number }
   | { kind: "error"; json: unknown }
-  | { kind: "status"; json: unknown };
+  | { kind: "status"; json: unknown }
+  | { kind: "progress"; json: unknown };
 
 export type FrameKind = Frame["kind"];
 
@@ -36,6 +37,7 @@ const kinds = [
   "exit",
   "error",
   "status",
+  "progress",
 ] as const satisfies readonly FrameKind[];
 const headerBytes = 5;
 
@@ -98,6 +100,7 @@ function encodePayload(frame: Frame): Uint8Array {
     case "request":
     case "error":
     case "status":
+    case "progress":
       return Buffer.from(JSON.stringify(frame.json));
   }
 }
@@ -125,6 +128,7 @@ function decodePayload(kind: FrameKind, payload: Buffer): Frame {
     case "request":
     case "error":
     case "status":
+    case "progress":
       return { kind, json: parseJson(kind, payload) };
   }
 }

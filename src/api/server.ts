@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { once } from "node:events";
@@ -15,6 +15,7 @@ import { routeOf } from "./routes.ts";
 import { withProgress } from "./progress-lines.ts";
 import { NexusError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import { nodeHttp } from "../base/node-http.ts";
 
 export type ServerOptions = {
   socketPath: string;
@@ -52,7 +53,12 @@ export async function startServer(options: ServerOptions): Promise<ApiServer> {
   const readers = new Map((Object.keys(operations) as OperationId[]).map((id) => [id, makeReader(id)]));
   const door: Door = { options, readers, peers: new WeakMap(), closing: new AbortController(), upgraded: new Set() };
   // requestTimeout bounds the arrival of a request, never its answer, so streams may last.
-  const server = createServer({ headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 60_000, maxHeaderSize: 16_384 });
+  const server = nodeHttp().createServer({
+    headersTimeout: 10_000,
+    requestTimeout: 30_000,
+    keepAliveTimeout: 60_000,
+    maxHeaderSize: 16_384,
+  });
   server.on("connection", (socket: Socket) => greet(door, socket));
   server.on("request", (request, response) => {
     // A connection that falls idle after close() began would keep the server open until its keep-alive ends.
@@ -136,10 +142,12 @@ async function upgrade(
     door.upgraded.add(socket);
     const gone = new AbortController();
     socket.on("close", () => (door.upgraded.delete(socket), gone.abort()));
-    const context: Context = { peer, signal: AbortSignal.any([gone.signal, door.closing.signal]), progress() {}, log };
-    const start = async (body: unknown) =>
-      (await handlerOf(door, found.id)(readerOf(door, found.id)({ params: found.params, search, body }), context)) as ExecSession;
-    await serveExec(socket, { head, start, log });
+    const signal = AbortSignal.any([gone.signal, door.closing.signal]);
+    const start = async (body: unknown, progress: Context["progress"]) => {
+      const context: Context = { peer, signal, progress, log };
+      return (await handlerOf(door, found.id)(readerOf(door, found.id)({ params: found.params, search, body }), context)) as ExecSession;
+    };
+    await serveExec(socket, { head, start, callOff: () => gone.abort(), log });
   } catch (error) {
     log.warn({ error: String(error) }, "an upgrade failed");
     socket.destroy();

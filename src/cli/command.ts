@@ -12,6 +12,9 @@ export type NameSource =
   | "run"
   | "facility"
   | "setting"
+  /** Of the compose file here: guests and sandboxes, or guests alone. */
+  | "service"
+  | "project-guest"
   | "file"
   | readonly string[];
 
@@ -36,7 +39,7 @@ export type Command = {
   example: string;
   args?: readonly Positional[];
   /** What follows the arguments: a command after `--` only, a command from the first word that is no flag, or more names among the flags. */
-  rest?: { name: string; from: "dashes" | "first-word" | "names" };
+  rest?: { name: string; from: "dashes" | "first-word" | "names"; complete?: NameSource };
   flags?: readonly Flag[];
   /** Long flags may be written with one dash, as in `nexusd -config F`. */
   singleDash?: true;

@@ -68,6 +68,7 @@ export const mcpCommands: readonly Command[] = [
     flags: [
       { name: "command", value: "LINE", summary: "a line of shell, instead of words after --" },
       { name: "profile", value: "PROFILE", complete: ["untrusted", "trusted"], summary: "how far it is trusted (untrusted)" },
+      { name: "image", value: "REF", complete: "image", summary: "of profile trusted: the image it runs on (mini)" },
       { name: "allow", value: "HOST:PORT", many: true, summary: "a name it may connect to" },
       { name: "facility", value: "NAME", complete: "facility", summary: "what it works on" },
       { name: "workdir", value: "DIR", summary: "where in it to begin" },

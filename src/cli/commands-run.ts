@@ -11,6 +11,13 @@ export const runFlags: readonly Flag[] = [
     complete: ["bubblewrap", "qemu", "oci", "podman"],
     summary: "bubblewrap or qemu (untrusted), oci or podman (trusted); the first by default",
   },
+  {
+    name: "rootfs",
+    value: "host|auto|PATH|URL#sha256:DIGITS",
+    complete: "file",
+    summary: "root file system, untrusted: a directory, an archive (the setting sandbox.rootfs)",
+  },
+  { name: "image", value: "REF|DIR|mini", complete: "image", summary: "root file system, trusted (mini: busybox, built in)" },
   { name: "allow", value: "HOST:PORT", many: true, summary: "let it connect there, by name; *.HOST:PORT is all below" },
   {
     name: "net",
@@ -18,7 +25,7 @@ export const runFlags: readonly Flag[] = [
     complete: ["none", "allowlist", "unrestricted", "host"],
     summary: "none, allowlist, unrestricted or, not for untrusted, host (allowlist with --allow, else none)",
   },
-  { name: "facility", value: "NAME|DIR", complete: "file", summary: "what it works on: a facility, or a directory of yours" },
+  { name: "facility", value: "NAME|DIR", complete: "facility", summary: "what it works on: a facility, or a directory of yours" },
   { name: "cwd", short: "w", value: "PATH", summary: "where in the facility it begins" },
   { name: "env", short: "e", value: "K=V", many: true, summary: "environment variable; none is inherited" },
   { name: "timeout", value: "TIME", summary: "how long it may take (5m)" },

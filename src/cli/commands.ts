@@ -1,6 +1,6 @@
 import type { Command, Flag, Positional } from "./command.ts";
 import { force, guestNetworks, lifeCommands, marks, vmConsole, vmDevices, vmCreate, vmSsh } from "./guest-commands.ts";
-import { composeCommands } from "./compose-commands.ts";
+import { composeCommands, composeFile } from "./compose-commands.ts";
 import { egressFlags } from "./egress-flags.ts";
 import { facilityCommands } from "./commands-facility.ts";
 import { fileCommands } from "./commands-files.ts";
@@ -270,7 +270,7 @@ export const commands: readonly Command[] = [
   },
   {
     path: "daemon stop",
-    summary: "stop the daemon; guests keep running",
+    summary: "stop the daemon; guests keep running, sandboxed runs are cancelled",
     example: "nexus daemon stop",
     run: async (c) => (await import("./verbs/daemon.ts")).stop(c),
   },
@@ -299,6 +299,7 @@ export const commands: readonly Command[] = [
     summary: "candidates for the last word",
     example: "nexus __complete -- node in",
     rest: { name: "WORD", from: "dashes" },
+    flags: [composeFile],
     run: async (c) => (await import("./verbs/completion.ts")).candidates(c),
   },
 ];

@@ -26,8 +26,14 @@ function inside(command: Command, given: readonly string[], prefix: string): Can
   if (prefix.startsWith("-")) return { prefix, words: flagWords(flags), source: undefined };
   const position = given.filter((word, i) => !word.startsWith("-") && !takesNext(given[i - 1], flags)).length;
   const args = command.args ?? [];
-  const source = args[position]?.complete ?? (command.rest?.from === "names" ? args.at(-1)?.complete : undefined);
-  return { prefix, words: [], source };
+  return { prefix, words: [], source: position < args.length ? args[position]?.complete : furtherNames(command) };
+}
+
+/** More of what the last argument is, where they have one name. */
+function furtherNames({ args, rest }: Command): NameSource | undefined {
+  if (rest?.from !== "names") return undefined;
+  const last = args?.at(-1);
+  return rest.complete ?? (last?.name === rest.name ? last.complete : undefined);
 }
 
 function longestCommand(words: readonly string[]): Command | undefined {

@@ -13,7 +13,8 @@ const projectName: Flag = { name: "project-name", short: "p", value: "NAME", sum
 const profile: Flag = { name: "profile", value: "NAME", many: true, summary: "also the guests of this profile (or NEXUS_PROFILES)" };
 const common: readonly Flag[] = [composeFile, projectName];
 const grace: Flag = { name: "grace", short: "t", value: "TIME", summary: "time to end by itself before it is killed (10s)" };
-const services = { name: "SERVICE", from: "names" } as const;
+const services = { name: "SERVICE", from: "names", complete: "service" } as const;
+const guests = { ...services, complete: "project-guest" } as const;
 
 /** A project's guests and networks, from the compose file of this directory. */
 export const composeCommands: readonly Command[] = [
@@ -52,7 +53,7 @@ export const composeCommands: readonly Command[] = [
     path: "start",
     summary: "start guests of this project",
     example: "nexus start web",
-    rest: services,
+    rest: guests,
     flags: common,
     run: async (c) => (await import("./verbs/compose.ts")).start(c),
   },
@@ -60,7 +61,7 @@ export const composeCommands: readonly Command[] = [
     path: "stop",
     summary: "stop guests of this project",
     example: "nexus stop web",
-    rest: services,
+    rest: guests,
     flags: [...common, grace],
     run: async (c) => (await import("./verbs/compose.ts")).stop(c),
   },
@@ -68,7 +69,7 @@ export const composeCommands: readonly Command[] = [
     path: "restart",
     summary: "stop and start guests of this project",
     example: "nexus restart web",
-    rest: services,
+    rest: guests,
     flags: [...common, grace],
     run: async (c) => (await import("./verbs/compose.ts")).restart(c),
   },
@@ -121,7 +122,7 @@ export const composeCommands: readonly Command[] = [
     path: "pull",
     summary: "fetch the images of this project",
     example: "nexus pull",
-    rest: services,
+    rest: guests,
     flags: [...common, profile],
     run: async (c) => (await import("./verbs/compose.ts")).pull(c),
   },

@@ -56,6 +56,7 @@ export function guestFacts(g: GuestView): string {
     ["pid", g.pid?.toString()],
     ["runtime", g.runtime],
     ["acceleration", g.acceleration === undefined ? undefined : `${g.acceleration.kind}: ${g.acceleration.why}`],
+    ["runs as", g.runsAs === undefined ? undefined : runsAsText(g.runsAs)],
     ["ssh", g.sshPort === undefined ? undefined : `127.0.0.1:${g.sshPort}`],
     ["ssh user", g.sshUser],
     ["restarts", g.restarts === 0 ? undefined : `${g.restarts} (policy ${g.spec?.restart ?? "no"})`],
@@ -84,6 +85,10 @@ export function visibleText(text: string): string {
     const code = (character.codePointAt(0) ?? 0).toString(16);
     return code.length <= 2 ? `\\x${code.padStart(2, "0")}` : `\\u{${code}}`;
   });
+}
+
+function runsAsText({ uid, why }: NonNullable<GuestView["runsAs"]>): string {
+  return `${uid === 0 ? "root of the host" : `user ${uid} of the host`}${why === undefined ? "" : `: ${why}`}`;
 }
 
 function limitsText(limits: LimitsView): string {

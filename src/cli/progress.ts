@@ -27,6 +27,7 @@ export function makeProgress(stream: Writable & { isTTY?: boolean; columns?: num
     [Symbol.dispose]() {
       if (timer === undefined) return;
       clearInterval(timer);
+      timer = undefined;
       stream.write("\r\u001b[K");
     },
   };

@@ -3,7 +3,7 @@ import type { RunView } from "../spec/run-view.ts";
 
 /** What whoever waited for a run would not see by itself, each in a line. */
 export function remarksOn(view: RunView): string[] {
-  const { id, output, egress, spec } = view;
+  const { id, output, egress, limitedBy, spec } = view;
   const dropped = (["stdout", "stderr"] as const).filter((stream) => output[stream].dropped > 0);
   return [
     ...(endings[view.state]?.(view) ?? []),
@@ -17,8 +17,11 @@ export function remarksOn(view: RunView): string[] {
       : [
           `${egress.denied} ${egress.denied === 1 ? "connection was" : "connections were"} refused: \`nexus run logs ${id} --audit\` says which and why`,
         ]),
+    ...(limitedBy === "rlimits" ? [`${rlimitsAlone}: no cgroup is delegated to this user (\`nexus doctor\` says what to do)`] : []),
   ];
 }
+
+const rlimitsAlone = "--mem and --pids held for each process by itself, --cpus not at all";
 
 const endings: Partial<Record<RunView["state"], (view: RunView) => string[]>> = {
   "timed-out": ({ spec }) => [`timed out after ${timeText(spec.timeoutMs)} and was ended (--timeout gives it longer)`],
@@ -57,18 +60,24 @@ export function runFacts(run: RunView): string {
     ["code", run.code === undefined ? undefined : String(run.code)],
     ["command", oneLine(spec.command, 1000)],
     ["profile", `${spec.profile}${run.driver === undefined ? "" : `, by ${run.driver}`}`],
+    ["root", run.root],
     ["facility", spec.facility],
     ["directory", spec.cwd],
     ["network", net],
-    ["connections", egress === undefined ? undefined : `${egress.allowed} allowed, ${egress.denied} refused`],
+    ["connections", egress === undefined ? undefined : connections(egress)],
     ["variables", spec.env.join(" ")],
     ["limits", `${spec.mem} MiB, ${spec.cpus} cpus, ${spec.pids} processes, disk ${bytesText(spec.disk)}, ${timeText(spec.timeoutMs)}`],
+    ["held", run.limitedBy === "rlimits" ? `${rlimitsAlone}: no cgroup is delegated to user ${run.uid}` : undefined],
     ["stdout", written(output.stdout)],
     ["stderr", written(output.stderr)],
     ["user", String(run.uid)],
     ["created", run.createdAt],
     ["took", run.tookMs === undefined ? undefined : timeText(run.tookMs)],
   ]);
+}
+
+function connections({ allowed, denied, unwritten = 0 }: NonNullable<RunView["egress"]>): string {
+  return `${allowed} allowed, ${denied} refused${unwritten === 0 ? "" : `; ${unwritten} of them not written down: the audit was full`}`;
 }
 
 /** Words as a shell would need them, cut to a width, without what would move a cursor. */

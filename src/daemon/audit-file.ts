@@ -1,19 +1,21 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { type AuditRecord, auditLine } from "../services/egress/audit.ts";
 
-/** A command that asks without rest must not fill the disk; the daemon's figures still count all of it. */
-const mostBytes = 64 * 1024 * 1024;
-/** Of that for refusals, which cost a command nothing: they must not take the room of what was allowed. */
-const mostDenied = mostBytes / 2;
+/**
+ * A command that asks without rest must not fill the disk; the daemon's figures still count all of it. Room for what was allowed and
+ * for what was refused, each its own: a flood of one must not hide the other.
+ */
+const mostBytes = 32 * 1024 * 1024;
 
 /** Judgements of one run, a JSON line each, in a file of the daemon's alone. Made when there is the first. */
 export class AuditFile {
   readonly #path: string;
+  readonly #bytes = { allow: 0, deny: 0 };
   #waiting: string[] = [];
-  #bytes = 0;
-  #left = 0;
   #writing: Promise<void> | undefined;
   #file: FileHandle | undefined;
+  /** Lines for which there was no room. */
+  left = 0;
   /** Why lines could not be written. */
   problem: string | undefined;
 
@@ -23,19 +25,19 @@ export class AuditFile {
 
   write(record: AuditRecord): void {
     const line = auditLine(record);
-    if (this.#bytes + line.length > (record.decision === "allow" ? mostBytes : mostDenied)) {
-      this.#left++;
+    if (this.#bytes[record.decision] + line.length > mostBytes) {
+      this.left++;
       return;
     }
-    this.#bytes += line.length;
+    this.#bytes[record.decision] += line.length;
     this.#waiting.push(line);
     this.#writing ??= this.#writeAll();
   }
 
   /** All that was given is in the file. */
   async close(): Promise<void> {
-    if (this.#left > 0) {
-      this.#waiting.push(`${JSON.stringify({ time: new Date().toISOString(), leftOut: this.#left })}\n`);
+    if (this.left > 0) {
+      this.#waiting.push(`${JSON.stringify({ time: new Date().toISOString(), leftOut: this.left })}\n`);
       this.#writing ??= this.#writeAll();
     }
     await this.#writing;

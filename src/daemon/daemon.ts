@@ -66,7 +66,7 @@ export type DaemonInput = {
   onLogLevel: (level: Config["log_level"]) => void;
 };
 
-export type Daemon = AsyncDisposable & { socket: string; stateDir: string };
+export type Daemon = AsyncDisposable & { socket: string; stateDir: string; runsUnderWay(): string[] };
 
 /** Opens everything, adopts what is there, and serves. On return the host is as it should be. @throws NexusError daemon-running, not-permitted, state-corrupt; KernelError */
 export async function startDaemon({ source, surroundings, log, onShutdown, onLogLevel }: DaemonInput): Promise<Daemon> {
@@ -246,8 +246,9 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
   const rebooted = state.noteBoot(readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim());
   stack.use(access.watch({ world, chronicle, ask: (reason) => reconciler.ask(reason) }));
 
-  const sandboxes = stack.use(openSandboxes({ state, chronicle, log, places, images, facilities, world, machine: machines.driver.probe }));
-  const { runs } = sandboxes;
+  const machine = machines.driver.probe;
+  const sandboxes = stack.use(openSandboxes({ state, chronicle, log, places, images, facilities, world, domain, settings, machine }));
+  const { runs, roots } = sandboxes;
   sandboxes.recover({ rebooted });
 
   const startedAt = new Date().toISOString();
@@ -265,17 +266,20 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     scope: access.scope,
     features: access.features,
   });
-  const doctor = () =>
-    runDoctor({
+  const doctor = async () => {
+    const sandboxRoot = await roots.report();
+    return runDoctor({
       stateDirectory: places.stateDir,
       socketPath: places.socket,
       networks: networks.all().map((n) => ({ name: n.name, bridge: n.bridge, prefixes: n.subnets.map((s) => s.prefix) })),
       probeRuntimes: () => runtimeProbes(driver),
       daemonPid: process.pid,
       probeMachines: () => machineProbe(machines.driver),
-      probeSandboxes: sandboxProbes(images, access.scope === "user"),
+      sandboxRoot,
+      probeSandboxes: sandboxProbes(images, { user: access.scope === "user", sandboxRoot }),
       ...(access.scope === "user" ? { user: { uid: surroundings.uid } } : {}),
     });
+  };
   const handlers = makeHandlers({
     flush: () => state.flush(),
     world,
@@ -329,7 +333,12 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     lives.recover({ rebooted }).catch((error: unknown) => log.error({ error: String(error) }, "recovering guests failed"));
   log.info({ socket: places.socket, state: places.stateDir, networks: world.networks.size, guests: world.guests.size }, "nexusd serves");
   const kept = stack.move();
-  return { socket: places.socket, stateDir: places.stateDir, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  return {
+    socket: places.socket,
+    stateDir: places.stateDir,
+    runsUnderWay: () => runs.underWay(),
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
 }
 
 function residentOf(name: Name, nodes: Nodes): [string, number][] {

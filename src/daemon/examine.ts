@@ -11,6 +11,7 @@ import type { Prefix } from "../base/prefix.ts";
 import { type Config, placesOf } from "../spec/config.ts";
 import type { Surroundings } from "../spec/places.ts";
 import { sandboxProbes } from "./sandbox-probes.ts";
+import { rootfsCache, rootReport } from "./sandbox-roots.ts";
 
 /** The doctor without a daemon: for hosts on which none can start. Looks only at what is configured, and leaves no state where no daemon ever ran. */
 export async function examine(config: Config, surroundings: Surroundings, options: { fix: boolean }): Promise<DoctorReport> {
@@ -21,6 +22,7 @@ export async function examine(config: Config, surroundings: Surroundings, option
   const place = existsSync(join(places.stateDir, "images")) ? places.stateDir : trial.directory;
   const images = new ImageStore({ directory: join(place, "images") });
   const driver = createOciDriver({ directory: join(place, "runtime"), images });
+  const sandboxRoot = await rootReport(config.sandbox, rootfsCache(places));
   const user = surroundings.uid !== 0 && !mayAdministerNetworks();
   return await runDoctor(
     {
@@ -29,7 +31,8 @@ export async function examine(config: Config, surroundings: Surroundings, option
       networks: [{ name: "default", bridge, prefixes }],
       probeRuntimes: () => runtimeProbes(driver),
       probeMachines: () => machineProbe(createQemuDriver({ directory: trial.directory, images: noImages })),
-      probeSandboxes: sandboxProbes(images, user),
+      sandboxRoot,
+      probeSandboxes: sandboxProbes(images, { user, sandboxRoot }),
       ...(user ? { user: { uid: surroundings.uid } } : {}),
     },
     options,
@@ -49,12 +52,13 @@ export async function runtimeProbes(driver: OciDriver): Promise<RuntimeProbe[]> 
 
 /** QEMU tried, in the doctor's words. @throws NexusError runtime-missing */
 export async function machineProbe(driver: QemuDriver): Promise<MachineProbe> {
-  const { program, accel } = await driver.probe();
+  const { program, accel, virtiofsd } = await driver.probe();
   const { version, sandbox } = program;
   return {
     version: `${version.major}.${version.minor}`,
     acceleration: accel,
     ...(sandbox.kind === "off" ? { unfiltered: sandbox.why } : {}),
+    ...(virtiofsd.kind === "unusable" ? { noVirtiofs: `${virtiofsd.why} (${virtiofsd.hint})` } : {}),
   };
 }
 

@@ -214,6 +214,7 @@ export class Guests {
     }
     state.guests.delete(guest.id);
     world.leaving.delete(guest.id);
+    wiring.erased(guest);
   }
 
   /** False when it was not live. */

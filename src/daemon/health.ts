@@ -1,5 +1,4 @@
 import { once } from "node:events";
-import { get } from "node:http";
 import { connect } from "node:net";
 import { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
@@ -7,6 +6,7 @@ import { unreachable } from "../base/exhaustive.ts";
 import { NexusError } from "../base/errors.ts";
 import type { Ip } from "../base/ip.ts";
 import type { Name } from "../base/names.ts";
+import { nodeHttp } from "../base/node-http.ts";
 import { plainWords } from "../guests/plain-words.ts";
 import type { ExecRequest, ExecSession } from "../guests/driver.ts";
 import type { HealthSpec, Probe } from "../spec/health.ts";
@@ -158,7 +158,7 @@ async function connectOnce(to: { host: Ip; port: number }, signal: AbortSignal):
 /** Well is any status below 400, as curl --fail has it. */
 async function fetchOnce(to: { host: Ip; port: number; path: string }, signal: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const request = get({ ...to, signal, agent: false }, (response) => {
+  const request = nodeHttp().get({ ...to, signal, agent: false }, (response) => {
     response.resume();
     resolve(response.statusCode ?? 0);
   });

@@ -80,6 +80,19 @@ function replace(path: string, text: string): void {
   writeFileSync(path, text, { flush: true });
 }
 
+/** The addresses of live guests with one of the names that `hostLines` has. */
+export function addressesNamed(world: World, domain: string, name: string): Ip[] {
+  const [first, second, ...rest] = name.split(".");
+  if (rest.join(".") !== domain) return [];
+  return [...world.live]
+    .flatMap((live) => world.guests.get(live) ?? [])
+    .flatMap((guest) => {
+      const labels = guest.kind === "netns" ? {} : guest.spec.labels;
+      const ofProject = labels["nexus.service"] === first && labels["nexus.project"] === second;
+      return guest.leases.filter(({ network }) => ofProject || (guest.name === first && network === second)).map(({ address }) => address);
+    });
+}
+
 /** Every live guest: `web.lan.nexus` on each of its networks, and `web.shop.nexus` when it is of a project. */
 export function hostLines(world: World, domain: string): HostLine[] {
   return [...world.live]

@@ -44,6 +44,7 @@ export class NoNetworks implements NetworkEngine {
 
   adopt(): void {}
   detach(): void {}
+  erased(): void {}
   detachAsync = () => Promise.resolve();
   change(): void {}
   releaseLater(): void {}

@@ -26,6 +26,11 @@ export function restoreSettings({ state, host, chronicle, log }: Pick<WiringOpti
   }
 }
 
+/** Whether a setting is the host's, and not that of a link which takes it along. */
+export function isGlobal(path: readonly string[]): boolean {
+  return path[2] !== "conf" || path[3] === "all" || path[4] === "accept_ra";
+}
+
 function isForwarding(path: string): boolean {
   return path === "net/ipv4/ip_forward" || path === "net/ipv6/conf/all/forwarding";
 }

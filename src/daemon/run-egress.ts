@@ -3,14 +3,13 @@ import type { Ip } from "../base/ip.ts";
 import type { Log } from "../base/log.ts";
 import { prefixContains } from "../base/prefix.ts";
 import type { SandboxEgress } from "../guests/sandbox.ts";
-import { egressPolicy } from "../spec/egress.ts";
-import { check } from "../spec/problems.ts";
+import { runPolicy } from "../spec/run-policy.ts";
 import type { RunSpec } from "../spec/run.ts";
 import type { RunView } from "../spec/run-view.ts";
 import type { OwnAddresses } from "../services/egress/decide.ts";
 import { createEgressProxy } from "../services/egress/proxy.ts";
 import { hostAddresses } from "../services/egress/own-addresses.ts";
-import type { EgressResolver } from "../services/egress/run.ts";
+import type { EgressResolver, GuestAddresses } from "../services/egress/run.ts";
 import { AuditFile } from "./audit-file.ts";
 import type { World } from "./world.ts";
 
@@ -26,6 +25,8 @@ export type EgressAsked = {
   run: string;
   mode: "allowlist" | "unrestricted";
   allow: RunSpec["net"]["allow"];
+  /** The compose project it is of. */
+  project: string | undefined;
   /** One JSON line for each connection judged. */
   auditFile: string;
 };
@@ -42,15 +43,19 @@ export function ownAndNetworks(world: Pick<World, "networks">): OwnAddresses {
 }
 
 /** A proxy of the run's own, whose connections are its by the socket they come from. @throws SpecError with every rule that is none */
-export function openRunEgress(asked: EgressAsked, from: { resolver: EgressResolver; ownAddresses: OwnAddresses; log: Log }): RunEgress {
-  const policy = policyOf(asked);
+export function openRunEgress(
+  asked: EgressAsked,
+  { domain, ...from }: { resolver: EgressResolver; ownAddresses: OwnAddresses; domain: string; guests: GuestAddresses; log: Log },
+): RunEgress {
+  const policy = policyOf(asked, domain);
   const audit = new AuditFile(asked.auditFile);
   const proxy = createEgressProxy({ run: asked.run, policy, audit: (record) => audit.write(record), ...from });
   return {
     sandbox: { kind: "proxy", port: proxyPort, serve: (connection) => proxy.serve(connection) },
     figures() {
       const { allowed, denied } = proxy.figures();
-      return { allowed, denied: Object.values(denied).reduce((sum, count) => sum + count, 0) };
+      const sum = { allowed, denied: Object.values(denied).reduce((total, count) => total + count, 0) };
+      return audit.left === 0 ? sum : { ...sum, unwritten: audit.left };
     },
     async close() {
       proxy.close();
@@ -61,8 +66,8 @@ export function openRunEgress(asked: EgressAsked, from: { resolver: EgressResolv
   };
 }
 
-function policyOf({ mode, allow }: Pick<EgressAsked, "mode" | "allow">) {
-  const checked = check(egressPolicy, { mode, allow });
+function policyOf({ mode, allow, project }: EgressAsked, domain: string) {
+  const checked = runPolicy({ mode, allow }, { domain, project });
   if ("value" in checked) return checked.value;
   throw new SpecError(
     checked.problems.map(({ path, problem, hint }) => ({ path: `net.${path}`, problem, ...(hint === undefined ? {} : { hint }) })),

@@ -5,7 +5,8 @@ type RunHandlers = Pick<Handlers, Extract<keyof Handlers, `run.${string}`>>;
 
 export function runOperations(runs: Runs): RunHandlers {
   return {
-    "run.exec": async ({ body }, { peer, signal }) => sessionOf(await runs.start(body, { caller: peer, watcher: signal })),
+    "run.exec": async ({ body }, { peer, signal, progress }) =>
+      sessionOf(await runs.start(body, { caller: peer, watcher: signal, progress })),
     "run.create": async ({ body }, { peer }) => {
       const { view, life } = await runs.start(body, { caller: peer });
       life.process.stdin.end();

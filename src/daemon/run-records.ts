@@ -21,6 +21,7 @@ export type RunRecordsOptions = {
   /** One directory for each run, with what it wrote. */
   directory: string;
   drivers: readonly SandboxDriver[];
+  releaseRoot: (run: string) => void;
   chronicle: Chronicle;
   clock: Pick<Clock, "now">;
   log: Log;
@@ -107,6 +108,7 @@ export class RunRecords {
     for (const driver of this.#o.drivers)
       if (row.driver === undefined || driver.name === row.driver)
         await driver.sweep({ id: row.id, directory: join(directory, sandboxName) });
+    this.#o.releaseRoot(row.id);
     const found = async (name: "stdout" | "stderr") => ({
       bytes: await bytesFound(join(directory, name), row.spec.outputLimit),
       dropped: 0,

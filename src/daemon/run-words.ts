@@ -3,7 +3,7 @@ import type { RunRow } from "../state/rows.ts";
 
 /** A run as the API tells of it. */
 export function runView(row: RunRow, output: RunView["output"]): RunView {
-  const { id, state, reason, message, exit, driver, uid, detached, startedAt, endedAt, egress, spec } = row;
+  const { id, state, reason, message, exit, driver, limitedBy, root, uid, detached, startedAt, endedAt, egress, spec } = row;
   const code = codeOf(row);
   return {
     id,
@@ -13,6 +13,8 @@ export function runView(row: RunRow, output: RunView["output"]): RunView {
     ...(code === undefined ? {} : { code }),
     ...(exit === undefined ? {} : { exit }),
     ...(driver === undefined ? {} : { driver }),
+    ...(limitedBy === undefined ? {} : { limitedBy }),
+    ...(root === undefined ? {} : { root }),
     uid,
     detached,
     createdAt: timeOf(row.createdAt),

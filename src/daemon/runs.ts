@@ -19,6 +19,7 @@ import { driverFor } from "./run-drivers.ts";
 import type { EgressAsked, RunEgress } from "./run-egress.ts";
 import { environmentOf } from "./run-environment.ts";
 import { type Claim, excludes, placeOf } from "./run-place.ts";
+import type { RunRoot } from "./run-root.ts";
 import { auditName, removeIfEmpty, RunRecords, sandboxName } from "./run-records.ts";
 import { runView, sentenceOf } from "./run-words.ts";
 
@@ -33,6 +34,12 @@ export type RunsOptions = {
   own: readonly string[];
   /** Takes the lock of a facility for a run. @throws NexusError not-found, in-use */
   hold: (facility: Name, run: string) => Promise<HeldPlace>;
+  /** What it has around it, by a driver that can be given something; `releaseRoot` ends that. @throws NexusError saying why there is none */
+  rootFor: (
+    kind: NonNullable<SandboxDriver["root"]>,
+    o: { run: string; spec: RunSpec; signal: AbortSignal; progress: (line: string) => void },
+  ) => Promise<RunRoot>;
+  releaseRoot: (run: string) => void;
   /** @throws SpecError with every rule that is none */
   openEgress: (asked: EgressAsked) => RunEgress;
 };
@@ -41,7 +48,7 @@ export type RunsOptions = {
 export type HeldPlace = AsyncDisposable & { workspace: { source: string; owner: { uid: number; gid: number } }; full: AbortSignal };
 
 /** Who starts a run; a run without a watcher goes on when its starter has left. */
-export type Starter = { caller: Peer; watcher?: AbortSignal };
+export type Starter = { caller: Peer; watcher?: AbortSignal; progress?: (line: string) => void };
 
 /** A run under way, as its starter holds it. */
 export type StartedRun = {
@@ -154,6 +161,11 @@ export class Runs implements AsyncDisposable {
     return row.id;
   }
 
+  /** Ids of those that a stop of this process ends. */
+  underWay(): string[] {
+    return [...this.#current.keys()];
+  }
+
   /** Ends what runs: the outputs of commands end with this process, so they cannot outlive it. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
@@ -180,6 +192,7 @@ export class Runs implements AsyncDisposable {
       detached: o.watcher === undefined,
       createdAt: this.#o.clock.now(),
       ...nothingYet,
+      driver: driverNamed(asked, this.#o.drivers),
     };
     this.#o.state.runs.insert(row);
     const current: Current = { row, stopping: new AbortController(), done: Promise.withResolvers() };
@@ -187,19 +200,21 @@ export class Runs implements AsyncDisposable {
     return current;
   }
 
-  async #launch(current: Current, spec: RunSpec, { caller, watcher }: Starter): Promise<LiveRun> {
+  async #launch(current: Current, spec: RunSpec, { caller, watcher, progress = () => {} }: Starter): Promise<LiveRun> {
     const { id } = current.row;
     const driver = driverFor(spec, this.#o.drivers);
-    current.row = { ...current.row, driver: driver.name };
+    const { signal } = current.stopping;
+    const root = driver.root === undefined ? undefined : await this.#o.rootFor(driver.root, { run: id, spec, signal, progress });
+    current.row = { ...current.row, root: root?.name };
     mkdirSync(this.#sandboxOf(id), { recursive: true, mode: 0o700 });
     if (spec.facility?.startsWith("/") === false) current.place = await this.#o.hold(spec.facility as Name, id);
     current.egress = this.#openEgress(id, spec);
-    const plan = this.#planOf(current, spec, caller);
+    const plan = this.#planOf(current, spec, { caller, root });
     this.#claim(current, { source: plan.workspace?.source ?? "/", alone: driver.name === "qemu" });
     const { timeoutMs, graceMs, outputLimit: outputLimitBytes } = spec;
     const life = await LiveRun.start(
       { driver, plan, timeoutMs, graceMs, outputLimitBytes, outputs: this.records.directoryOf(id), live: watcher !== undefined },
-      current.stopping.signal,
+      signal,
     );
     current.life = life;
     const full = () => life.end({ state: "failed", reason: "facility-full" }, { signal: "SIGTERM", graceMs });
@@ -219,15 +234,16 @@ export class Runs implements AsyncDisposable {
     current.claim = claim;
   }
 
-  #planOf({ row, place, egress }: Current, spec: RunSpec, caller: Peer): SandboxPlan {
-    const { workspace, cwd, home } = placeOf({ spec, caller, held: place?.workspace, own: this.#o.own });
+  #planOf({ row, place, egress }: Current, spec: RunSpec, o: { caller: Peer; root: RunRoot | undefined }): SandboxPlan {
+    const { workspace, cwd, home } = placeOf({ spec, caller: o.caller, held: place?.workspace, own: this.#o.own });
     const [program = "", ...words] = spec.command;
     return {
       id: row.id,
       command: [program, ...words],
-      env: environmentOf(spec, { home, proxyPort: egress?.sandbox.port }),
+      env: environmentOf(spec, { home, proxyPort: egress?.sandbox.port, image: o.root?.env }),
       cwd,
       ...(workspace === undefined ? {} : { workspace }),
+      ...(o.root?.root === undefined ? {} : { root: o.root.root }),
       limits: {
         memoryBytes: spec.mem * 1024 * 1024,
         cpus: spec.cpus,
@@ -245,7 +261,8 @@ export class Runs implements AsyncDisposable {
   #openEgress(id: string, spec: RunSpec): RunEgress | undefined {
     const mode = netModeOf(spec);
     if (mode === "host" || mode === "none") return undefined;
-    return this.#o.openEgress({ run: id, mode, allow: spec.net.allow, auditFile: join(this.records.directoryOf(id), auditName) });
+    const auditFile = join(this.records.directoryOf(id), auditName);
+    return this.#o.openEgress({ run: id, mode, allow: spec.net.allow, project: spec.labels["nexus.project"], auditFile });
   }
 
   /** The driver's part of what is the run's; it goes with the sandbox, and the outputs stay. */
@@ -254,7 +271,8 @@ export class Runs implements AsyncDisposable {
   }
 
   #began(current: Current): void {
-    current.row = { ...current.row, state: "running", startedAt: this.#o.clock.now() };
+    const limitedBy = current.life?.process.limitedBy ?? "cgroups";
+    current.row = { ...current.row, state: "running", limitedBy, startedAt: this.#o.clock.now() };
     const { id, driver, spec } = current.row;
     const message = `run ${id} started ${spec.command[0]} (profile ${spec.profile}, driver ${driver})`;
     this.#o.state.transaction(() => {
@@ -308,6 +326,7 @@ export class Runs implements AsyncDisposable {
   async #cleanUp({ row, life }: Current): Promise<void> {
     try {
       await life?.[Symbol.asyncDispose]();
+      this.#o.releaseRoot(row.id);
       await removeTree(this.#sandboxOf(row.id));
       await removeIfEmpty(this.records.directoryOf(row.id));
       this.#o.state.runs.setProgress(row.id, { ...row, swept: true });
@@ -333,6 +352,8 @@ export class Runs implements AsyncDisposable {
 
 const nothingYet: RunProgress = {
   driver: undefined,
+  limitedBy: undefined,
+  root: undefined,
   state: "starting",
   reason: undefined,
   message: undefined,
@@ -348,6 +369,15 @@ const nothingYet: RunProgress = {
 const cancelGraceMs = 500;
 const mostRuns = 256;
 const pruneEveryMs = 600_000;
+
+/** Known from the first on: after a crash it is the driver that knows what to remove. Undefined for a run that will be refused. */
+function driverNamed(spec: Pick<RunSpec, "profile" | "driver">, drivers: readonly SandboxDriver[]): string | undefined {
+  try {
+    return driverFor(spec, drivers).name;
+  } catch {
+    return undefined;
+  }
+}
 
 function refusalOf(error: unknown): Partial<RunProgress> {
   const known = error instanceof NexusError ? error : systemRefusal(error);

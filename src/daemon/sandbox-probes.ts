@@ -5,7 +5,7 @@ import { createBubblewrapDriver } from "../guests/bubblewrap.ts";
 import { createUserBubblewrapDriver } from "../guests/bubblewrap-user.ts";
 import { chooseRuntime, runtimeCandidates } from "../guests/oci-runtime.ts";
 import { createPodmanDriver } from "../guests/podman.ts";
-import type { DoctorContext, SandboxProbe } from "../host/doctor/report.ts";
+import type { DoctorContext, SandboxProbe, SandboxRootReport } from "../host/doctor/report.ts";
 import type { ImageStore } from "../images/store.ts";
 import { findCgroups, removeEmptyCgroup } from "../kernel/cgroups.ts";
 import { anonymousNamespace } from "../kernel/namespaces.ts";
@@ -13,28 +13,31 @@ import { anonymousNamespace } from "../kernel/namespaces.ts";
 type Probes = NonNullable<DoctorContext["probeSandboxes"]>;
 
 /** Each driver of sandboxes tried, in the doctor's words; nothing is left of a trial. */
-export function sandboxProbes(images: ImageStore, user: boolean): Probes {
+export function sandboxProbes(images: ImageStore, o: { user: boolean; sandboxRoot?: SandboxRootReport }): Probes {
+  const root = o.sandboxRoot?.kind === "ready" ? o.sandboxRoot.directory : undefined;
   return {
-    bubblewrap: user ? probeUserBubblewrap : probeBubblewrap,
+    bubblewrap: () => (o.user ? probeUserBubblewrap(root) : probeBubblewrap(root)),
     podman: () => probePodman(images),
   };
 }
 
-async function probeBubblewrap(): Promise<SandboxProbe> {
+async function probeBubblewrap(root: string | undefined): Promise<SandboxProbe> {
   const host = findCgroups();
   const cgroupParent = trialGroup();
   try {
     await using driver = createBubblewrapDriver({ namespaces: { takeOrMake: anonymousNamespace }, cgroups: host, cgroupParent });
+    driver.follow(root);
     return await driver.check();
   } finally {
     removeEmptyCgroup(host, cgroupParent);
   }
 }
 
-async function probeUserBubblewrap(): Promise<SandboxProbe> {
+async function probeUserBubblewrap(root: string | undefined): Promise<SandboxProbe> {
   const directory = mkdtempSync(join(tmpdir(), "nexus-doctor-"));
   try {
     await using driver = createUserBubblewrapDriver({ directory });
+    driver.follow(root);
     return await driver.check();
   } finally {
     rmSync(directory, { recursive: true, force: true });
@@ -49,7 +52,7 @@ async function probePodman(images: ImageStore): Promise<SandboxProbe> {
   try {
     const driver = createPodmanDriver({
       directory: join(directory, "podman"),
-      image: async () => `dir:${(await mini()).lower}`,
+      image: mini,
       runtime: async () =>
         await chooseRuntime({
           directory: join(directory, "oci"),

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import type { Setting } from "../api/answers.ts";
 import { NexusError } from "../base/errors.ts";
-import { type Config, configFiles, defaultConfig, parseConfig } from "../spec/config.ts";
+import { type Config, configFiles, defaultConfig } from "../spec/config.ts";
 import type { Surroundings } from "../spec/places.ts";
 import { parseSetting, settingKeys, settingMeaning, settingOf, withSettings } from "../spec/settings.ts";
 import type { SettingTable } from "../state/settings.ts";
@@ -9,7 +9,7 @@ import type { SettingTable } from "../state/settings.ts";
 export type ConfigFile = { file: string | undefined; config: Config };
 
 /** The configuration file's content, or the defaults when there is none. @throws SpecError with every problem and its place */
-export function readConfig(named: string | undefined, surroundings: Surroundings): ConfigFile {
+export async function readConfig(named: string | undefined, surroundings: Surroundings): Promise<ConfigFile> {
   const file = named ?? configFiles(surroundings).find((path) => existsSync(path));
   if (file === undefined) return { file: undefined, config: defaultConfig() };
   let text: string;
@@ -22,6 +22,8 @@ export function readConfig(named: string | undefined, surroundings: Surroundings
       { hint: "name another with --config", cause: error },
     );
   }
+  // The YAML library is only for this: most hosts have no file.
+  const { parseConfig } = await import("../spec/config-file.ts");
   return { file, config: parseConfig(text, file) };
 }
 
@@ -32,6 +34,7 @@ export class Settings {
   readonly #table: SettingTable;
   readonly #atStart: Config;
   readonly #followers: ((config: Config) => void)[] = [];
+  readonly #checks: ((next: Config, key: string) => void)[] = [];
   #current: Config;
 
   constructor(source: ConfigFile, table: SettingTable) {
@@ -46,6 +49,11 @@ export class Settings {
   follow(use: (config: Config) => void): void {
     this.#followers.push(use);
     use(this.#current);
+  }
+
+  /** Calls before a change of a key; what it throws refuses that. */
+  vet(check: (next: Config, key: string) => void): void {
+    this.#checks.push(check);
   }
 
   get config(): Config {
@@ -71,6 +79,7 @@ export class Settings {
   set(key: string, given: unknown): Setting {
     const { value } = parseSetting(key, given);
     const next = withSettings(this.#fromFile, new Map([...this.#table.all(), [key, value]]));
+    for (const check of this.#checks) check(next, key);
     this.#table.set(key, value);
     this.#change(next);
     return this.get(key);
@@ -82,6 +91,7 @@ export class Settings {
     const stored = this.#table.all();
     stored.delete(key);
     const next = withSettings(this.#fromFile, stored);
+    for (const check of this.#checks) check(next, key);
     this.#table.delete(key);
     this.#change(next);
     return this.get(key);

@@ -90,8 +90,8 @@ export function guestView(guest: GuestRecord, world: World, facts: GuestFacts): 
 
 function runningView(running: RunningNode | RunningVm): Partial<GuestView> {
   if ("limits" in running) return { pid: running.pid, limits: running.limits };
-  const { pid, accel, sshPort } = running;
-  return { pid, acceleration: accel, ...(sshPort === undefined ? {} : { sshPort }) };
+  const { pid, accel, sshPort, user } = running;
+  return { pid, acceleration: accel, ...(user === undefined ? {} : { runsAs: user }), ...(sshPort === undefined ? {} : { sshPort }) };
 }
 
 function attachmentView(guest: GuestRecord, nic: number, world: World, facts: GuestFacts): AttachmentView {

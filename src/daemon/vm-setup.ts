@@ -2,7 +2,7 @@ import type { Machine } from "./kinds.ts";
 import type { VmPlan, VmSetupTexts } from "../guests/qemu-plan.ts";
 import { guestInterface } from "../base/names.ts";
 import { makePrefix } from "../base/prefix.ts";
-import { type CloudInit, type CloudNic, cloudSeed, seedFiles } from "../images/cloud-init.ts";
+import type { CloudInit, CloudNic } from "../images/cloud-init.ts";
 import { instanceStatusPath, provisionLogPath } from "../images/cloud-scripts.ts";
 import { miniLogPath, miniSetupScript, miniStatusPath } from "../images/mini-setup.ts";
 import { writeSeedIso } from "../images/seed-iso.ts";
@@ -16,8 +16,12 @@ export function setupTexts(guest: Machine, facts: SetupFacts): VmSetupTexts | un
   const { setup } = guest.spec;
   if (setup === undefined) return undefined;
   return {
-    seed: () => writeSeedIso(seedFiles(cloudSeed(cloudWish(guest, facts)))),
-    script: () => (hasWork(setup) ? miniSetupScript(setup) : undefined),
+    async seed(shareType) {
+      // The YAML library is only for this: 4 MB that a daemon without such guests does not need.
+      const { cloudSeed, seedFiles } = await import("../images/cloud-init.ts");
+      return writeSeedIso(seedFiles(cloudSeed({ ...cloudWish(guest, facts), shareType })));
+    },
+    script: (shareType) => (hasWork(setup) ? miniSetupScript(setup, shareType) : undefined),
   };
 }
 

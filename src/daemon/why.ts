@@ -1,5 +1,5 @@
 import type { Input } from "../api/contract.ts";
-import { NexusError } from "../base/errors.ts";
+import { NexusError, SpecError } from "../base/errors.ts";
 import { parseIp } from "../base/ip.ts";
 import { prefixAddress } from "../base/prefix.ts";
 import type { WhyView } from "../spec/views.ts";
@@ -12,7 +12,10 @@ export function answerWhy(
   query: Input<"why">["query"],
   { world, wiring, domain }: { world: World; wiring: NetworkEngine; domain: string },
 ): WhyView {
-  const { host, port } = query.to;
+  const { host, port, protocol = query.protocol } = query.to;
+  // Without being told, it is tcp.
+  if (query.protocol !== "tcp" && protocol !== query.protocol)
+    throw new SpecError([{ path: "query.to", problem: `says ${protocol}, and the protocol asked about is ${query.protocol}` }]);
   const desired = world.desired();
   const beyond = isBeyond(host, { world, domain });
   const name = beyond ? host : shortName(host);
@@ -23,7 +26,7 @@ export function answerWhy(
       to: name,
       beyond,
       port,
-      protocol: query.protocol,
+      protocol,
       hostAddresses: wiring.facts.hostAddresses().map(prefixAddress),
       foreignDrops: wiring.facts.foreignDrops(),
     },

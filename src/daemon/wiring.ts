@@ -26,8 +26,8 @@ import type { Chronicle } from "./chronicle.ts";
 import { HostFacts } from "./host-facts.ts";
 import { FirewallKeeper } from "./firewall-keeper.ts";
 import { Released } from "./released.ts";
-import { restoreSettings } from "./restore-settings.ts";
-import { attachmentsOf, publishesOf, type World } from "./world.ts";
+import { isGlobal, restoreSettings } from "./restore-settings.ts";
+import { attachmentsOf, isInUserMode, publishesOf, type World } from "./world.ts";
 
 export type WiringOptions = {
   world: World;
@@ -61,7 +61,8 @@ export class Wiring {
     const onHost = performOn(options.host);
     this.#perform = (step) => {
       // What was there is written down before it is changed, so that it can be put back after any crash.
-      if (step.kind === "set-sysctl" && step.was !== undefined && isGlobal(step)) options.state.sysctls.keep(step.path.join("/"), step.was);
+      if (step.kind === "set-sysctl" && step.was !== undefined && isGlobal(step.path))
+        options.state.sysctls.keep(step.path.join("/"), step.was);
       if (step.kind === "firewall") this.#keeper.apply(step, () => options.world.desired());
       else onHost(step);
     };
@@ -150,7 +151,7 @@ export class Wiring {
 
   /** The guest is among the live ones already. All of its attachments are made, or none. @throws KernelError */
   attach(guest: GuestRecord): void {
-    executeAll(this.attachSteps(guest, this.#o.world), this.#perform);
+    executeAll([...this.#userMode(guest), ...this.attachSteps(guest, this.#o.world)], this.#perform);
   }
 
   attachSteps(guest: GuestRecord, world: World): Step[] {
@@ -218,7 +219,12 @@ export class Wiring {
   /** The guest is no longer among the live ones. Goes as far as it can; the kernel takes the links away in its own time. */
   detach(guest: GuestRecord): void {
     const removals = [...namespacesOf(attachmentsOf(guest))].map((name): Step => ({ kind: "remove-namespace", name }));
-    this.#report(executeEach([...this.#unplugging(guest), ...removals], this.#perform));
+    this.#report(executeEach([...this.#unplugging(guest), ...removals, ...this.#userMode(guest)], this.#perform));
+  }
+
+  /** The guest is gone, and its processes with it: what held them is no longer needed. */
+  erased(guest: GuestRecord): void {
+    this.#report(executeEach(this.#userMode(guest), this.#perform));
   }
 
   /** As detach; only the namespace's end, for which the kernel waits, is left to a thread. Nobody may attach a guest of that name meanwhile. */
@@ -345,6 +351,11 @@ export class Wiring {
     ];
   }
 
+  /** The rules for machines in user mode come with the first and go with the last. */
+  #userMode(guest: GuestRecord): Step[] {
+    return isInUserMode(guest) ? this.#keeper.planAnew(this.#o.world.desired()) : [];
+  }
+
   #forgetFlows(prefixes: Prefix[]): void {
     this.#report(executeEach([{ kind: "forget-flows", prefixes }], this.#perform));
   }
@@ -384,9 +395,4 @@ export class Wiring {
 
 function elementsOf(guest: GuestRecord, world: World): SetElement[] {
   return [...attachmentsOf(guest).flatMap(attachmentElements), ...publishesOf(guest, world.networks).flatMap(publishElements)];
-}
-
-function isGlobal(step: Extract<Step, { kind: "set-sysctl" }>): boolean {
-  const [, , conf] = step.path;
-  return conf !== "conf" || step.path[3] === "all" || step.path[4] === "accept_ra";
 }

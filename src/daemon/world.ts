@@ -163,6 +163,7 @@ export class World {
       attachments: live.flatMap(attachmentsOf),
       publishes: live.flatMap((guest) => publishesOf(guest, this.networks)),
       pins: this.pins.all(),
+      userMode: [...live, ...this.leaving.values()].some(isInUserMode),
     };
   }
 
@@ -202,6 +203,11 @@ export class World {
     for (const claim of claims) this.ports.add(claim);
     this.addGuest(guest, claims);
   }
+}
+
+/** Its connections are QEMU's own: it is on no network. */
+export function isInUserMode(guest: GuestRecord): boolean {
+  return guest.kind === "vm" && guest.spec.networks.length === 0;
 }
 
 export function attachmentsOf(guest: GuestRecord): AttachmentRecord[] {

@@ -75,7 +75,7 @@ function refuseOpenCredential({ url, credential }: CloneOptions): void {
 }
 
 /** Git's words on what went wrong, without those on how far it came, and what to do about it. */
-function told(error: unknown, { url, bytes, credential }: CloneOptions): unknown {
+function told(error: unknown, { url, ref, bytes, credential }: CloneOptions): unknown {
   if (!(error instanceof NexusError) || error.code !== "runtime-failed") return error;
   const lines = error.message.split("\n").filter((line) => /^(fatal|error|remote): (?!Enumerating|Counting|Compressing|Total)/.test(line));
   const message = lines.length === 0 ? error.message : [`cannot clone ${url}`, ...lines].join("\n");
@@ -83,6 +83,11 @@ function told(error: unknown, { url, bytes, credential }: CloneOptions): unknown
   if (/No space left on device|File too large|unable to write file/i.test(message))
     return new NexusError("too-large", `${url} does not fit into ${bytes} bytes`, {
       hint: "give the facility a larger --size",
+      cause: error,
+    });
+  if (ref !== undefined && /fatal: (Remote branch .* not found|reference is not a tree|unable to read tree)/.test(message))
+    return new NexusError("not-found", `${url} has no branch, tag or commit ${ref}`, {
+      hint: `\`git ls-remote ${url}\` lists what it has`,
       cause: error,
     });
   if (/could not read Username|Authentication failed|terminal prompts disabled|HTTP.* 40[13]/i.test(message))

@@ -1,3 +1,4 @@
+import { commandCheck, commandRefusal } from "./command-check.ts";
 import { sandboxUser } from "./sandbox-root.ts";
 
 /** Descriptors the sandbox's makers have beside the command's three; neither is open in the command. */
@@ -88,8 +89,10 @@ while [ "$_nexus_left" -gt 0 ]; do
   set -- "$@" "$_nexus_word"
   _nexus_left=$((_nexus_left - 1))
 done
+${commandCheck}
 ${leader}
 echo begins >&${gateFd}
+${commandRefusal}
 exec ${gateFd}>&- 6>&2 2>/dev/null
 (exec 2>&6 6>&-; exec "$@")
 exit $?`;

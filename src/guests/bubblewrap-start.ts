@@ -23,7 +23,7 @@ export const ownProcesses = 2;
 /** Turns a sandbox that waits into the plan's, and begins. @throws NexusError `runtime-failed`, `limit-refused`, `unsupported`; KernelError; the signal's reason */
 export async function startPlanned(
   plan: SandboxPlan,
-  from: { ground: Ground; stock: PreparedStock },
+  from: { ground: Ground; stock: Pick<PreparedStock, "take"> },
   signal: AbortSignal,
 ): Promise<SandboxProcess> {
   const { ground, stock } = from;

@@ -1,10 +1,12 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { createHash, randomUUID } from "node:crypto";
+import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setLimits } from "../kernel/cgroup-limits.ts";
 import { delegatedCgroup } from "../kernel/cgroup-delegation.ts";
 import { type CgroupHost, killCgroup, removeCgroup } from "../kernel/cgroups.ts";
 import { holdDirectory } from "../kernel/mount-trees.ts";
+import type { Bubblewrap } from "./bubblewrap.ts";
 import { bubblewrapCommand, workspaceFd } from "./bubblewrap-arguments.ts";
 import { HeldNetworks } from "./bubblewrap-networks.ts";
 import { bringUp, spawnBubblewrap } from "./bubblewrap-prepare.ts";
@@ -14,7 +16,7 @@ import { openStreams } from "./bubblewrap-streams.ts";
 import { cgroupLimits, checkByDoing } from "./bubblewrap-check.ts";
 import { findProgram, hostFilter } from "./bubblewrap-program.ts";
 import { checkPlan } from "./sandbox-plan.ts";
-import { hostRoot, ownDirectories, type RootEntry, sandboxUser } from "./sandbox-root.ts";
+import { directoryRoot, hostRoot, ownDirectories, type RootEntry, sandboxUser } from "./sandbox-root.ts";
 import { serveListener } from "./sandbox-network.ts";
 import type { SandboxDriver, SandboxPlan, SandboxProcess } from "./sandbox.ts";
 
@@ -23,26 +25,21 @@ export type UserBubblewrapOptions = {
   program?: string;
   /** Of this driver alone; what completes root directories is put there. */
   directory: string;
-  /** What commands see as their root directory; by default the host's programs. Asked once. */
-  root?: () => readonly RootEntry[];
 };
 
 /**
  * Runs commands by bubblewrap as the ordinary user this process is. Without a cgroup of the user's own, memory and processes are
  * held by rlimits, each process for itself, which `check` says.
  */
-export function createUserBubblewrapDriver(options: UserBubblewrapOptions): SandboxDriver & AsyncDisposable {
+export function createUserBubblewrapDriver(options: UserBubblewrapOptions): Bubblewrap {
+  let followed: string | undefined;
   let made: UserGround | undefined;
   const ground = (): UserGround =>
-    (made ??= makeUserGround({
-      program: options.program ?? findProgram(),
-      filter: hostFilter(),
-      root: (options.root ?? hostRoot)(),
-      directory: options.directory,
-    }));
+    (made ??= makeUserGround({ program: options.program ?? findProgram(), filter: hostFilter(), directory: options.directory }));
   const driver: SandboxDriver = {
     name: "bubblewrap",
-    check: () => checkByDoing(() => ({ driver, program: ground().program, limits: limitsOf(ground().cgroups) })),
+    root: "directory",
+    check: () => checkByDoing(() => ({ driver, program: ground().program, limits: limitsOf(ground().cgroups), root: followed })),
     async start(plan, signal) {
       checkPlan(plan, ownDirectories);
       return await startAsUser(plan, ground(), signal);
@@ -56,6 +53,7 @@ export function createUserBubblewrapDriver(options: UserBubblewrapOptions): Sand
   };
   return {
     ...driver,
+    follow: (root) => void (followed = root),
     async [Symbol.asyncDispose]() {
       made?.networks[Symbol.dispose]();
       made = undefined;
@@ -74,16 +72,16 @@ type UserGround = {
   program: string;
   filter: Uint8Array;
   networks: HeldNetworks;
-  /** Root directory in bubblewrap's words; the same for all. */
-  root: readonly string[];
+  /** What completes root directories is put there. */
+  directory: string;
   masks: readonly string[];
   /** Absent when this user was given no group to limit others in: then rlimits hold each process, and no group of them. */
   cgroups: { host: CgroupHost; parent: string } | undefined;
   bindsByDescriptor: boolean;
 };
 
-/** `directory` gets the files a root directory is completed by. @throws errors of node:fs */
-function makeUserGround(options: { program: string; filter: Uint8Array; root: readonly RootEntry[]; directory: string }): UserGround {
+/** @throws errors of node:fs */
+function makeUserGround(options: Pick<UserGround, "program" | "filter" | "directory">): UserGround {
   const { program, filter, directory } = options;
   mkdirSync(join(directory, "empty"), { recursive: true, mode: 0o700 });
   writeFileSync(join(directory, "nothing"), "", { mode: 0o600 });
@@ -93,7 +91,7 @@ function makeUserGround(options: { program: string; filter: Uint8Array; root: re
     program,
     filter,
     networks: new HeldNetworks(),
-    root: options.root.flatMap((entry, index) => wordsFor(entry, join(directory, `file-${index}`))),
+    directory,
     masks,
     cgroups: delegatedCgroup(),
     bindsByDescriptor: help.includes("--bind-fd"),
@@ -117,7 +115,10 @@ async function startAsUser(plan: SandboxPlan, ground: UserGround, signal: AbortS
   if (network !== undefined && egress.kind === "proxy") stack.use(serveListener(network.listener, egress.serve));
   signal.throwIfAborted();
   using held = workspace && holdDirectory(workspace.source);
-  const mounts = [...ground.root, ...scratch(limits.scratchBytes), ...ground.masks, ...bindWords(workspace, ground), "--remount-ro", "/"];
+  const root = (plan.root === undefined ? hostRoot() : directoryRoot(plan.root.lower)).flatMap((entry) =>
+    wordsFor(entry, ground.directory),
+  );
+  const mounts = [...root, ...scratch(limits.scratchBytes), ...ground.masks, ...bindWords(workspace, ground), "--remount-ro", "/"];
   const command = bubblewrapCommand(ground.program, {
     mounts,
     terminal: terminal !== undefined,
@@ -129,7 +130,8 @@ async function startAsUser(plan: SandboxPlan, ground: UserGround, signal: AbortS
   const spawned = spawnBubblewrap({ command: [program, ...words], filter: ground.filter, streams, extra });
   const up = await bringUp(spawned, { ownNetwork: egress.kind !== "host", cgroup }, stack);
   const rlimits = cgroup === undefined ? { addressSpaceBytes: memoryBytes, processes: pids + ownProcesses - 1 } : undefined;
-  return await begin(plan, { ...up, cgroup }, { stack, signal, ...(rlimits && { rlimits }) });
+  const begun = await begin(plan, { ...up, cgroup }, { stack, signal, ...(rlimits && { rlimits }) });
+  return rlimits === undefined ? begun : { ...begun, limitedBy: "rlimits" };
 }
 
 /** Below places the command cannot write, in this order; the workspace comes after all of them, and nothing below it. */
@@ -156,14 +158,23 @@ function bindWords(workspace: SandboxPlan["workspace"], ground: UserGround): str
   return ground.bindsByDescriptor ? ["--bind-fd", String(workspaceFd), workspace.target] : ["--bind", workspace.source, workspace.target];
 }
 
-function wordsFor(entry: RootEntry, file: string): string[] {
+function wordsFor(entry: RootEntry, directory: string): string[] {
   switch (entry.kind) {
     case "tree":
       return ["--ro-bind", entry.source, entry.target];
     case "link":
       return ["--dir", dirname(entry.target), "--symlink", entry.to, entry.target];
     case "file":
-      writeFileSync(file, entry.text, { encoding: "latin1", mode: 0o644 });
-      return ["--ro-bind", file, entry.target];
+      return ["--ro-bind", kept(entry.text, directory), entry.target];
   }
+}
+
+/** A file with this text. By what is in it: sandboxes that run have it mounted, and it must stay as it is. */
+function kept(text: string, directory: string): string {
+  const file = join(directory, `file-${createHash("sha256").update(text, "latin1").digest("hex").slice(0, 32)}`);
+  if (existsSync(file)) return file;
+  const made = `${file}.${randomUUID()}`;
+  writeFileSync(made, text, { encoding: "latin1", mode: 0o644 });
+  renameSync(made, file);
+  return file;
 }

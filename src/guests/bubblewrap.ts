@@ -4,13 +4,12 @@ import { type CgroupHost, findCgroups, killCgroup, listCgroups, removeCgroup, re
 import type { Fd } from "../kernel/console-socket.ts";
 import { cgroupLimits, checkByDoing } from "./bubblewrap-check.ts";
 import { Identities } from "./bubblewrap-owner.ts";
+import { Grounds } from "./bubblewrap-grounds.ts";
 import type { Ground } from "./bubblewrap-prepare.ts";
 import { findProgram, hostFilter } from "./bubblewrap-program.ts";
-import { makeStage } from "./bubblewrap-stage.ts";
 import { cgroupFile, startPlanned } from "./bubblewrap-start.ts";
-import { PreparedStock } from "./bubblewrap-stock.ts";
 import { checkPlan } from "./sandbox-plan.ts";
-import { hostPrograms, hostRoot, type RootEntry } from "./sandbox-root.ts";
+import { hostRoot, type RootEntry } from "./sandbox-root.ts";
 import type { SandboxDriver } from "./sandbox.ts";
 
 export type BubblewrapOptions = {
@@ -20,23 +19,31 @@ export type BubblewrapOptions = {
   cgroups?: CgroupHost;
   /** Where runs have their cgroups: `/nexus/runs`. */
   cgroupParent: string;
-  /** What commands see as their root directory; by default the host's programs. Asked once. */
+  /** What commands see as their root directory whose plan names none; by default the host's programs. */
   root?: () => readonly RootEntry[];
 };
 
+/** `follow`: sandboxes are made ahead, and tried by `check`, with this root directory; undefined is the host's programs. */
+export type Bubblewrap = SandboxDriver & AsyncDisposable & { follow(root: string | undefined): void };
+
 /** Runs commands by bubblewrap, for a daemon of root. Every run is another user of the host, whom nothing belongs to. */
-export function createBubblewrapDriver(options: BubblewrapOptions): SandboxDriver & AsyncDisposable {
+export function createBubblewrapDriver(options: BubblewrapOptions): Bubblewrap {
   const cgroups = { host: options.cgroups ?? findCgroups(), parent: options.cgroupParent };
+  let followed: string | undefined;
   let made: Made | undefined;
-  const get = (): Made => (made ??= make(options, cgroups));
+  const get = (): Made => (made ??= make(options, { cgroups, followed }));
   const driver: SandboxDriver = {
     name: "bubblewrap",
-    check: () => checkByDoing(() => ({ driver, program: get().ground.program, limits: cgroupLimits(cgroups.host) })),
+    root: "directory",
+    check: () => checkByDoing(() => ({ driver, program: get().program, limits: cgroupLimits(cgroups.host), root: followed })),
     async start(plan, signal) {
-      checkPlan(plan, get().ground.stage.taken);
-      return await startPlanned(plan, get(), signal);
+      return await get().grounds.on(plan.root?.lower, async (footing) => {
+        checkPlan(plan, footing.ground.stage.taken);
+        return await startPlanned(plan, footing, signal);
+      });
     },
     async sweep({ directory }) {
+      removeEmpty(cgroups);
       const path = cgroupOf(directory, cgroups.parent);
       if (path === undefined) return;
       await killCgroup(cgroups.host, path);
@@ -45,29 +52,30 @@ export function createBubblewrapDriver(options: BubblewrapOptions): SandboxDrive
   };
   return {
     ...driver,
+    follow(root) {
+      followed = root;
+      made?.grounds.follow(root);
+    },
     async [Symbol.asyncDispose]() {
       const all = made;
       made = undefined;
-      await all?.stock[Symbol.asyncDispose]();
-      all?.ground.stage[Symbol.dispose]();
-      all?.ground.identities[Symbol.dispose]();
+      await all?.grounds[Symbol.asyncDispose]();
+      all?.identities[Symbol.dispose]();
     },
   };
 }
 
-type Made = { ground: Ground; stock: PreparedStock };
+type Made = { program: string; identities: Identities; grounds: Grounds };
 
-function make(options: BubblewrapOptions, cgroups: Ground["cgroups"]): Made {
+function make(options: BubblewrapOptions, o: { cgroups: Ground["cgroups"]; followed: string | undefined }): Made {
+  const { cgroups } = o;
   removeEmpty(cgroups);
-  const ground: Ground = {
-    program: options.program ?? findProgram(),
-    stage: makeStage(hostPrograms(), (options.root ?? hostRoot)()),
-    identities: new Identities(),
-    namespaces: options.namespaces,
-    cgroups,
-    filter: hostFilter(),
-  };
-  return { ground, stock: new PreparedStock(ground) };
+  const program = options.program ?? findProgram();
+  const identities = new Identities();
+  const common = { program, identities, namespaces: options.namespaces, cgroups, filter: hostFilter() };
+  const grounds = new Grounds(common, options.root ?? hostRoot);
+  grounds.follow(o.followed);
+  return { program, identities, grounds };
 }
 
 /** Groups of sandboxes that waited when a daemon crashed: those have ended with it. */

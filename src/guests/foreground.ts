@@ -5,6 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { NexusError } from "../base/errors.ts";
 import { type CgroupHost, killCgroup, memoryEvents, removeCgroup, removeEmptyCgroup } from "../kernel/cgroups.ts";
 import { openPty } from "../kernel/console-socket.ts";
+import { endsWithUs, killedWithUs } from "./ends-with-us.ts";
 import type { SandboxExit, SandboxPlan, SandboxProcess } from "./sandbox.ts";
 import { runtimeEnvironment } from "./supervisor.ts";
 import { consoleSocketIn, terminalOf } from "./terminal.ts";
@@ -12,7 +13,7 @@ import { consoleSocketIn, terminalOf } from "./terminal.ts";
 /** `words` is what to say on stderr when the command could not be found or run; then the code is a shell's. */
 export type Judgement = { code: number; words?: string } | { refused: string };
 
-/** A container program run as our child, so that the streams of the command it runs are ours. */
+/** A container program run as our child, so that the streams of the command it runs are ours. All of it ends with this process. */
 export type Foreground = {
   plan: SandboxPlan;
   /** Of the program. With a path it hands the terminal it makes over there; without, it uses the one it has. */
@@ -41,16 +42,19 @@ export type Foreground = {
 export async function runForeground(run: Foreground, signal: AbortSignal): Promise<SandboxProcess> {
   let ending: Promise<void> | undefined;
   let left: Promise<unknown> = Promise.resolve();
-  const end = (): Promise<void> => (ending ??= endRun({ ...run, left }));
+  const held = new DisposableStack();
+  const end = (): Promise<void> => (ending ??= endRun({ ...run, left }).finally(() => held.dispose()));
   try {
     signal.throwIfAborted();
-    const { child, streams, said } = run.plan.terminal === undefined ? withPipes(run) : await withTerminal(run, run.plan.terminal);
+    held.use(await endsWithUs(run.cgroups, run.cgroup));
+    const { child, streams, said, isUp } = run.plan.terminal === undefined ? withPipes(run) : await withTerminal(run, run.plan.terminal);
     let up = false;
     const exit = exitOf(run, { child, said, isUp: () => up });
     left = exit;
     // Whoever waits for the start is told; whoever waits for the end came after that.
     exit.catch(() => undefined);
     up = await untilUp(run, { exit, signal });
+    if (up) isUp?.();
     return {
       ...streams,
       signal(name) {
@@ -86,32 +90,50 @@ async function killCommand({ cgroups, cgroup, commandGroups }: Ending): Promise<
 /** What a program may take to clear up behind a command that was killed. */
 const handOverMs = 5000;
 
-type Started = { child: ChildProcess; said: () => string; streams: Pick<SandboxProcess, "stdin" | "stdout" | "stderr" | "resize"> };
+type Started = {
+  child: ChildProcess;
+  said: () => string;
+  streams: Pick<SandboxProcess, "stdin" | "stdout" | "stderr" | "resize">;
+  /** What comes on stderr from here on is the command's. */
+  isUp?: () => void;
+};
 
 function withPipes(run: Foreground): Started {
-  const [program, ...args] = run.command(undefined);
+  const [program, ...args] = killedWithUs(run.command(undefined));
   const child = spawn(program, args, { stdio: "pipe", cwd: "/", env: environmentOf(run) });
   // A command that does not read its input must not break us when it ends.
   child.stdin.on("error", () => undefined);
   // A child's own streams lose what nobody has begun to read when it ends.
   const [stdout, stderr] = [child.stdout.pipe(new PassThrough()), new PassThrough()];
-  child.stderr.pipe(stderr, { end: false });
   let said = "";
+  // The program's own words about a command it cannot run are told in ours, so they wait until it is known whose they are.
+  const held = child.stderr.pipe(new PassThrough({ highWaterMark: 4 * mostHeld }));
+  let released = false;
+  const isUp = (): void => {
+    if (!released) held.pipe(stderr);
+    released = true;
+  };
+  let bytesSaid = 0;
   child.stderr.on("data", (bytes: Buffer) => {
     if (said.length < 2000) said += bytes.toString().slice(0, 2000);
+    if ((bytesSaid += bytes.length) > mostHeld) isUp();
   });
   child.once("error", () => stderr.end());
   child.once("close", (code) => {
     const judged = run.judge(code ?? 1, said);
-    stderr.end("words" in judged ? `nexus: ${judged.words}\n` : "");
+    if ("words" in judged && !released) stderr.end(`${judged.words}\n`);
+    else isUp();
   });
-  return { child, said: () => said, streams: { stdin: child.stdin, stdout, stderr, resize() {} } };
+  return { child, said: () => said, streams: { stdin: child.stdin, stdout, stderr, resize() {} }, isUp };
 }
+
+/** Bytes. No program says so much of itself. */
+const mostHeld = 65_536;
 
 async function withTerminal(run: Foreground, size: { columns: number; rows: number }): Promise<Started> {
   if (!run.handsTerminalOver) return withOwnTerminal(run, size);
   using socket = consoleSocketIn(run.plan.directory, "tty");
-  const [program, ...args] = run.command(socket.path);
+  const [program, ...args] = killedWithUs(run.command(socket.path));
   const child = spawn(program, args, { stdio: "ignore", cwd: "/", env: environmentOf(run) });
   const gone = new AbortController();
   const refuse = (): void => gone.abort(refusal(run, "it made no terminal"));
@@ -129,7 +151,7 @@ function withOwnTerminal(run: Foreground, size: { columns: number; rows: number 
   terminal.setRaw();
   terminal.resize(size.columns, size.rows);
   using peer = pty.peer;
-  const [program, ...args] = run.command(undefined);
+  const [program, ...args] = killedWithUs(run.command(undefined));
   const stdio = [peer.number, peer.number, peer.number];
   const child = spawn(program, args, { stdio, cwd: "/", env: environmentOf(run), detached: true });
   const resize = (columns: number, rows: number): void => {
@@ -182,7 +204,8 @@ async function untilUp(run: Foreground, seen: { exit: Promise<SandboxExit>; sign
 
 function refusedWords(run: Foreground, code: number): string {
   const judged = run.judge(code, "");
-  return "refused" in judged ? judged.refused : `it ended with ${judged.code} before there was a terminal`;
+  if ("refused" in judged) return judged.refused;
+  return judged.words ?? `it ended with ${judged.code} before there was a terminal`;
 }
 
 function refusal(run: Foreground, words: string): NexusError {

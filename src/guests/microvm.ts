@@ -7,9 +7,12 @@ import { setTimeout as delay } from "node:timers/promises";
 import { NexusError } from "../base/errors.ts";
 import { setLimits } from "../kernel/cgroup-limits.ts";
 import { type CgroupHost, enterCgroup, killCgroup, removeCgroup } from "../kernel/cgroups.ts";
+import { killedWithUs } from "./ends-with-us.ts";
 import { endRun } from "./foreground.ts";
 import { microvmArguments } from "./microvm-arguments.ts";
+import { kvmDevice } from "./qemu-accel.ts";
 import type { Acceleration } from "./qemu-plan.ts";
+import { groupsFor } from "./qemu-user.ts";
 import { removeTree } from "./remove-tree.ts";
 import type { SandboxDriver, SandboxExit, SandboxPlan } from "./sandbox.ts";
 import { SandboxMux } from "./sandbox-mux.ts";
@@ -92,8 +95,8 @@ export function createMicrovmDriver(options: MicrovmOptions): SandboxDriver {
             ...(workspace === undefined ? [] : ([[files.workspace, "r+"]] as const)),
           ],
           log: files.log,
-          // It opens nothing by name, so it needs no right to anything.
-          user: { uid, gid: uid },
+          // It opens nothing by name but the device of KVM, so it needs no right to anything else.
+          user: { uid, gid: (program.accel.kind === "kvm" ? groupsFor(kvmDevice)?.[0] : undefined) ?? uid },
         });
         if (child.pid !== undefined) enterCgroup(cgroups, cgroup, child.pid);
         const told = Promise.withResolvers<{ code: number; outOfMemory: boolean }>();
@@ -168,7 +171,8 @@ function launch(program: string, { words, drives, log, user }: Launched) {
     open.push(openSync(log, "wx", 0o600));
     for (const [path, mode] of drives) open.push(openSync(path, mode));
     const [said, ...files] = open as [number, ...number[]];
-    return spawn(program, words, { stdio: ["ignore", said, said, "pipe", ...files], cwd: "/", env: {}, ...user });
+    const [first, ...rest] = killedWithUs([program, ...words]);
+    return spawn(first, rest, { stdio: ["ignore", said, said, "pipe", ...files], cwd: "/", env: {}, ...user });
   } finally {
     for (const fd of open) closeSync(fd);
   }

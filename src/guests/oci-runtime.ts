@@ -2,8 +2,10 @@ import { spawnSync } from "node:child_process";
 import {
   accessSync,
   constants,
+  existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   renameSync,
@@ -11,7 +13,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import { unreachable } from "../base/exhaustive.ts";
 import type { Name } from "../base/names.ts";
@@ -74,6 +76,7 @@ export async function chooseRuntime(place: TrialPlace): Promise<RuntimeCommand> 
   const key = circumstances(place);
   const known = recall(memory, key);
   if (known !== undefined) return known;
+  await endLostTrials(place);
   const probes: RuntimeProbe[] = [];
   for (const runtime of place.candidates) {
     const probe = await tryRuntime(runtime, place);
@@ -116,15 +119,13 @@ async function tryRuntime(runtime: RuntimeCommand, place: TrialPlace): Promise<R
   const version =
     spawnSync(program, ["--version"], { encoding: "utf8", env: runtimeEnvironment(), timeout: 5000 }).stdout?.split("\n", 1)[0] ?? "";
   mkdirSync(place.directory, { recursive: true });
-  const layout = layoutOf(mkdtempSync(join(place.directory, "trial-")));
-  const id = `trial-${layout.directory.slice(-6)}`;
-  const cgroup = `${place.cgroupParent}/${id}`;
+  const id = basename(mkdtempSync(join(place.directory, `trial-${process.pid}-`)));
+  const trial = trialOf(place, id);
+  const { layout, cgroup } = trial;
   const run = {
+    ...trial,
     id,
-    layout,
     runtime,
-    cgroups: place.cgroups,
-    cgroup,
     limits: trialLimits(place.cgroups),
     netns: undefined,
     deadlineMs: 10_000,
@@ -151,9 +152,28 @@ async function tryRuntime(runtime: RuntimeCommand, place: TrialPlace): Promise<R
   } catch (error) {
     return { runtime, version, result: { kind: "fails", problem: error instanceof Error ? error.message : String(error) } };
   } finally {
-    await endRun(run);
-    removeCgroup(place.cgroups, cgroup);
-    rmSync(layout.directory, { recursive: true, force: true });
+    await endTrial(trial);
+  }
+}
+
+type Trial = { layout: OciLayout; cgroups: CgroupHost; cgroup: string };
+
+function trialOf({ directory, cgroups, cgroupParent }: TrialPlace, id: string): Trial {
+  return { layout: layoutOf(join(directory, id)), cgroups, cgroup: `${cgroupParent}/${id}` };
+}
+
+async function endTrial(trial: Trial): Promise<void> {
+  await endRun(trial);
+  removeCgroup(trial.cgroups, trial.cgroup);
+  rmSync(trial.layout.directory, { recursive: true, force: true });
+}
+
+/** Those of a process that was killed meanwhile. */
+async function endLostTrials(place: TrialPlace): Promise<void> {
+  const names = existsSync(place.directory) ? readdirSync(place.directory) : [];
+  for (const name of names) {
+    const pid = /^trial-(\d+)-/.exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) await endTrial(trialOf(place, name));
   }
 }
 

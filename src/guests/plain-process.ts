@@ -15,6 +15,8 @@ import {
   removeCgroup,
 } from "../kernel/cgroups.ts";
 import { openPty } from "../kernel/console-socket.ts";
+import { commandCheck, commandRefusal } from "./command-check.ts";
+import { endsWithUs } from "./ends-with-us.ts";
 import type { SandboxDriver, SandboxExit, SandboxPlan, SandboxProcess } from "./sandbox.ts";
 import { terminalOf } from "./terminal.ts";
 
@@ -56,7 +58,10 @@ type Group = { host: CgroupHost; path: string };
  * Waits in front of the command until it is in its cgroup: nothing runs outside of it, not for a moment. A daemon that ends
  * meanwhile closes the gate, and nothing runs. The shell sees words as parameters only, never as program text.
  */
-const gate = 'ulimit -n "$1" || exit 125; shift; read -r go <&3 || exit 125; exec 3<&-; unset PWD OLDPWD; exec "$@"';
+const gate = `ulimit -n "$1" || exit 125; shift; read -r go <&3 || exit 125; exec 3<&-; unset PWD OLDPWD
+${commandCheck}
+${commandRefusal}
+exec "$@"`;
 
 async function startPlain(plan: SandboxPlan, group: Group, signal: AbortSignal): Promise<SandboxProcess> {
   const { memoryBytes, cpus, pids } = plan.limits;
@@ -64,6 +69,7 @@ async function startPlain(plan: SandboxPlan, group: Group, signal: AbortSignal):
     throw new NexusError("unsupported", "a plain process cannot be kept from the network", { hint: "profile untrusted can" });
   signal.throwIfAborted();
   await using undo = new AsyncDisposableStack();
+  undo.use(await endsWithUs(group.host, group.path));
   undo.defer(async () => {
     await killCgroup(group.host, group.path);
     removeCgroup(group.host, group.path);

@@ -8,17 +8,18 @@ import { endRun, runForeground } from "./foreground.ts";
 import { containerCgroup } from "./oci-limits.ts";
 import { hasExecuted, readPid } from "./oci-process.ts";
 import { removeTree } from "./remove-tree.ts";
+import type { RootImage } from "./rootfs.ts";
 import type { SandboxDriver, SandboxPlan } from "./sandbox.ts";
 import { openSandboxNetwork } from "./sandbox-network.ts";
 import { type RuntimeCommand, runtimeCall, runtimeEnvironment } from "./supervisor.ts";
-import { resourcesOf } from "./trusted.ts";
+import { refusedCommand, resourcesOf } from "./trusted.ts";
 import { sandboxUser } from "./trusted-config.ts";
 
 export type PodmanOptions = {
   /** For trials. */
   directory: string;
-  /** An image podman has, or `dir:PATH`, a root file system on this host. */
-  image: () => Promise<string>;
+  /** The root file system commands run on whose plan names none. */
+  image: () => Promise<RootImage>;
   /** The OCI runtime that works here, which podman is told to use. */
   runtime: () => Promise<RuntimeCommand>;
   cgroups: CgroupHost;
@@ -28,7 +29,7 @@ export type PodmanOptions = {
   startDeadlineMs?: number;
 };
 
-/** The trusted profile by podman: the same confinement as our own containers', on the images podman has. */
+/** The trusted profile by podman: the same confinement as our own containers', on the same images. */
 export function createPodmanDriver(options: PodmanOptions): SandboxDriver {
   const { cgroups } = options;
   const program = options.program ?? "podman";
@@ -44,8 +45,8 @@ export function createPodmanDriver(options: PodmanOptions): SandboxDriver {
     return [shell, ...rest];
   };
   const forget = async (id: string, directory: string): Promise<void> => {
-    // Its record in podman's own books, whatever became of the container.
-    if (existsSync(join(directory, "cidfile"))) {
+    // Its record in podman's own books, whatever became of the container, and of a podman that was killed before it said its number.
+    if (existsSync(configurationFile(directory))) {
       const words = await call(["rm", "--force", "--ignore", "--time", "0", nameOf(id)]);
       // It looks at a container that has just been killed, and fails when that ends meanwhile.
       await run(words, directory).catch(() => run(words, directory));
@@ -55,6 +56,7 @@ export function createPodmanDriver(options: PodmanOptions): SandboxDriver {
 
   return {
     name: "podman",
+    root: "image",
 
     async check() {
       mkdirSync(options.directory, { recursive: true, mode: 0o700 });
@@ -84,7 +86,7 @@ export function createPodmanDriver(options: PodmanOptions): SandboxDriver {
       const ending = { cgroups, cgroup, commandGroups: commandGroups(plan.id), remove: () => forget(plan.id, plan.directory) };
       using stack = new DisposableStack();
       let command: [string, ...string[]];
-      const files = { pid: join(plan.directory, "pid"), id: join(plan.directory, "cidfile") };
+      const pidFile = join(plan.directory, "pid");
       try {
         mkdirSync(plan.directory, { recursive: true, mode: 0o700 });
         writeConfiguration(plan.directory);
@@ -92,8 +94,8 @@ export function createPodmanDriver(options: PodmanOptions): SandboxDriver {
         await killCgroup(cgroups, cgroup);
         removeCgroup(cgroups, cgroup);
         setLimits(cgroups, cgroup, resourcesOf(plan.limits));
-        const words = [...runWords(plan, network?.path), "--cgroup-parent", containerCgroup(cgroup), "--pidfile", files.pid];
-        command = await call([...words, "--cidfile", files.id, ...imageWords(await options.image()), ...plan.command]);
+        const words = [...runWords(plan, network?.path), "--cgroup-parent", containerCgroup(cgroup), "--pidfile", pidFile];
+        command = await call([...words, ...imageWords(plan.root ?? (await options.image())), ...plan.command]);
       } catch (error) {
         await endRun(ending);
         throw error;
@@ -111,11 +113,14 @@ export function createPodmanDriver(options: PodmanOptions): SandboxDriver {
           env: configurationOf(plan.directory),
           handsTerminalOver: false,
           findCommand() {
-            const pid = readPid(files.pid);
+            const pid = readPid(pidFile);
             return pid !== undefined && hasExecuted(pid) ? pid : undefined;
           },
           // podman-run(1), "Exit Status": 125 is its own, but 126 and 127 are also the runtime's, before there is a container.
-          judge: (code, said) => (existsSync(files.pid) || code < 125 || /executable/.test(said) ? { code } : { refused: lastWords(said) }),
+          judge(code, said) {
+            if (existsSync(pidFile) || code < 125) return { code };
+            return (/executable/.test(said) ? refusedCommand(plan.command[0], said) : undefined) ?? { refused: lastWords(said) };
+          },
           deadlineMs: options.startDeadlineMs ?? 30_000,
         },
         signal,
@@ -142,7 +147,7 @@ function runWords(plan: SandboxPlan, netns: string | undefined): string[] {
     ["--read-only", "--tmpfs", `/tmp:size=${limits.scratchBytes},mode=1777`, "--init=false", "--log-driver", "none"],
     ["--unsetenv-all", "--env-file", environmentFile(plan.directory), "--workdir", plan.cwd],
     workspace === undefined ? [] : ["--mount", `type=bind,${quoted(`source=${workspace.source}`)},target=${workspace.target}`],
-    ["--pull", "missing", "--entrypoint", ""],
+    ["--entrypoint", ""],
   ].flat();
 }
 
@@ -162,8 +167,9 @@ function environmentFile(directory: string): string {
   return join(directory, "environment");
 }
 
-function imageWords(image: string): string[] {
-  return image.startsWith("dir:") ? ["--rootfs", `${image.slice("dir:".length)}:O`] : [image];
+/** With a layer of its own over it. */
+function imageWords({ lower }: Pick<RootImage, "lower">): string[] {
+  return ["--rootfs", `${lower}:O`];
 }
 
 /** Mounts are one line of comma-separated values (RFC 4180). */
@@ -178,11 +184,15 @@ function nameOf(id: string): string {
 /** Where podman would read the host's own choices; default limits of files and processes fail where the daemon's are lower. */
 function writeConfiguration(directory: string): void {
   const limits = `default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]`;
-  writeFileSync(join(directory, "containers.conf"), `[containers]\n${limits}\n[engine]\nevents_logger = "none"\n`, { mode: 0o600 });
+  writeFileSync(configurationFile(directory), `[containers]\n${limits}\n[engine]\nevents_logger = "none"\n`, { mode: 0o600 });
 }
 
 function configurationOf(directory: string): Record<string, string> {
-  return { CONTAINERS_CONF: join(directory, "containers.conf"), HOME: directory };
+  return { CONTAINERS_CONF: configurationFile(directory), HOME: directory };
+}
+
+function configurationFile(directory: string): string {
+  return join(directory, "containers.conf");
 }
 
 /** @throws NexusError `runtime-failed` with the last of what it said */

@@ -1,11 +1,27 @@
 import { spawn } from "node:child_process";
-import { accessSync, constants, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import type { Acceleration } from "./qemu-plan.ts";
+import { groupsFor, type QemuUser, wordsFor } from "./qemu-user.ts";
 
 /** Where answers are kept: they hold as long as the host is up. */
-export type AccelPlace = { directory: string; program: string; device?: string };
+export type AccelPlace = { directory: string; program: string; device?: string; user: QemuUser };
+
+/** The device through which QEMU uses this processor. */
+export const kvmDevice = "/dev/kvm";
 
 /**
  * KVM when a trial guest ran with it, else emulation; and why. /dev/kvm can be there, open, and still hang every guest, so only
@@ -19,32 +35,43 @@ export async function chooseAcceleration(place: AccelPlace, wish: "auto" | "kvm"
 }
 
 async function tryKvm(place: AccelPlace): Promise<Acceleration> {
-  const device = place.device ?? "/dev/kvm";
+  const device = place.device ?? kvmDevice;
   try {
     accessSync(device, constants.R_OK | constants.W_OK);
   } catch (error) {
     const absent = (error as NodeJS.ErrnoException).code === "ENOENT";
     return { kind: "tcg", why: absent ? `there is no ${device}` : `${device} may not be opened` };
   }
+  const groups = place.user.kind === "own" ? groupsFor(device) : [];
+  if (groups === undefined)
+    return { kind: "tcg", why: `${device} is root's alone, and QEMU does not run as root; to give it a group: ${remedy(device)}` };
   mkdirSync(place.directory, { recursive: true, mode: 0o700 });
   const trial = mkdtempSync(join(place.directory, "accel-"));
   try {
     const rom = join(trial, "rom");
-    writeFileSync(rom, trialRom());
-    return await bootTrial(place.program, rom);
+    // Whoever has it open may read it, and nobody else gets here.
+    writeFileSync(rom, trialRom(), { mode: 0o644 });
+    return await bootTrial(place.program, rom, { as: wordsFor(place.user, { groups }) });
   } finally {
     rmSync(trial, { recursive: true, force: true });
   }
 }
 
 /** @internal The words for what came of it are the interface's; exported for the test that boots it under emulation. */
-export function bootTrial(program: string, rom: string, accel: "kvm" | "tcg" = "kvm"): Promise<Acceleration> {
-  const words = ["-accel", accel, "-cpu", accel === "kvm" ? "host" : "max", "-machine", "q35", "-m", "16", "-bios", rom];
+export function bootTrial(
+  program: string,
+  rom: string,
+  { accel = "kvm", as = [] }: { accel?: "kvm" | "tcg"; as?: readonly string[] } = {},
+): Promise<Acceleration> {
+  const words = ["-accel", accel, "-cpu", accel === "kvm" ? "host" : "max", "-machine", "q35", "-m", "16", "-bios", "/proc/self/fd/3"];
   const rest = ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"];
   return new Promise((resolve) => {
-    const child = spawn(program, [...words, ...rest], { stdio: ["ignore", "ignore", "pipe"], env: {} });
+    const [first = program, ...more] = [...as, program, ...words, ...rest];
+    const fd = openSync(rom, "r");
+    const child = spawn(first, more, { stdio: ["ignore", "ignore", "pipe", fd], env: {} });
+    closeSync(fd);
     let said = "";
-    child.stderr.on("data", (bytes: Buffer) => (said = (said + bytes.toString()).slice(0, 2000)));
+    child.stderr?.on("data", (bytes: Buffer) => (said = (said + bytes.toString()).slice(0, 2000)));
     const timer = setTimeout(() => child.kill("SIGKILL"), trialMs);
     const finish = (result: Acceleration): void => {
       clearTimeout(timer);
@@ -71,6 +98,10 @@ export function trialRom(): Uint8Array {
   return rom;
 }
 
+function remedy(device: string): string {
+  return `chgrp kvm ${device} && chmod 0660 ${device}`;
+}
+
 const trialMs = 2000;
 /** isa-debug-exit ends QEMU with twice the number written, and one (hw/misc/debugexit.c). */
 const exitStatus = 42 * 2 + 1;
@@ -85,12 +116,18 @@ function bootId(): string {
   return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 }
 
-type Kept = { boot: string; program: string; found: Acceleration };
+/** `as`: the answer is one for who asked, by the groups there were to let it in. */
+type Kept = { boot: string; program: string; as: string; found: Acceleration };
+
+function asWhom({ user, device = kvmDevice }: AccelPlace): string {
+  if (user.kind === "daemon" || !existsSync(device)) return user.kind;
+  return `${user.kind}, groups ${groupsFor(device)?.join() ?? "none"}`;
+}
 
 function remembered(place: AccelPlace): Acceleration | undefined {
   try {
     const kept = JSON.parse(readFileSync(join(place.directory, "accel.json"), "utf8")) as Kept;
-    return kept.boot === bootId() && kept.program === place.program ? kept.found : undefined;
+    return kept.boot === bootId() && kept.program === place.program && kept.as === asWhom(place) ? kept.found : undefined;
   } catch {
     return undefined;
   }
@@ -99,7 +136,7 @@ function remembered(place: AccelPlace): Acceleration | undefined {
 function remember(place: AccelPlace, found: Acceleration): Acceleration {
   mkdirSync(place.directory, { recursive: true, mode: 0o700 });
   const file = join(place.directory, "accel.json");
-  writeFileSync(`${file}.new`, JSON.stringify({ boot: bootId(), program: place.program, found } satisfies Kept));
+  writeFileSync(`${file}.new`, JSON.stringify({ boot: bootId(), program: place.program, as: asWhom(place), found } satisfies Kept));
   renameSync(`${file}.new`, file);
   return found;
 }

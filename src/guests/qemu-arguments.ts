@@ -1,10 +1,12 @@
 import { unreachable } from "../base/exhaustive.ts";
 import type { Acceleration, VmPlan } from "./qemu-plan.ts";
 import type { VmImage } from "./qemu-image.ts";
-import { comma, deviceOf, portArguments } from "./qemu-devices.ts";
+import { deviceOf, portArguments } from "./qemu-devices.ts";
 import { diskArguments, type QemuDisk } from "./qemu-disk-arguments.ts";
 import { networkArguments } from "./qemu-network-arguments.ts";
+import { sharedMemory, shareArguments } from "./qemu-shares.ts";
 import { kernelWords } from "./qemu-kernel-words.ts";
+import type { Inherited } from "./qemu-inherited.ts";
 import type { QemuSandbox } from "./qemu-program.ts";
 import { socketNames, type QemuLayout } from "./qemu-layout.ts";
 
@@ -24,22 +26,31 @@ export type QemuInput = {
   timeStampKhz?: number;
   /** The guest has a script to set itself up by. */
   hasScript?: boolean;
+  /** Its numbers of the connections to virtiofsd, one for each share; undefined with 9p, or none. */
+  shareFds?: readonly number[];
+  /** What it is to get open is added; the queues of its taps are there. */
+  inherited: Inherited;
 };
 
-/** QEMU's arguments, without its own name. Sockets and files are relative to the guest's directory, where it runs. */
+/** QEMU's arguments, without its own name. */
 export function qemuArguments(input: QemuInput): string[] {
-  const { plan, layout, image, accel } = input;
+  const { plan, layout, image, accel, inherited } = input;
   const { spec } = plan;
   const pci = spec.machine === "q35";
+  const memory = sharedMemory(plan, input.shareFds);
   const hasKernel = image.kernel !== undefined || spec.kernel !== undefined;
-  return [
+  const socket = (id: string, name: string, more = ""): string[] => {
+    const number = inherited.number({ kind: "listener", name });
+    return ["-chardev", `socket,id=${id},fd=${number},server=on,wait=off${more}`];
+  };
+  const words = [
     ["-name", `guest=${plan.name},debug-threads=on`],
-    ["-pidfile", layout.pidFile],
     ["-nodefaults", "-no-user-config", "-display", "none"],
     input.sandbox.kind === "on" ? [...input.sandbox.words] : [],
     // Its processors wait until its disks were looked at: letRun.
     ["-S"],
-    ["-machine", machineOf(input)],
+    memory.words,
+    ["-machine", `${machineOf(input)}${memory.machine}`],
     // "max" is all that emulation knows; "host" all that this processor has.
     ["-accel", accel.kind === "kvm" ? "kvm" : "tcg,thread=multi", "-cpu", accel.kind === "kvm" ? "host" : "max"],
     ["-smp", `cpus=${spec.cpus}`, "-m", `size=${spec.mem}M`],
@@ -48,7 +59,7 @@ export function qemuArguments(input: QemuInput): string[] {
     ["-action", "panic=exit-failure"],
     socket("monitor", socketNames.monitor),
     ["-mon", "chardev=monitor,mode=control"],
-    socket("console", socketNames.console, ",logfile=log,logappend=on"),
+    socket("console", socketNames.console, `,logfile=${inherited.file(layout.log, "append")},logappend=on`),
     ["-serial", "chardev:console"],
     ["-device", deviceOf(plan, "virtio-serial")],
     socket("agent", socketNames.agent),
@@ -58,19 +69,15 @@ export function qemuArguments(input: QemuInput): string[] {
     ["-device", `${deviceOf(plan, "virtio-balloon")},id=balloon,deflate-on-oom=on,free-page-reporting=on`],
     pci ? ["-device", "pvpanic-pci"] : [],
     portArguments(plan, [...plan.nics.map((nic) => `nic${nic.number}`), ...spec.disks.map((disk) => `blk-${disk.name}`)]),
-    input.firmware === undefined ? [] : firmwareArguments(input.firmware),
-    hasKernel ? kernelArguments(input) : [],
-    Object.keys(spec.env).length === 0 ? [] : ["-fw_cfg", "name=opt/nexus/env,file=environment"],
-    input.hasScript === true ? ["-fw_cfg", "name=opt/nexus/setup,file=setup"] : [],
-    diskArguments(plan, input.disks, { boots: !hasKernel }),
-    spec.shares.flatMap((share) => [
-      "-fsdev",
-      `local,id=share-${share.name},path=${comma(share.source)},security_model=mapped-xattr${share.readOnly ? ",readonly=on" : ""}`,
-      "-device",
-      `${deviceOf(plan, "virtio-9p")},fsdev=share-${share.name},mount_tag=${share.name}`,
-    ]),
-    networkArguments(plan, input.sshPort),
+    input.firmware === undefined ? [] : firmwareArguments(input.firmware, inherited),
+    hasKernel ? kernelArguments(input, inherited) : [],
+    Object.keys(spec.env).length === 0 ? [] : ["-fw_cfg", `name=opt/nexus/env,file=${inherited.read(layout.environment)}`],
+    input.hasScript === true ? ["-fw_cfg", `name=opt/nexus/setup,file=${inherited.read(layout.setup)}`] : [],
+    diskArguments(plan, input.disks, { boots: !hasKernel, inherited }),
+    shareArguments(plan, input.shareFds),
+    networkArguments(plan, input.sshPort, inherited),
   ].flat();
+  return [...words, ...inherited.words];
 }
 
 /** What the guest finds as opt/nexus/env: lines for a shell. */
@@ -80,10 +87,10 @@ export function environmentText(env: Readonly<Record<string, string>>): string {
     .join("");
 }
 
-function machineOf({ plan }: QemuInput): string {
+function machineOf({ plan, firmware }: QemuInput): string {
   switch (plan.spec.machine) {
     case "q35":
-      return "q35,graphics=off,vmport=off,hpet=off";
+      return `q35,graphics=off,vmport=off,hpet=off${firmware === undefined ? "" : ",pflash0=firmware,pflash1=variables"}`;
     case "microvm":
       return "microvm,acpi=on,rtc=on,isa-serial=on,auto-kernel-cmdline=on";
     default:
@@ -91,11 +98,7 @@ function machineOf({ plan }: QemuInput): string {
   }
 }
 
-function socket(id: string, path: string, more = ""): string[] {
-  return ["-chardev", `socket,id=${id},path=${path},server=on,wait=off${more}`];
-}
-
-function kernelArguments({ plan, image, timeStampKhz }: QemuInput): string[] {
+function kernelArguments({ plan, image, timeStampKhz }: QemuInput, inherited: Inherited): string[] {
   const { spec } = plan;
   const own = spec.kernel === undefined ? image.kernel : undefined;
   const kernel = spec.kernel ?? own?.path;
@@ -103,8 +106,8 @@ function kernelArguments({ plan, image, timeStampKhz }: QemuInput): string[] {
   if (kernel === undefined) return [];
   return [
     "-kernel",
-    kernel,
-    ...(initrd === undefined ? [] : ["-initrd", initrd]),
+    inherited.read(kernel),
+    ...(initrd === undefined ? [] : ["-initrd", inherited.read(initrd)]),
     "-append",
     kernelWords(
       plan,
@@ -113,9 +116,11 @@ function kernelArguments({ plan, image, timeStampKhz }: QemuInput): string[] {
   ];
 }
 
-function firmwareArguments(firmware: { code: string; variables: string }): string[] {
-  return [
-    ["-drive", `if=pflash,unit=0,format=raw,readonly=on,file=${comma(firmware.code)}`],
-    ["-drive", `if=pflash,unit=1,format=raw,file=${comma(firmware.variables)}`],
-  ].flat();
+function firmwareArguments(firmware: { code: string; variables: string }, inherited: Inherited): string[] {
+  const node = (name: string, path: string, readOnly: boolean): string[] => {
+    const filename = inherited.file(path, readOnly ? "read" : "write");
+    const file = { driver: "file", filename, "read-only": readOnly };
+    return ["-blockdev", JSON.stringify({ "node-name": name, driver: "raw", "read-only": readOnly, file })];
+  };
+  return [...node("firmware", firmware.code, true), ...node("variables", firmware.variables, false)];
 }

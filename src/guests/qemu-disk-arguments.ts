@@ -1,4 +1,5 @@
 import type { DiskFormat } from "../spec/vm.ts";
+import type { Access, Inherited } from "./qemu-inherited.ts";
 import { comma, deviceOf, onPort } from "./qemu-devices.ts";
 import type { VmPlan } from "./qemu-plan.ts";
 
@@ -13,10 +14,14 @@ export type QemuDisk = {
 };
 
 /** `boots`: the first disk is what the firmware boots, no kernel being given beside it. */
-export function diskArguments(plan: VmPlan, disks: readonly QemuDisk[], { boots }: { boots: boolean }): string[] {
+export function diskArguments(
+  plan: VmPlan,
+  disks: readonly QemuDisk[],
+  { boots, inherited }: { boots: boolean; inherited: Inherited },
+): string[] {
   return disks.flatMap((disk, i) => [
     "-blockdev",
-    JSON.stringify(blockNode(disk)),
+    JSON.stringify(blockNode(disk, (path, access) => inherited.file(path, access))),
     "-device",
     `${deviceOf(plan, "virtio-blk")},drive=disk-${disk.name},id=blk-${disk.name},serial=${comma(disk.name)}${boots && i === 0 ? ",bootindex=0" : ""}${ownDisks.includes(disk.name) ? "" : onPort(plan, `blk-${disk.name}`)}`,
   ]);
@@ -27,22 +32,27 @@ export const ownDisks: readonly string[] = ["root", "cidata"];
 
 /**
  * BlockdevOptions (qapi/block-core.json): the format over the file, and where the chain of layers ends. The file's lock keeps two guests
- * from one disk.
+ * from one disk. `nameOf` gives the names by which QEMU is to open files.
  */
-export function blockNode(disk: QemuDisk): Record<string, unknown> {
+export function blockNode(disk: QemuDisk, nameOf: (path: string, access: Access) => string): Record<string, unknown> {
+  const layer = layerBy(nameOf);
   const options = { "read-only": disk.readOnly, ...(disk.readOnly ? {} : { discard: "unmap" }) };
   const below = disk.base === undefined ? null : layer(disk.base, { options: { "read-only": true }, below: null });
   return { "node-name": `disk-${disk.name}`, ...layer(disk, { options, below }) };
 }
 
-function layer(
-  { path, format }: { path: string; format: DiskFormat },
-  { options, below }: { options: Record<string, unknown>; below: Record<string, unknown> | null },
-): Record<string, unknown> {
-  return {
+function layerBy(nameOf: (path: string, access: Access) => string) {
+  return (
+    { path, format }: { path: string; format: DiskFormat },
+    { options, below }: { options: { "read-only": boolean }; below: Record<string, unknown> | null },
+  ): Record<string, unknown> => ({
     driver: format,
     ...options,
     ...(format === "qcow2" ? { backing: below } : {}),
-    file: { driver: path.startsWith("/dev/") ? "host_device" : "file", filename: path, ...options },
-  };
+    file: {
+      driver: path.startsWith("/dev/") ? "host_device" : "file",
+      filename: nameOf(path, options["read-only"] ? "read" : "write"),
+      ...options,
+    },
+  });
 }

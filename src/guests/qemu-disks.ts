@@ -8,6 +8,7 @@ import type { QemuDisk } from "./qemu-disk-arguments.ts";
 import type { VmImage } from "./qemu-image.ts";
 import type { QemuLayout } from "./qemu-layout.ts";
 import type { VmPlan } from "./qemu-plan.ts";
+import { readShareType } from "./qemu-shares.ts";
 
 /** What an image file says of itself. */
 export type DiskFacts = {
@@ -63,7 +64,7 @@ export async function disksOf(imageTool: string, plan: VmPlan, place: { layout: 
     format: disk.format,
     readOnly: disk.readOnly,
   }));
-  const seed = seedDisk(plan, place);
+  const seed = await seedDisk(plan, place);
   // The root disk is a layer of our own making; what it lies on was looked at when it was made.
   for (const disk of root) await examine(imageTool, disk.path, disk.format);
   for (const disk of [...further, ...seed]) await examineWhole(imageTool, disk.path, disk.format);
@@ -71,9 +72,9 @@ export async function disksOf(imageTool: string, plan: VmPlan, place: { layout: 
 }
 
 /** What the guest is told, written anew: it may have changed since. Only root may read it, for it may hold secrets. */
-function seedDisk(plan: VmPlan, { layout, image }: { layout: QemuLayout; image: VmImage }): QemuDisk[] {
+async function seedDisk(plan: VmPlan, { layout, image }: { layout: QemuLayout; image: VmImage }): Promise<QemuDisk[]> {
   if (plan.setup === undefined || image.disk === undefined) return [];
-  writeFileSync(`${layout.seed}.new`, plan.setup.seed(), { mode: 0o600 });
+  writeFileSync(`${layout.seed}.new`, await plan.setup.seed(readShareType(layout)), { mode: 0o600 });
   renameSync(`${layout.seed}.new`, layout.seed);
   return [{ name: "cidata", path: layout.seed, format: "raw", readOnly: true }];
 }

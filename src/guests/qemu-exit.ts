@@ -19,8 +19,13 @@ export async function qemuExitOf(layout: QemuLayout): Promise<GuestExit | undefi
   if (known !== undefined) return known;
   using changes = watchDirectory(layout.directory);
   const end = performance.now() + handOverMs;
-  while (readQemuExit(layout) === undefined && qemuSupervisor(layout) !== undefined) {
-    if (findQemuProcess(layout) !== undefined || performance.now() > end) return undefined;
+  // With the shell goes the last copy of what QEMU had open, and the locks on its disks: whoever hears of the end may use them.
+  while (qemuSupervisor(layout) !== undefined) {
+    if (findQemuProcess(layout) !== undefined) return undefined;
+    if (performance.now() > end) {
+      if (readQemuExit(layout) === undefined) return undefined;
+      break;
+    }
     await changes.next(20);
   }
   const { code, at } = readQemuExit(layout) ?? { code: lostStatus, at: new Date().toISOString() };
@@ -43,9 +48,12 @@ export function consoleLines(log: string, count: number): string[] {
 
 /** QEMU's own last words. */
 export function qemuWords(layout: QemuLayout): string[] {
-  return lastLines(layout.said, 5).map((line) => withoutControls(line.replace(/^qemu-system-\w+: /, "")));
+  const lines = lastLines(layout.said, 5).filter((line) => !virtiofsdsEnd.test(line));
+  return lines.map((line) => withoutControls(line.replace(/^qemu-system-\w+: /, "")));
 }
 
+/** virtiofsd's word at the end of any QEMU. */
+const virtiofsdsEnd = /^virtio_loop: Unexpected poll revents/;
 const handOverMs = 5000;
 const lostStatus = 255;
 

@@ -26,6 +26,9 @@ export async function refuseDataElsewhere(qmp: Qmp, limit?: { timeoutMs: number 
     const image = node["image"] as { "format-specific"?: { data?: JsonObject } } | undefined;
     const other = image?.["format-specific"]?.data?.["data-file"];
     if (other !== undefined)
-      throw new NexusError("image-missing", `${String(node["file"])} keeps its data in ${String(other)}: a disk must be whole`);
+      throw new NexusError(
+        "image-missing",
+        `${String(node["node-name"]).replace("-", " ")} keeps its data in ${String(other)}: a disk must be whole`,
+      );
   }
 }

@@ -1,7 +1,10 @@
+import { closeSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { NexusError } from "../base/errors.ts";
 import { spareSlots } from "./qemu-devices.ts";
 import { blockNode, ownDisks, type QemuDisk } from "./qemu-disk-arguments.ts";
+import { openFor } from "./qemu-inherited.ts";
+import { vhostDevice } from "./qemu-network-arguments.ts";
 import { refuseDataElsewhere } from "./qemu-held.ts";
 import type { BalloonState, VmNic, VmPlan } from "./qemu-plan.ts";
 import { listOf } from "./qga.ts";
@@ -16,9 +19,9 @@ export async function plugNic(qmp: Qmp, plan: VmPlan, nic: VmNic): Promise<void>
   const queues = tap.fds.length;
   // A guest that let go of a card too late left this behind.
   await qmp.execute("netdev_del", { id: `net${number}` }).catch(() => undefined);
-  const names = tap.fds.map((_, i) => `net${number}-${i}`);
-  for (const [i, fd] of tap.fds.entries()) await qmp.lend(names[i] ?? "", fd);
-  const handed = queues === 1 ? { fd: names[0] } : { fds: names.join(":") };
+  using movers = new DisposableStack();
+  const open = nic.vhost ? tap.fds.map(() => movers.adopt(openFor(vhostDevice, "write"), closeSync)) : [];
+  const handed = { ...(await lendAll(qmp, `net${number}-`, tap.fds, "fd")), ...(await lendAll(qmp, `vhost${number}-`, open, "vhostfd")) };
   await qmp.execute("netdev_add", { type: "tap", id: `net${number}`, ...handed, vhost: nic.vhost });
   await undoing(
     () =>
@@ -35,6 +38,13 @@ export async function plugNic(qmp: Qmp, plan: VmPlan, nic: VmNic): Promise<void>
   );
 }
 
+/** Descriptors for a command, as it wants them: one under the one word, several under its plural. */
+async function lendAll(qmp: Qmp, prefix: string, descriptors: readonly number[], word: string): Promise<JsonObject> {
+  const names = descriptors.map((_, i) => `${prefix}${i}`);
+  for (const [i, descriptor] of descriptors.entries()) await qmp.lend(names[i] ?? "", descriptor);
+  return names.length === 0 ? {} : { [names.length === 1 ? word : `${word}s`]: names.join(":") };
+}
+
 export async function unplugNic(qmp: Qmp, number: number): Promise<void> {
   await unplug(qmp, `nic${number}`);
   await qmp.execute("netdev_del", { id: `net${number}` });
@@ -43,7 +53,14 @@ export async function unplugNic(qmp: Qmp, number: number): Promise<void> {
 export async function plugDisk(qmp: Qmp, plan: VmPlan, disk: QemuDisk): Promise<void> {
   refuseWithoutSlots(plan);
   await qmp.execute("blockdev-del", { "node-name": `disk-${disk.name}` }).catch(() => undefined);
-  await qmp.execute("blockdev-add", blockNode(disk));
+  using file = new DisposableStack();
+  const descriptor = file.adopt(openFor(disk.path, disk.readOnly ? "read" : "write"), closeSync);
+  await qmp.lendFile(descriptor, (name) =>
+    qmp.execute(
+      "blockdev-add",
+      blockNode(disk, () => name),
+    ),
+  );
   await undoing(
     async () => {
       await refuseDataElsewhere(qmp);

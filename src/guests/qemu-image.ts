@@ -1,4 +1,4 @@
-import type { DiskFormat } from "../spec/vm.ts";
+import type { DiskFormat, ShareType } from "../spec/vm.ts";
 
 /** What a virtual machine boots: a kernel of the host's choosing, a disk, or a kernel with a disk. */
 export type VmImage = {
@@ -8,6 +8,8 @@ export type VmImage = {
   kernel?: { path: string; initrd?: string; cmdline: string };
   /** Shared and never written to: each guest has a layer of its own over it. */
   disk?: { path: string; format: DiskFormat };
+  /** All its kernel knows for directories of the host; undefined when nobody can tell. */
+  shareType?: ShareType;
 };
 
 /** Where the driver gets images; the daemon supplies the store. */

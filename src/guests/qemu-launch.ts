@@ -5,11 +5,14 @@ import { endProcess } from "../kernel/processes.ts";
 import { watchDirectory } from "./directory-changes.ts";
 import { consoleLines, qemuWords } from "./qemu-exit.ts";
 import { letRun } from "./qemu-held.ts";
+import type { Inherited } from "./qemu-inherited.ts";
 import { type QemuLayout, socketNames } from "./qemu-layout.ts";
 import { refusedForward } from "./qemu-ports.ts";
 import { openQemuProcess, qemuSupervisor } from "./qemu-process.ts";
+import type { QemuUser } from "./qemu-user.ts";
 import { type ConsoleLogLimits, readQemuExit, superviseQemu } from "./qemu-supervisor.ts";
 import { Qmp } from "./qmp.ts";
+import { endVirtiofsds } from "./virtiofsd.ts";
 
 /** Forgets the run before: its exit, its sockets, its number. */
 export function clearRun(layout: QemuLayout): void {
@@ -23,13 +26,24 @@ export function clearRun(layout: QemuLayout): void {
  */
 export async function launchQemu(
   layout: QemuLayout,
-  command: readonly [string, ...string[]],
-  options: { fds: readonly number[]; log: ConsoleLogLimits; deadlineMs: number },
+  command: readonly string[],
+  options: {
+    inherited: Inherited;
+    user: QemuUser;
+    log: ConsoleLogLimits;
+    deadlineMs: number;
+    /** Starts what runs beside it, once its log is open. */
+    beside?: () => void;
+  },
 ): Promise<"running" | "ended"> {
   clearRun(layout);
   using changes = watchDirectory(layout.directory);
-  superviseQemu(layout, command, options);
+  {
+    using open = options.inherited.open({ directory: layout.directory, user: options.user });
+    superviseQemu(layout, command, { fds: open.descriptors, log: options.log });
+  }
   try {
+    options.beside?.();
     const end = performance.now() + options.deadlineMs;
     for (;;) {
       const exit = readQemuExit(layout);
@@ -52,6 +66,8 @@ export async function launchQemu(
 export async function endQemu(layout: QemuLayout): Promise<void> {
   using qemu = openQemuProcess(layout);
   if (qemu !== undefined) await endProcess(qemu, { graceMs: 2000, signal: sigkill });
+  // They end with their connections, unless a guest has led one astray.
+  await endVirtiofsds(layout.shares);
   const supervisor = qemuSupervisor(layout);
   if (supervisor === undefined) return;
   // It has a moment to write the status down; one that still waits for a QEMU we do not know takes that along.
@@ -69,8 +85,8 @@ async function isUp(layout: QemuLayout, leftMs: number): Promise<boolean> {
     using qmp = await Qmp.connect(layout.directory, socketNames.monitor, { timeoutMs: Math.max(100, Math.ceil(leftMs)) });
     return (await letRun(qmp)) === "running";
   } catch (error) {
-    // Bound but not listening yet, or gone already: the exit status or the next try tells which.
-    if (error instanceof NexusError && error.code === "wrong-state") return false;
+    // Silent to the end, or gone already: the exit status or the deadline tells which.
+    if (error instanceof NexusError && (error.code === "wrong-state" || error.code === "timeout")) return false;
     throw error;
   }
 }

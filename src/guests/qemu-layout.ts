@@ -1,15 +1,17 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-/** Where everything of one virtual machine is. Sockets are names within the directory: QEMU runs there, and an address is short. */
+/** Where everything of one virtual machine is. Sockets are names within the directory. */
 export type QemuLayout = {
   directory: string;
-  /** Its argument on QEMU's command line is how the process is known again. */
+  /** Its number, by the shell above it. */
   pidFile: string;
+  /** The number of the user it runs as, where that is one of its own. */
+  user: string;
   supervisor: string;
   /** QEMU's exit status, complete once it ends in a line feed. */
   exit: string;
-  /** All that came out of the guest's first serial port. */
+  /** All that came out of the guest's first serial port. Its name among QEMU's words is how the process is known again. */
   log: string;
   /** What QEMU itself had to say. */
   said: string;
@@ -27,6 +29,10 @@ export type QemuLayout = {
   seed: string;
   /** What a guest without a disk sets itself up by. */
   setup: string;
+  /** By what it gets directories of the host. */
+  shareType: string;
+  /** Where each of them is mounted for its virtiofsd, and for nobody else. */
+  shares: string;
 };
 
 /** Names of the sockets in the directory. */
@@ -37,6 +43,7 @@ export function qemuLayout(directory: string): QemuLayout {
   return {
     directory,
     pidFile: at("qemu.pid"),
+    user: at("user"),
     supervisor: at("supervisor"),
     exit: at("exit"),
     log: at("log"),
@@ -50,6 +57,8 @@ export function qemuLayout(directory: string): QemuLayout {
     environment: at("environment"),
     seed: at("seed.iso"),
     setup: at("setup"),
+    shareType: at("share-type"),
+    shares: at("shares"),
   };
 }
 

@@ -2,18 +2,16 @@ import { NexusError } from "../base/errors.ts";
 import { ipFamily } from "../base/ip.ts";
 import { unreachable } from "../base/exhaustive.ts";
 import { deviceOf, onPort } from "./qemu-devices.ts";
+import { firstInherited, type Inherited } from "./qemu-inherited.ts";
 import type { TapHandover, VmNic, VmPlan } from "./qemu-plan.ts";
 
-/** Inherited descriptors come after the three standard ones, in the order of `inheritedFds`. */
-export const firstInherited = 3;
-
-/** Descriptors QEMU is to inherit: those of all cards' queues. */
+/** Descriptors QEMU is to inherit before all others: those of all cards' queues. */
 export function inheritedFds(plan: VmPlan): number[] {
   return plan.nics.flatMap((nic) => (nic.tap.kind === "queues" ? nic.tap.fds : []));
 }
 
 /** A card on each network, or, with none, one card in user mode. @throws NexusError `unsupported` for a publish user mode cannot carry */
-export function networkArguments(plan: VmPlan, sshPort: number | undefined): string[] {
+export function networkArguments(plan: VmPlan, sshPort: number | undefined, inherited: Inherited): string[] {
   if (plan.nics.length === 0) {
     const forwards = userForwards(plan, sshPort).map((forward) => `,hostfwd=${forward}`);
     const name = plan.hostname === "" ? "" : `,hostname=${plan.hostname}`;
@@ -25,7 +23,7 @@ export function networkArguments(plan: VmPlan, sshPort: number | undefined): str
     const numbers = nic.tap.kind === "queues" ? nic.tap.fds.map(() => next++) : [];
     return [
       "-netdev",
-      tapText(nic, number, numbers),
+      tapText(nic, numbers, inherited),
       "-device",
       `${card(plan, number)}${onPort(plan, `nic${number}`)},netdev=net${number},mac=${nic.mac}${queueText(plan, nic)},host_mtu=${nic.mtuBytes}`,
     ];
@@ -54,17 +52,23 @@ export function inheritedQueues(plan: VmPlan): Record<string, number[]> {
   return Object.fromEntries(plan.nics.map(({ tap }) => [tap.name, tap.kind === "queues" ? tap.fds.map(() => next++) : []]));
 }
 
-function tapText(nic: VmNic, number: number, fds: readonly number[]): string {
+function tapText(nic: VmNic, fds: readonly number[], inherited: Inherited): string {
   const vhost = `vhost=${nic.vhost ? "on" : "off"}`;
+  const several = (name: string, numbers: readonly number[]): string => `,${name}${numbers.length === 1 ? "" : "s"}=${numbers.join(":")}`;
   switch (nic.tap.kind) {
-    case "queues":
-      return `tap,id=net${number},${fds.length === 1 ? "fd" : "fds"}=${fds.join(":")},${vhost}`;
+    case "queues": {
+      const movers = nic.vhost ? fds.map(() => inherited.number({ kind: "file", path: vhostDevice, access: "write" })) : [];
+      return `tap,id=net${nic.number}${several("fd", fds)},${vhost}${nic.vhost ? several("vhostfd", movers) : ""}`;
+    }
     case "link":
-      return `tap,id=net${number},ifname=${nic.tap.name},script=no,downscript=no,${vhost}${nic.tap.queues > 1 ? `,queues=${nic.tap.queues}` : ""}`;
+      return `tap,id=net${nic.number},ifname=${nic.tap.name},script=no,downscript=no,${vhost}${nic.tap.queues > 1 ? `,queues=${nic.tap.queues}` : ""}`;
     default:
       return unreachable(nic.tap);
   }
 }
+
+/** Moves the packets of one queue, for whom it was opened. */
+export const vhostDevice = "/dev/vhost-net";
 
 /** Without its boot ROM: it is megabytes to map and seconds of DHCP for a guest that boots from a disk or a kernel. */
 function card(plan: VmPlan, number: number): string {

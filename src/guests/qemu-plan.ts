@@ -3,7 +3,7 @@ import type { Mac } from "../base/mac.ts";
 import type { IfName, Name } from "../base/names.ts";
 import type { Cidr } from "../base/prefix.ts";
 import type { GuestExit } from "../spec/views.ts";
-import type { VmDisk, VmSpec } from "../spec/vm.ts";
+import type { ShareType, VmDisk, VmSpec } from "../spec/vm.ts";
 import type { ExecRequest, ExecSession } from "./driver.ts";
 import type { GuestFiles } from "./guest-files.ts";
 import type { GuestAgent } from "./qga.ts";
@@ -46,12 +46,12 @@ export type VmPlan = {
   setup?: VmSetupTexts;
 };
 
-/** How a guest is told what it is to become; which of the two depends on its image. @throws SpecError for user data that cannot be merged */
+/** How a guest is told what it is to become; which of the two depends on its image, what it mounts by on the host. @throws SpecError for user data that cannot be merged */
 export type VmSetupTexts = {
   /** For an image with a disk: the CD image that cloud-init looks for. */
-  seed: () => Uint8Array;
+  seed: (shares: ShareType) => Promise<Uint8Array>;
   /** For one without: a script for its shell, run after each boot. Undefined when there is nothing to do. */
-  script: () => string | undefined;
+  script: (shares: ShareType) => string | undefined;
 };
 
 /** "tcg" is emulation; `why` says what was tried. */
@@ -66,6 +66,8 @@ export type VmStatus =
       /** What QEMU says of the processors: running, paused, suspended, guest-panicked, … (qapi/run-state.json). */
       run: string;
       accel: Acceleration;
+      /** As whom QEMU runs, and under root's daemon why as root. */
+      user?: { uid: number; why?: string };
       /** Host port that leads to the guest's SSH, in user mode. */
       sshPort?: number;
       /** Whether the guest's agent holds its channel open. */

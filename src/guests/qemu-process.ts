@@ -1,20 +1,25 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { adoptProcess, type Pidfd, readProcessStat } from "../kernel/processes.ts";
+import { comma } from "./qemu-devices.ts";
 import type { QemuLayout } from "./qemu-layout.ts";
 
-/** A guest's QEMU as the host sees it. It wrote its number down as it started. */
+/** A guest's QEMU as the host sees it. */
 export type QemuProcess = { pid: number; startTicks: bigint; startedAt: string };
 
 /**
  * The guest's QEMU while it lives. The number in the file proves nothing, it may be in use again: the process must also have been
- * started with that file as an argument, which names this guest's directory.
+ * started with this guest's log, or by an earlier daemon with that file, among its words.
  */
 export function findQemuProcess(layout: QemuLayout): QemuProcess | undefined {
   const pid = numberIn(layout.pidFile);
   if (pid === undefined) return undefined;
   const stat = readProcessStat(pid);
-  if (stat === undefined || stat.state === "Z" || stat.state === "X" || !argumentsOf(pid).includes(layout.pidFile)) return undefined;
+  if (stat === undefined || stat.state === "Z" || stat.state === "X" || !isOf(layout, argumentsOf(pid))) return undefined;
   return { pid, startTicks: stat.startTicks, startedAt: statSync(layout.pidFile).mtime.toISOString() };
+}
+
+function isOf({ pidFile, log }: QemuLayout, words: readonly string[]): boolean {
+  return words.some((word) => word === pidFile || word.endsWith(`,opaque=${comma(log)}`));
 }
 
 /** A descriptor of it, or undefined when it ended meanwhile. */

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { QemuLayout } from "./qemu-layout.ts";
 import type { Acceleration } from "./qemu-plan.ts";
+import type { QemuUser } from "./qemu-user.ts";
 import { writeWhole } from "./write-whole.ts";
 
 /** What a guest was started with, and what it got since. */
@@ -9,6 +10,8 @@ export type Started = {
   sshPort?: number;
   /** Numbers of the queues of its taps in QEMU, by the taps' names. */
   taps: Record<string, number[]>;
+  /** Of one that an earlier daemon started it is not known: it is the daemon's. */
+  user?: QemuUser;
 };
 
 export function readStarted(layout: QemuLayout): Started {

@@ -11,11 +11,11 @@ export type ConsoleLogLimits = LogLimits & { lookSeconds: number };
  * status is still written down. `fds` become descriptors 3, 4, … of QEMU. The shell sees paths and words only as positional
  * parameters, never as program text.
  *
- * QEMU writes the console's log itself, so beside it the shell puts a full one aside, with or without a daemon.
+ * QEMU writes the console's log itself, which it has from us open, so beside it the shell puts a full one aside, with or without a daemon.
  */
 export function superviseQemu(
   layout: QemuLayout,
-  command: readonly [string, ...string[]],
+  command: readonly string[],
   { fds, log }: { fds: readonly number[]; log: ConsoleLogLimits },
 ): void {
   const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND, O_NOFOLLOW } = constants;
@@ -81,7 +81,9 @@ bound() {
 }
 bound >/dev/null 2>&1 &
 bounder=$!
-"$@" </dev/null
+"$@" </dev/null &
+echo "$!" >qemu.pid || kill -KILL "$!"
+wait "$!"
 code=$?
 kill "$bounder"
 wait "$bounder"

@@ -1,12 +1,13 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { NexusError } from "../base/errors.ts";
 import { waitForExit } from "../kernel/processes.ts";
 import { timeStampKhz } from "../kernel/time-stamp.ts";
 import { defaultLogLimits, readLog } from "./guest-log.ts";
 import { execByAgent } from "./qga-exec.ts";
 import { GuestAgent } from "./qga.ts";
-import { type AccelPlace, chooseAcceleration } from "./qemu-accel.ts";
+import { type AccelPlace, chooseAcceleration, kvmDevice } from "./qemu-accel.ts";
 import { environmentText, qemuArguments } from "./qemu-arguments.ts";
 import { openConsole } from "./qemu-console.ts";
 import { disksOf, examineWhole, prepareDisk, prepareDisks, prepareFirmware } from "./qemu-disks.ts";
@@ -16,17 +17,21 @@ import { inflate, plugDisk, pluggedDevices, plugNic, unplugDisk, unplugNic } fro
 import type { VmImage, VmImageSource } from "./qemu-image.ts";
 import { endQemu, launchQemu } from "./qemu-launch.ts";
 import { type QemuLayout, qemuLayout, socketNames } from "./qemu-layout.ts";
+import { Inherited } from "./qemu-inherited.ts";
 import { inheritedFds, inheritedQueues } from "./qemu-network-arguments.ts";
 import type { Acceleration, VmDriver, VmPlan } from "./qemu-plan.ts";
 import { chooseSshPort } from "./qemu-ports.ts";
 import { findQemuProcess, openQemuProcess, tapQueuesIn } from "./qemu-process.ts";
 import { findQemu, type QemuProgram } from "./qemu-program.ts";
+import { chooseShareType, openShares, readShareType } from "./qemu-shares.ts";
 import { readStarted, writeStarted } from "./qemu-started.ts";
+import { groupsFor, qemuUser, seenUser, takesLowPorts, trialQemuUser, wordsFor } from "./qemu-user.ts";
 import type { ConsoleLogLimits } from "./qemu-supervisor.ts";
 import { type Lease, SharedConnections } from "./qemu-shared.ts";
 import { listOf } from "./qga.ts";
 import { Qmp } from "./qmp.ts";
 import { removeTree } from "./remove-tree.ts";
+import { findVirtiofsd, type Virtiofsd } from "./virtiofsd.ts";
 import { agentFiles } from "./vm-files.ts";
 import { writeWhole } from "./write-whole.ts";
 
@@ -39,13 +44,14 @@ export type QemuOptions = {
   /** By default those of the host. */
   qemu?: { path?: string; imageTool?: string };
   kvmDevice?: string;
+  virtiofsd?: string;
   startDeadlineMs?: number;
   log?: ConsoleLogLimits;
 };
 
 export type QemuDriver = VmDriver & {
   /** QEMU and how it would run guests here, tried. @throws NexusError `runtime-missing` */
-  probe(): Promise<{ program: QemuProgram; accel: Acceleration }>;
+  probe(): Promise<{ program: QemuProgram; accel: Acceleration; virtiofsd: Virtiofsd }>;
 };
 
 /** Virtual machines by QEMU. Nothing of a guest is kept in memory: another process with the same directories goes on where this one was. */
@@ -59,9 +65,21 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
     found.catch(() => (found = undefined));
     return found;
   };
+  let carrier: Promise<Virtiofsd> | undefined;
+  const virtiofsd = (): Promise<Virtiofsd> => {
+    mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+    carrier ??= findVirtiofsd(options.directory, options.virtiofsd);
+    // What is missing may be installed by the next time.
+    carrier.then(
+      (is) => is.kind === "unusable" && (carrier = undefined),
+      () => (carrier = undefined),
+    );
+    return carrier;
+  };
   const accelPlace = (program: QemuProgram): AccelPlace => ({
     directory: options.directory,
     program: program.path,
+    user: trialQemuUser(),
     ...(options.kvmDevice === undefined ? {} : { device: options.kvmDevice }),
   });
   const monitor = (plan: Pick<VmPlan, "directory">, timeoutMs = 10_000): Promise<Lease<Qmp>> =>
@@ -75,8 +93,17 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       const process = findQemuProcess(layout);
       if (process !== undefined) {
         const { pid, startedAt } = process;
-        const { accel, sshPort } = readStarted(layout);
-        return { kind: "running", pid, startedAt, accel, ...(await stateOf(plan)), ...(sshPort === undefined ? {} : { sshPort }) };
+        const started = readStarted(layout);
+        const { accel, sshPort } = started;
+        const user = seenUser(pid, started);
+        const state = await stateOf(plan);
+        // Its number is known before it answers: one that has just begun may be held still, and nobody else would let it run.
+        if (state.run === "unresponsive" && Date.now() - Date.parse(startedAt) < beginningMs) {
+          await delay(20);
+          continue;
+        }
+        const more = { ...(sshPort === undefined ? {} : { sshPort }), ...(user === undefined ? {} : { user }) };
+        return { kind: "running", pid, startedAt, accel, ...state, ...more };
       }
       if (!existsSync(layout.started)) return { kind: "absent" };
       const exit = await qemuExitOf(layout);
@@ -93,6 +120,7 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       const image = existsSync(layout.disk) ? preparedImage(layout, plan) : await options.images.resolve(plan.spec.image, progress);
       options.images.hold(image, plan.id);
       writeWhole(layout.image, JSON.stringify(image));
+      await chooseShareType(plan, { layout, image }, virtiofsd);
       await prepareDisks(imageTool, plan, { layout, image });
       if (plan.spec.uefi) prepareFirmware(layout);
     },
@@ -106,14 +134,22 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       const disks = await disksOf(program.imageTool, plan, { layout, image });
       const accel = await chooseAcceleration(accelPlace(program), plan.spec.accel);
       const timeStamp = plan.spec.machine === "microvm" && accel.kind === "tcg" ? await timeStampKhz() : undefined;
+      const user = qemuUser(layout, plan);
+      const groups = accel.kind === "kvm" ? groupsFor(options.kvmDevice ?? kvmDevice) : [];
+      const command = [...wordsFor(user, { groups: groups ?? [], lowPorts: takesLowPorts(plan) }), program.path];
       const firmware = plan.spec.uefi ? { firmware: prepareFirmware(layout) } : {};
       writeWhole(layout.environment, environmentText(plan.spec.env));
-      const script = image.disk === undefined ? plan.setup?.script() : undefined;
+      const shareType = readShareType(layout);
+      const carrying = shareType === "virtiofs" && plan.spec.shares.length > 0 ? await virtiofsd() : undefined;
+      const script = image.disk === undefined ? plan.setup?.script(shareType) : undefined;
       if (script !== undefined) writeWhole(layout.setup, script);
       const taken = new Set<number>();
       for (;;) {
         const sshPort = chooseSshPort(plan, taken);
         const port = sshPort === undefined ? {} : { sshPort };
+        using shares = openShares(plan, layout, carrying);
+        const inherited = new Inherited(inheritedFds(plan));
+        const shareFds = shares.fds.map((number) => inherited.number({ kind: "descriptor", number }));
         const words = qemuArguments({
           plan,
           layout,
@@ -122,14 +158,18 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
           sandbox: program.sandbox,
           disks,
           hasScript: script !== undefined,
+          inherited,
           ...firmware,
           ...(timeStamp === undefined ? {} : { timeStampKhz: timeStamp }),
           ...port,
+          ...(carrying === undefined ? {} : { shareFds }),
         });
-        writeStarted(layout, { accel, ...port, taps: inheritedQueues(plan) });
+        writeStarted(layout, { accel, ...port, taps: inheritedQueues(plan), user });
         try {
-          await launchQemu(layout, [program.path, ...words], {
-            fds: inheritedFds(plan),
+          await launchQemu(layout, [...command, ...words], {
+            inherited,
+            user,
+            beside: shares.serve,
             log: options.log ?? { ...defaultLogLimits, lookSeconds: 10 },
             deadlineMs: options.startDeadlineMs ?? 30_000,
           });
@@ -257,7 +297,7 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
 
     async probe() {
       const program = await qemu();
-      return { program, accel: await chooseAcceleration(accelPlace(program), "auto") };
+      return { program, accel: await chooseAcceleration(accelPlace(program), "auto"), virtiofsd: await virtiofsd() };
     },
   };
 
@@ -294,6 +334,9 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
     await lease.value.execute("quit", {}, { timeoutMs: 2000 });
   }
 }
+
+/** What QEMU may take on a busy host until it says something. */
+const beginningMs = 10_000;
 
 /** A guest that was just started may still be booting, and slowly where it is emulated. */
 const agentPatienceMs = 30_000;

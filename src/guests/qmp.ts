@@ -63,9 +63,24 @@ export class Qmp implements Disposable {
 
   /** Gives QEMU a copy of a descriptor, kept under a name for the next command that wants it. @throws as execute; KernelError */
   async lend(name: string, descriptor: number): Promise<void> {
-    await this.#ask("getfd", 10_000, (id) => {
+    await this.#send("getfd", { fdname: name }, descriptor);
+  }
+
+  /** Gives QEMU a copy of a descriptor for it to open, while `use` runs, by the name that gets. @throws as lend, and what `use` throws */
+  async lendFile<T>(descriptor: number, use: (name: string) => Promise<T>): Promise<T> {
+    const added = objectOf(await this.#send("add-fd", {}, descriptor));
+    try {
+      return await use(`/dev/fdset/${Number(added["fdset-id"])}`);
+    } finally {
+      // What it opened is a copy of its own; a monitor that closed took this one along.
+      await this.execute("remove-fd", { "fdset-id": added["fdset-id"] }).catch(() => undefined);
+    }
+  }
+
+  #send(command: string, argument: JsonObject, descriptor: number): Promise<unknown> {
+    return this.#ask(command, 10_000, (id) => {
       if (this.#socket.writableLength > 0) throw new NexusError("internal", "a descriptor would overtake what waits for QEMU");
-      sendWithDescriptors(this.#socket, Buffer.from(lineOf("getfd", { fdname: name }, id)), [descriptor]);
+      sendWithDescriptors(this.#socket, Buffer.from(lineOf(command, argument, id)), [descriptor]);
     });
   }
 

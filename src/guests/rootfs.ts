@@ -22,7 +22,7 @@ export type RootImage = {
 /** Where a driver gets root file systems; the daemon supplies the image store. */
 export type ImageSource = {
   /** @throws NexusError `image-missing` saying what was tried */
-  resolve(reference: string, progress: (line: string) => void): Promise<RootImage>;
+  resolve(reference: string, progress: (line: string) => void, signal?: AbortSignal): Promise<RootImage>;
   /** Marks the image as used by a guest, so that it is not removed below its feet. Repeatable. */
   hold(image: RootImage, guestId: string): void;
   release(guestId: string): void;

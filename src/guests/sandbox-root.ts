@@ -1,6 +1,7 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { NexusError } from "../base/errors.ts";
+import { resolveInside } from "../kernel/inside.ts";
 
 /** One thing a sandbox's root directory consists of; everything is read-only. Targets are absolute. */
 export type RootEntry =
@@ -55,18 +56,23 @@ export function hostPrograms(): RootEntry[] {
   return [...directories.flatMap((name) => entryOf("/", name)), ...linkerCache("/etc/ld.so.cache")];
 }
 
-/** A directory that holds a root file system. @throws NexusError `wrong-state` when it has no shell, which every sandbox starts by */
+/** A directory that holds a root file system. @throws NexusError `wrong-state` when it has nothing that could hold a shell, which every sandbox starts by */
 export function directoryRoot(directory: string): RootEntry[] {
-  const top = readdirSync(directory).filter((name) => !ownDirectories.has(name) && name !== "etc");
+  const top = readdirSync(directory).filter((name) => !leftOut.has(name));
   const entries = top.flatMap((name) => entryOf(directory, name, "/"));
   if (!entries.some((entry) => /^\/(bin|usr)$/.test(entry.target))) {
     throw new NexusError("wrong-state", `${directory} holds no root file system: it has neither /bin nor /usr`);
   }
   const replaced = new Set(identityFiles().map((entry) => entry.target));
-  const etc = existsSync(join(directory, "etc")) ? readdirSync(join(directory, "etc")) : [];
-  const kept = etc.filter((name) => !replaced.has(`/etc/${name}`)).flatMap((name) => entryOf(join(directory, "etc"), name, "/etc"));
+  // It may be a link, which must not lead to the host's own.
+  const etc = resolveInside(directory, "/etc");
+  const names = etc?.stat?.isDirectory() === true ? readdirSync(etc.path) : [];
+  const kept = names.filter((name) => !replaced.has(`/etc/${name}`)).flatMap((name) => entryOf(etc?.path ?? "", name, "/etc"));
   return [...entries, ...kept, ...identityFiles()];
 }
+
+/** Of a root directory's top: /etc is taken apart, and /workspace is where a run's own directory is. */
+const leftOut: ReadonlySet<string> = new Set([...ownDirectories, "etc", "workspace"]);
 
 /** `/etc` files that say who and where the command is. No resolver: names are the proxy's business. */
 function identityFiles(): RootEntry[] {

@@ -1,4 +1,5 @@
 import type { Duplex, Readable, Writable } from "node:stream";
+import type { RootImage } from "./rootfs.ts";
 
 /** Where one command runs and what it may use: everything decided, nothing to look up. Paths are real and absolute. */
 export type SandboxPlan = {
@@ -12,6 +13,8 @@ export type SandboxPlan = {
   cwd: string;
   /** The directory of the host it may write, and where it sees it. Files made there belong to `owner`. */
   workspace?: { source: string; target: string; owner: { uid: number; gid: number } };
+  /** Its root file system, shared and never written to; by default the driver's own. */
+  root?: Pick<RootImage, "lower">;
   limits: SandboxLimits;
   egress: SandboxEgress;
   terminal?: { columns: number; rows: number };
@@ -50,6 +53,8 @@ export type SandboxProcess = AsyncDisposable & {
   kill(): Promise<void>;
   /** When the command itself ended; what it left running is killed by then. */
   exit: Promise<SandboxExit>;
+  /** Said where no cgroup holds it: memory and processes are limited for each process by itself then, and processor time is not. */
+  limitedBy?: "rlimits";
   /** Kills, then removes cgroup, namespaces, mounts and scratch. May be repeated. */
   [Symbol.asyncDispose](): Promise<void>;
 };
@@ -57,6 +62,8 @@ export type SandboxProcess = AsyncDisposable & {
 /** One way to run one command apart from the host. */
 export type SandboxDriver = {
   name: string;
+  /** What it can be given for a root file system; absent when it has but its own. */
+  root?: "directory" | "image";
   /** Whether it works here, tried by doing, and if not why and what to do. */
   check(): Promise<{ works: true; detail: string } | { works: false; reason: string; hint?: string }>;
   /** @throws NexusError when the sandbox did not come up as asked: nothing runs then, and nothing weaker is tried */

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { NexusError } from "../base/errors.ts";
 import { setLimits } from "../kernel/cgroup-limits.ts";
@@ -11,16 +11,15 @@ import { containerCgroup } from "./oci-limits.ts";
 import { findInit, hasExecuted } from "./oci-process.ts";
 import { cgroupVersion } from "./oci-runtime.ts";
 import { removeTree } from "./remove-tree.ts";
-import type { ImageSource, RootImage } from "./rootfs.ts";
+import type { RootImage } from "./rootfs.ts";
 import type { SandboxDriver, SandboxLimits, SandboxPlan } from "./sandbox.ts";
 import { openSandboxNetwork } from "./sandbox-network.ts";
 import { type RuntimeCommand, runtimeCall } from "./supervisor.ts";
 import { writeSandboxEtc, writeTrustedConfig } from "./trusted-config.ts";
 
 export type TrustedOptions = {
-  images: ImageSource;
-  /** The root file system commands run on; each run gets a layer of its own over it. */
-  image: string;
+  /** The root file system commands run on whose plan names none; each run gets a layer of its own over it. */
+  image: () => Promise<RootImage>;
   /** The OCI runtime that works here. */
   runtime: () => Promise<RuntimeCommand>;
   cgroups: CgroupHost;
@@ -33,17 +32,15 @@ export type TrustedOptions = {
 export function createTrustedDriver(options: TrustedOptions): SandboxDriver {
   const { cgroups } = options;
   const groupOf = (id: string): string => `${options.cgroupParent}/${id}`;
-  const removal = (run: Pick<SandboxPlan, "id" | "directory">) => async (): Promise<void> => {
-    await removeTree(run.directory);
-    options.images.release(run.id);
-  };
+  const removal = (run: Pick<SandboxPlan, "directory">) => (): Promise<void> => removeTree(run.directory);
   return {
     name: "oci",
+    root: "image",
 
     async check() {
       try {
         const { program } = await options.runtime();
-        return { works: true, detail: `${program} on image ${options.image}` };
+        return { works: true, detail: program };
       } catch (error) {
         if (!(error instanceof NexusError)) throw error;
         return { works: false, reason: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) };
@@ -52,13 +49,12 @@ export function createTrustedDriver(options: TrustedOptions): SandboxDriver {
 
     async start(plan, signal) {
       const runtime = await options.runtime();
-      const image = await options.images.resolve(options.image, () => undefined);
+      const image = plan.root ?? (await options.image());
       const layout = layoutOf(plan.directory);
       const cgroup = groupOf(plan.id);
       const ending = { cgroups, cgroup, remove: removal(plan) };
       using stack = new DisposableStack();
       try {
-        options.images.hold(image, plan.id);
         const network = plan.egress.kind === "host" ? undefined : stack.use(openSandboxNetwork(plan.egress));
         prepareRoot(layout, { image, scratchBytes: plan.limits.scratchBytes });
         writeTrustedConfig({
@@ -89,7 +85,7 @@ export function createTrustedDriver(options: TrustedOptions): SandboxDriver {
           command: (socket) => runtimeCall(runtime, [...words, ...(socket === undefined ? [] : ["--console-socket", socket]), plan.id]),
           handsTerminalOver: runtime.program !== "runc",
           findCommand: () => runningInit(layout, cgroup),
-          judge: (code) => judge(layout, code),
+          judge: (code) => judge(layout, plan.command[0], code),
           deadlineMs: options.startDeadlineMs ?? 15_000,
         },
         signal,
@@ -105,12 +101,17 @@ export function resourcesOf(limits: SandboxLimits): { memoryBytes: number; cpus:
 }
 
 /** What it writes beside the workspace goes to memory of a size of its own, and is gone with it. */
-function prepareRoot(layout: OciLayout, from: { image: RootImage; scratchBytes: number }): void {
+function prepareRoot(layout: OciLayout, from: { image: Pick<RootImage, "lower">; scratchBytes: number }): void {
   const scratch = join(layout.directory, "scratch");
   for (const directory of [layout.directory, scratch, layout.rootfs, layout.etc]) mkdirSync(directory, { recursive: true, mode: 0o755 });
   mount({ source: "none", target: scratch, type: "tmpfs", flags: ["noDev", "noSuid"], data: `size=${from.scratchBytes},mode=755` });
   const [upper, work] = [join(scratch, "upper"), join(scratch, "work")];
   for (const directory of [upper, work]) mkdirSync(directory, { mode: 0o755 });
+  // Images of one program may have none, and every command may write there.
+  if (lstatSync(join(from.image.lower, "tmp"), { throwIfNoEntry: false }) === undefined) {
+    mkdirSync(join(upper, "tmp"));
+    chmodSync(join(upper, "tmp"), 0o1777);
+  }
   mountOverlay({ lower: [from.image.lower], upper, work, target: layout.rootfs });
   // Images may hold device nodes; those a sandbox is to have are on its /dev.
   mount({ source: "none", target: layout.rootfs, flags: ["remount", "bind", "noDev", "noSuid"] });
@@ -123,12 +124,17 @@ function runningInit(layout: OciLayout, cgroup: string): number | undefined {
 }
 
 /** A command that is not there, or may not be run, is the caller's fault and told as a shell tells it. */
-function judge(layout: OciLayout, code: number): Judgement {
+function judge(layout: OciLayout, command: string, code: number): Judgement {
   const words = runtimeErrors(layout).join("; ");
   if (words === "" || code === 0) return { code };
-  if (/exec|executable|open executable/i.test(words)) {
-    if (/permission denied|not permitted|exec format error/i.test(words)) return { code: 126, words };
-    if (/no such file or directory|not found/i.test(words)) return { code: 127, words };
-  }
-  return { refused: words };
+  if (!/exec/i.test(words)) return { refused: words };
+  return refusedCommand(command, words) ?? { refused: words };
+}
+
+/** What a shell would say of a command, by the words of a runtime that could not run it. */
+export function refusedCommand(command: string, words: string): { code: number; words: string } | undefined {
+  if (/exec format error/i.test(words)) return { code: 126, words: `${command}: Exec format error` };
+  if (/permission denied|not permitted/i.test(words)) return { code: 126, words: `${command}: Permission denied` };
+  if (!/no such file or directory|not found/i.test(words)) return undefined;
+  return { code: 127, words: `${command}: ${command.includes("/") ? "No such file or directory" : "command not found"}` };
 }

@@ -3,6 +3,7 @@ import type { Ip } from "../base/ip.ts";
 import type { Mac } from "../base/mac.ts";
 import type { IfName } from "../base/names.ts";
 import type { Cidr, Prefix } from "../base/prefix.ts";
+import type { ShareType } from "../spec/vm.ts";
 import type { ProvisionStep, VmMount } from "../spec/vm-setup.ts";
 import { checkCloudInit } from "./cloud-check.ts";
 import { cloudConfig } from "./cloud-config.ts";
@@ -59,6 +60,8 @@ export type CloudInit = {
   files?: readonly CloudFile[];
   /** Mounted at each boot. A disk that is all zeros gets a file system first. */
   mounts?: readonly VmMount[];
+  /** By what it mounts directories of the host; 9p by default. */
+  shareType?: ShareType;
   /** Done in order at the first boot, after all else; the first that fails ends it. A script may be any program (`#!`). */
   provision?: readonly ProvisionStep[];
   /** Installs and starts qemu-guest-agent. */

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { unreachable } from "../base/exhaustive.ts";
+import type { ShareType } from "../spec/vm.ts";
 import type { ProvisionStep, VmMount } from "../spec/vm-setup.ts";
 import type { CloudFile, CloudInit } from "./cloud-init.ts";
 
@@ -11,7 +12,8 @@ export const provisionStatusPath = `${home}/status`;
 
 /** The same of one instance: what an earlier one came to does not count for it. */
 export function instanceStatusPath(wish: CloudInit): string {
-  const asked = { ...wish, userData: wish.userData?.replace(/^#cloud-config\s*$/, "").trim() ?? "" };
+  // By what it mounts is no part of what was asked, and who reads the file does not know it.
+  const asked = { ...wish, shareType: undefined, userData: wish.userData?.replace(/^#cloud-config\s*$/, "").trim() ?? "" };
   return `${provisionStatusPath}.${createHash("sha256").update(JSON.stringify(asked)).digest("hex").slice(0, 16)}`;
 }
 
@@ -23,13 +25,13 @@ export const provisionCommand = ["/bin/sh", `${home}/run`];
 
 /** What the guest's first boot does beyond what cloud-init has modules for: environment, mounts, agent, provision. */
 export function provisionFiles(wish: CloudInit): CloudFile[] {
-  const { provision = [], environment = {}, mounts = [] } = wish;
+  const { provision = [], environment = {}, mounts = [], shareType = "9p" } = wish;
   const steps = provision.map((step, i) => ({ path: `${home}/steps/${i + 1}`, content: contentOf(step), mode: "0700" }));
   return [
     { path: `${home}/run`, content: runScript(wish), mode: "0700" },
     { path: `${home}/environment`, content: environmentLines(environment), mode: "0600" },
     { path: "/etc/profile.d/nexus.sh", content: exportLines(environment), mode: "0644" },
-    { path: `${home}/fstab`, content: mounts.map(fstabLine).join(""), mode: "0600" },
+    { path: `${home}/fstab`, content: mounts.map((mount) => fstabLine(mount, shareType)).join(""), mode: "0600" },
     ...steps,
   ];
 }
@@ -154,8 +156,11 @@ function mountCommand(mount: VmMount): string {
 /** Of a disk that has no file system yet. One that has may be of any type the guest knows. */
 const diskType = "ext4";
 
+/** What mount(8) must know of each way to a directory of the host. */
+export const shareOptions = { "9p": ["trans=virtio", "version=9p2000.L", "msize=262144"], virtiofs: [] } as const;
+
 /** fstab(5). A guest boots without what is not there; the user's options come last, where they count. */
-function fstabLine(mount: VmMount): string {
+function fstabLine(mount: VmMount, shareType: ShareType): string {
   const options = [
     "nofail",
     ...(mount.readOnly ? ["ro"] : []),
@@ -163,7 +168,7 @@ function fstabLine(mount: VmMount): string {
   ];
   const target = fstabText(mount.target);
   if ("share" in mount.from)
-    return `${fstabText(mount.from.share)} ${target} 9p ${["trans=virtio", "version=9p2000.L", "msize=262144", ...options].join(",")} 0 0\n`;
+    return `${fstabText(mount.from.share)} ${target} ${shareType} ${[...shareOptions[shareType], ...options].join(",")} 0 0\n`;
   return `${diskPath(mount.from.disk)} ${target} auto ${["defaults", ...options].join(",")} 0 2\n`;
 }
 

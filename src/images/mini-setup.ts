@@ -1,3 +1,5 @@
+import { shareOptions } from "./cloud-scripts.ts";
+import type { ShareType } from "../spec/vm.ts";
 import type { ProvisionStep, VmMount, VmSetup } from "../spec/vm-setup.ts";
 
 /** In a guest of the mini image: one line, `running`, `ok`, or `failed` and what did. */
@@ -9,7 +11,7 @@ export const miniLogPath = "/run/nexus/log";
  * What a guest of the mini image runs after each boot, for it forgets everything: mounts, then the steps in order. The first that
  * fails ends it. The guest finds it as opt/nexus/setup and starts it when its modules are loaded and its cards have their addresses.
  */
-export function miniSetupScript(setup: Pick<VmSetup, "mounts" | "provision">): string {
+export function miniSetupScript(setup: Pick<VmSetup, "mounts" | "provision">, shareType: ShareType): string {
   const { mounts, provision } = setup;
   const steps = provision.map((step, i) => {
     const script = stepScript(step);
@@ -22,7 +24,7 @@ exec >${miniLogPath} 2>&1 </dev/null
 export HOME=/root
 ${functions}
 tell running
-${mounts.map((mount) => `${mountLine(mount)}\n`).join("")}${steps.join("")}tell ok
+${mounts.map((mount) => `${mountLine(mount, shareType)}\n`).join("")}${steps.join("")}tell ok
 `;
 }
 
@@ -33,10 +35,10 @@ function endOf(script: string): string {
   return word;
 }
 
-function mountLine({ from, target, readOnly, options }: VmMount): string {
+function mountLine({ from, target, readOnly, options }: VmMount, shareType: ShareType): string {
   const words = [...(readOnly ? ["ro"] : []), ...(options === undefined ? [] : [options])];
   if ("share" in from)
-    return `share ${shellWord(from.share)} ${shellWord(target)} ${["trans=virtio,version=9p2000.L,msize=262144", ...words].join(",")}`;
+    return `share ${shellWord(from.share)} ${shellWord(target)} ${["rw", ...shareOptions[shareType], ...words].join(",")} ${shareType}`;
   return `disk ${shellWord(from.disk)} ${shellWord(target)} ${["rw", ...words].join(",")} ${readOnly ? "as-is" : "format"}`;
 }
 
@@ -81,11 +83,10 @@ failed() {
   exit 1
 }
 
-# Debian's kernel for virtual machines, which mini has, is built without 9p.
 share() {
-  grep -qw 9p /proc/filesystems || failed "mount $2: the kernel of this guest has no 9p, and so no shares"
+  grep -qw "$4" /proc/filesystems || failed "mount $2: the kernel of this guest has no $4"
   mkdir -p "$2"
-  mount -t 9p -o "$3" "$1" "$2" || failed "mount $2"
+  mount -t "$4" -o "$3" "$1" "$2" || failed "mount $2"
 }
 
 # Prints the device whose serial number is the disk's name; it may be there a moment after its module.

@@ -4,7 +4,6 @@ import { NexusError } from "../base/errors.ts";
 import { systemRefusal } from "../base/system-error.ts";
 import { digestName, lockDigest } from "./digest-lock.ts";
 import type { ImageConfig } from "./image-config.ts";
-import { unpackLayer } from "./layer.ts";
 import {
   choosePlatform,
   compressionOf,
@@ -112,6 +111,7 @@ async function unpackAll(image: Unpacking, options: PullOptions): Promise<void> 
   mkdirSync(root, { mode: 0o755 });
   let broken = false;
   const onBytes = countBytes(image, options);
+  const { unpackLayer } = await import("./layer.ts");
   try {
     for (const [n, layer] of image.manifest.layers.entries()) {
       options.progress(`layer ${n + 1} of ${image.manifest.layers.length}, ${megabytes(layer.size)}`);

@@ -6,7 +6,7 @@ import { unreachable } from "../base/exhaustive.ts";
 import { resolveInside } from "../kernel/inside.ts";
 import { type Checksum, formatChecksum } from "./checksum.ts";
 import { digestName, lockDigest } from "./digest-lock.ts";
-import { type Compression, unpackLayer } from "./layer.ts";
+import type { Compression } from "./layer.ts";
 import { PartialFile } from "./partial-file.ts";
 import { download } from "./resumed-download.ts";
 import { megabytes } from "./transfer-progress.ts";
@@ -52,11 +52,17 @@ export async function sandboxRootfs(source: RootfsSource, call: RootfsCall): Pro
   }
 }
 
+/** Where what was made of the archive with this hash is, once it is there. */
+export function unpackedAt(cache: string, key: string): string {
+  return join(cache, "unpacked", digestName(key));
+}
+
 /** Under the hash's lock, so that two who want the same fetch it once. `archive` gives its path, having checked it. */
 async function unpackedAs(key: string, name: string, call: RootfsCall, archive: (partial: string) => Promise<string>): Promise<string> {
-  const finished = join(call.cache, "unpacked", digestName(key));
+  const finished = unpackedAt(call.cache, key);
   if (existsSync(finished)) return finished;
-  mkdirSync(join(call.cache, "unpacked"), { recursive: true, mode: 0o755 });
+  // Archives hold set-user-id programs of whoever made them: nobody else is to reach these.
+  mkdirSync(join(call.cache, "unpacked"), { recursive: true, mode: 0o700 });
   const onWait = (): void => call.progress(`waiting for another fetch of ${name}`);
   using _ = await lockDigest(call.cache, digestName(key), { signal: call.signal, onWait });
   if (existsSync(finished)) return finished;
@@ -70,7 +76,14 @@ async function unpackedAs(key: string, name: string, call: RootfsCall, archive: 
     call.progress(`unpacking ${name}`);
     mkdirSync(making, { mode: 0o755 });
     const owners = process.getuid?.() === 0 ? "archive" : "caller";
-    const notes = await unpackLayer({ path, compression: compressionOf(path) }, making, { signal: call.signal, owners });
+    const { unpackLayer } = await import("./layer.ts");
+    const notes = await unpackLayer({ path, compression: compressionOf(path) }, making, { signal: call.signal, owners }).catch(
+      (error: unknown) => {
+        throw error instanceof NexusError
+          ? new NexusError(error.code, `${name}: ${error.message}`, { hint: error.hint, cause: error })
+          : error;
+      },
+    );
     for (const note of notes.slice(0, 20)) call.progress(note);
     renameSync(usable(making, name), finished);
     trash.take(partial);

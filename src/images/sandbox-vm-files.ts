@@ -261,8 +261,10 @@ sub command {
   fault(126, "the user could not be changed") if $> != $uid || $< != $uid;
   %ENV = %environment;
   { exec { $command[0] } @command }
-  my $why = $!;
-  fault($! == 2 ? 127 : 126, "$command[0]: $why");
+  my ($absent, $why) = ($! == 2, "$!");
+  $why = "command not found" if $absent && $command[0] !~ m{/};
+  syswrite(STDERR, "$command[0]: $why\n");
+  exit($absent ? 127 : 126);
 }
 
 sub duplicate {

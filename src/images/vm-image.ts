@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { realpathSync, statSync } from "node:fs";
 import { NexusError } from "../base/errors.ts";
-import type { DiskFormat } from "../spec/vm.ts";
+import type { DiskFormat, ShareType } from "../spec/vm.ts";
 import { examineDiskFile } from "./disk-file.ts";
 import type { StoredDisk } from "./vm-disks.ts";
 import type { MiniVm } from "./vm-mini.ts";
@@ -13,6 +13,8 @@ export type StoredVmImage = {
   kernel?: { path: string; initrd?: string; cmdline: string };
   /** Shared and never written to. */
   disk?: { path: string; format: DiskFormat };
+  /** All its kernel knows for directories of the host; undefined when nobody can tell. */
+  shareType?: ShareType;
 };
 
 export type VmImageView = {

@@ -10,7 +10,13 @@ import { type KernelModule, modulesInOrder } from "./vm-modules.ts";
 import { cloudKernelPackage, unpackPackages } from "./vm-packages.ts";
 
 /** A kernel and an initial file system that is the whole guest: nothing is read from or written to any disk. */
-export type MiniVm = { reference: "mini"; key: string; kernel: { path: string; initrd: string; cmdline: string } };
+export type MiniVm = {
+  reference: "mini";
+  key: string;
+  kernel: { path: string; initrd: string; cmdline: string };
+  /** Debian's kernel for virtual machines is built without 9p. */
+  shareType: "virtiofs";
+};
 
 export type MiniVmOptions = {
   /** Packages are kept in `packages/`, what was built in `<key>/`, and `built.json` says which one is the newest. */
@@ -78,7 +84,8 @@ function recall(directory: string, base: string | undefined): MiniVm | undefined
 
 function at(directory: string, key: string): MiniVm {
   const place = join(directory, key);
-  return { reference: "mini", key: `mini-vm:${key}`, kernel: { path: join(place, "kernel"), initrd: join(place, "initrd"), cmdline } };
+  const kernel = { path: join(place, "kernel"), initrd: join(place, "initrd"), cmdline };
+  return { reference: "mini", key: `mini-vm:${key}`, kernel, shareType: "virtiofs" };
 }
 
 function build(directory: string, key: string, from: { tree: string; program: Uint8Array; applets: string[] }): void {

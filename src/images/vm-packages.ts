@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { aptCause } from "../base/apt-cause.ts";
 import { NexusError } from "../base/errors.ts";
 
 export type PackageTree = Disposable & { directory: string; packages: string[] };
@@ -87,13 +88,15 @@ async function run(program: string, args: readonly string[], options: { cwd?: st
     if (options.signal.aborted) throw options.signal.reason;
     const { code, stderr } = error as { code?: unknown; stderr?: string };
     if (code === "ENOENT") throw missing(`there is no ${program} here`, error);
-    throw missing(`${program} ${args[0] ?? ""} failed: ${(stderr ?? String(error)).trim().slice(0, 1000)}`, error);
+    const said = stderr ?? String(error);
+    throw missing(`${program} ${args[0] ?? ""} failed: ${aptCause(said)}`, error, { said: said.slice(0, 4000) });
   }
 }
 
-function missing(problem: string, cause?: unknown): NexusError {
+function missing(problem: string, cause?: unknown, details: Record<string, unknown> = {}): NexusError {
   return new NexusError("image-missing", `the mini virtual machine is built from Debian packages, and ${problem}`, {
-    hint: `it needs apt with fresh lists: ${process.getuid?.() === 0 ? "" : "sudo "}apt-get update`,
+    hint: `it needs their archive in reach, and fresh lists of it: ${process.getuid?.() === 0 ? "" : "sudo "}apt-get update`,
     cause,
+    details,
   });
 }

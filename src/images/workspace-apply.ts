@@ -22,6 +22,9 @@ import tar from "tar-stream";
 /*
  * A process of its own, with the rights of a workspace's owner: makes the directory in its argument what the archive on its
  * input says. Parents come before what is in them. What is the same is left alone; what is not in the archive is removed.
+ *
+ * It goes by paths, which the owner may exchange meanwhile: that gains nothing, for it has no right (uid, gid, no further groups) that
+ * the owner has not.
  */
 
 const root = process.argv[2] ?? "";

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { createReadStream, lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, type Stats } from "node:fs";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import tar from "tar-stream";
+import type tar from "tar-stream";
 import { makeDisk } from "./sandbox-vm.ts";
 import { failed, unpackDisk, usedBytes } from "./workspace-unpack.ts";
 
@@ -52,7 +52,7 @@ async function applyAs(staging: string, { source, owner }: Workspace): Promise<v
   let said = "";
   child.stderr.on("data", (bytes: Buffer) => (said = (said + bytes.toString()).slice(0, 2000)));
   const code = new Promise<number>((resolve, reject) => child.once("error", reject).once("close", (status) => resolve(status ?? 1)));
-  const pack = tar.pack();
+  const pack = (await import("tar-stream")).default.pack();
   const packing = packTree(pack, staging, "").then(() => pack.finalize());
   const carried = pipeline(pack, child.stdin).catch(() => undefined);
   await Promise.race([Promise.all([packing, carried]), code]);

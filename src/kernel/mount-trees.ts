@@ -40,6 +40,22 @@ export function directoryTree(directory: Fd): Fd {
   return tree;
 }
 
+/** A mount of a directory with all that is mounted below it; nosuid, nodev and read-only hold for all of it. @throws KernelError */
+export function wholeTree(directory: Fd, { readOnly }: { readOnly: boolean }): Fd {
+  using stack = new DisposableStack();
+  const tree = stack.use(cloneTree(directory, { recursive: true }));
+  const { noSuid, noDev } = mountAttribute;
+  setTreeAttributes(tree, noSuid | noDev | (readOnly ? mountAttribute.readOnly : 0), { recursive: true });
+  stack.move();
+  return tree;
+}
+
+/** Runs `fn` in a copy of this process's mount namespace; see inCopyOfMounts. @throws KernelError, else whatever `fn` throws */
+export function inPrivateMounts<T>(fn: () => T extends PromiseLike<unknown> ? never : T): T {
+  using home = ownMounts();
+  return inCopyOfMounts(home, fn);
+}
+
 /** Has a tree's files owned as a user namespace maps their owners; false when their file system cannot. @throws KernelError */
 export function mapOwners(tree: Fd, userNamespace: Fd): boolean {
   try {

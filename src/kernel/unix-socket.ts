@@ -1,8 +1,11 @@
+import { randomUUID } from "node:crypto";
+import { constants, unlinkSync } from "node:fs";
 import type { Socket } from "node:net";
 import { NexusError } from "../base/errors.ts";
 import { isErrno } from "../sys/errno.ts";
-import type { Fd } from "../sys/fd.ts";
+import { type Fd, openFile } from "../sys/fd.ts";
 import { inNetns } from "../sys/netns.ts";
+import { pathOnly } from "../sys/openat2.ts";
 import { connectUnix, listenUnix, type PeerCredentials, peerCredentials, sendDescriptors } from "../sys/unix-socket.ts";
 
 export type { PeerCredentials } from "../sys/unix-socket.ts";
@@ -16,6 +19,33 @@ export function callerOf(socket: Socket): PeerCredentials {
 export function sendWithDescriptors(socket: Socket, bytes: Uint8Array, descriptors: readonly number[]): void {
   const sent = sendDescriptors(descriptorOf(socket), bytes, descriptors);
   if (sent !== bytes.length) throw new NexusError("internal", `a socket took ${sent} bytes of ${bytes.length}`);
+}
+
+/**
+ * A socket to accept on, and the one connection that waits there: for a program that takes nothing but a listening socket. In the directory,
+ * which nobody else may enter, nothing of it stays. @throws KernelError
+ */
+export function openWaitingConnection(directory: string): { listener: Fd; client: Fd } {
+  using stack = new DisposableStack();
+  // By the descriptor, for an address holds 107 bytes and directories may be longer.
+  const place = stack.use(openFile(directory, pathOnly | constants.O_DIRECTORY));
+  const path = `/proc/self/fd/${place.number}/${randomUUID()}`;
+  const listener = stack.use(listenUnix(path, { backlog: 1 }));
+  const client = connectUnix(path);
+  unlinkSync(path);
+  if (client === undefined) throw new NexusError("internal", "a socket that was just made takes no connection");
+  stack.move();
+  place[Symbol.dispose]();
+  return { listener, client };
+}
+
+/**
+ * A listening socket at a free name in a directory, however long its path: an address holds 107 bytes. Its programs remove a socket by
+ * the address they read from it as they end (QEMU does), and this one means nothing to them. @throws KernelError
+ */
+export function listenIn(directory: string, name: string): Fd {
+  using held = openFile(directory, constants.O_DIRECTORY);
+  return listenUnix(`/proc/self/task/${process.pid}/fd/${held.number}/${name}`, { backlog: 1 });
 }
 
 function descriptorOf(socket: Socket): number {

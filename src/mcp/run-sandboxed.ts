@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { imageReference } from "../api/image-reference.ts";
 import { HeadAndTail } from "./bytes.ts";
 import { described, feed } from "./run-command.ts";
 import { tool } from "./tool.ts";
@@ -19,6 +20,8 @@ export const runSandboxed = tool({
       .describe("a line of shell, or a list of words"),
     // Over HTTP tools run with the daemon's own rights: profile host, and directories that are no facilities, are for people.
     profile: z.enum(["untrusted", "trusted"]).default("untrusted").describe("how far the command is trusted"),
+    // A directory of the host would be read with those rights too.
+    image: imageReference.optional().describe("of profile trusted: the image it runs on, as alpine:3.20, instead of mini"),
     allow: runNet.shape.allow.describe("names it may connect to: example.com:443, *.example.com:443"),
     facility: nameText.optional().describe("the facility it works on"),
     workdir: z.string().min(1).max(4095).optional().describe("where in the facility it begins"),
@@ -39,7 +42,7 @@ export const runSandboxed = tool({
       .describe("bytes to give at most of each output"),
   }),
   async run(client, { command, allow, workdir, input, timeout, max_output, ...rest }, signal) {
-    const { facility, profile, env, mem } = rest;
+    const { facility, profile, image, env, mem } = rest;
     const call = await client.run({
       command: typeof command === "string" ? ["/bin/sh", "-c", command] : command,
       profile,
@@ -47,6 +50,7 @@ export const runSandboxed = tool({
       mem,
       net: { allow },
       timeoutMs: Math.ceil(timeout * 1000),
+      ...(image === undefined ? {} : { image }),
       ...(facility === undefined ? {} : { facility }),
       ...(workdir === undefined ? {} : { cwd: workdir }),
     });
@@ -63,7 +67,8 @@ export const runSandboxed = tool({
         (status) => (view = status as RunView),
       );
       const output = { ...described("stdout", kept.stdout), ...described("stderr", kept.stderr) };
-      return { kind: "data", exitCode, data: { ...endOf(view), exit_code: exitCode, ...output } };
+      const data = { ...endOf(view), exit_code: exitCode, ...output };
+      return { kind: "data", exitCode, data, ...(view === undefined ? {} : { run: view }) };
     } catch (error) {
       signal.throwIfAborted();
       throw error;

@@ -2,11 +2,12 @@ import type { z } from "zod";
 import type { Client } from "../api/client.ts";
 import { SpecError } from "../base/errors.ts";
 import { check } from "../spec/problems.ts";
+import type { RunView } from "../spec/run-view.ts";
 import { nameText } from "../spec/text.ts";
 
 /** What a tool gives: values, or the bytes of a file with a sentence on which part of it they are. */
 export type ToolAnswer =
-  | { kind: "data"; data: Record<string, unknown>; /** Of the command that ran. */ exitCode?: number }
+  | { kind: "data"; data: Record<string, unknown>; /** Of the command that ran. */ exitCode?: number; /** What ran it. */ run?: RunView }
   | { kind: "bytes"; bytes: Buffer; isText: boolean; uri: string; note?: string | undefined; data: Record<string, unknown> };
 
 /** One thing an assistant, or a person at a shell, can have done: one request to the daemon. */

@@ -17,6 +17,8 @@ export type Desired = {
   publishes: readonly PublishRecord[];
   /** Dynamic: the DNS made them, and they end by themselves. */
   pins: readonly PinRecord[];
+  /** A virtual machine in user mode runs. */
+  userMode?: boolean;
 };
 
 export type Plan = {

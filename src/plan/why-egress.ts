@@ -34,12 +34,16 @@ export function whyName(outlet: Outlet, name: string, { port, protocol }: Toward
   if (pins.length === 0)
     return {
       verdict: "allow",
-      reason: `allowed, but the name was not asked for lately: no address is pinned until ${outlet.nic.guest} asks its gateway for it`,
+      reason: `allowed by TCP and UDP, but the name was not asked for lately: no address is pinned until ${outlet.nic.guest} asks its gateway for it`,
       rule: "inet nexus pinned (no element yet)",
     };
   const addresses = [...new Set(pins.map(({ address }) => address))].toSorted(compareIp).join(", ");
   const seconds = Math.round(Math.min(...pins.map(({ leftMs }) => leftMs)) / 1000);
-  return { verdict: "allow", reason: `allowed, and pinned to ${addresses} for ${seconds} s more`, rule: "inet nexus egress pinned" };
+  return {
+    verdict: "allow",
+    reason: `allowed by TCP and UDP, and pinned to ${addresses} for ${seconds} s more`,
+    rule: "inet nexus egress pinned",
+  };
 }
 
 /** Undefined where no policy decides. */

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { isFault, parseName } from "../base/names.ts";
 import { defaultPlaces, type Places, type Surroundings } from "./places.ts";
+import { rootfsAddress, rootfsText } from "./rootfs.ts";
 import { ifNameText, ipText, prefixText } from "./text.ts";
-import { parseYaml } from "./yaml.ts";
 
 const absolutePath = z
   .string()
@@ -52,14 +52,18 @@ export const config = z.strictObject({
       domain: dnsDomain.default("nexus"),
     })
     .prefault({}),
+  sandbox: z
+    .strictObject({
+      /** The root file system of untrusted commands: "host" for the host's own programs, a directory, an archive, URL#sha256:DIGITS, or "auto". */
+      rootfs: rootfsText.default("host"),
+      /** What "auto" is on x86-64, and on arm64: URL#sha256:DIGITS. */
+      rootfs_amd64: rootfsAddress.default("none"),
+      rootfs_arm64: rootfsAddress.default("none"),
+    })
+    .prefault({}),
 });
 
 export type Config = z.output<typeof config>;
-
-/** @throws SpecError with every problem and its place */
-export function parseConfig(text: string, file: string): Config {
-  return parseYaml(config, text, file);
-}
 
 /** What holds without a file: bridge nexus0 with 10.0.42.0/24. */
 export function defaultConfig(): Config {

@@ -7,7 +7,15 @@ import { parsePort, type Port } from "../base/port.ts";
  * One way out. `tls` connections must begin with a ClientHello that names the host; `tcp` connections carry anything.
  * With `subdomains` every name below the host is meant, at any depth, and not the host itself.
  */
-export type EgressRule = { host: HostName; subdomains: boolean; port: Port; protocol: "tls" | "tcp"; text: EgressRuleText };
+export type EgressRule = {
+  host: HostName;
+  subdomains: boolean;
+  port: Port;
+  protocol: "tls" | "tcp";
+  text: EgressRuleText;
+  /** The guest of ours that is meant, by its full name; only rules of runs have one (see `runPolicy`). */
+  guest?: HostName;
+};
 
 /** The rule as a user would write it, the same for every spelling of it. */
 export type EgressRuleText = string;

@@ -44,9 +44,9 @@ function explain(schema: z.ZodType, issue: Issue, above: readonly PropertyKey[])
       );
     }
     case "too_small":
-      return one(`must ${bound(issue.origin, "at least", Number(issue.minimum))}`);
+      return one(isOwn(issue) ? issue.message : `must ${bound(issue.origin, "at least", Number(issue.minimum))}`);
     case "too_big":
-      return one(`must ${bound(issue.origin, "at most", Number(issue.maximum))}`);
+      return one(isOwn(issue) ? issue.message : `must ${bound(issue.origin, "at most", Number(issue.maximum))}`);
     case "invalid_key":
       return issue.issues.map((inner) => ({ path: pathText(at), problem: inner.message, at, onKey: true }));
     default:
@@ -88,6 +88,11 @@ function explainUnion(schema: z.ZodType, issue: Extract<Issue, { code: "invalid_
 /** A word with a part that varies: one that is none of them was not meant for it. */
 function isTemplate(issue: Issue): boolean {
   return issue.code === "invalid_format" && issue.format === "template_literal";
+}
+
+/** A schema's own words, not zod's. */
+function isOwn(issue: Issue): boolean {
+  return !issue.message.startsWith("Too ");
 }
 
 function bound(origin: string, side: string, limit: number): string {

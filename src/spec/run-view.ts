@@ -39,6 +39,10 @@ export type RunView = {
   code?: number;
   exit?: RunExit;
   driver?: string;
+  /** What holds it to its memory, processes and processor time; rlimits do for each process by itself, and not its processor time. */
+  limitedBy?: "cgroups" | "rlimits";
+  /** The root file system it was given: `host`, a directory, `ARCHIVE#sha256:DIGITS`, or an image. */
+  root?: string;
   /** Who asked. */
   uid: number;
   detached: boolean;
@@ -48,8 +52,8 @@ export type RunView = {
   /** Milliseconds it ran. */
   tookMs?: number;
   output: { stdout: RunOutputView; stderr: RunOutputView };
-  /** Connections judged, once it has made any. */
-  egress?: { allowed: number; denied: number };
+  /** Connections judged, once it has made any; of them those for which its audit had no room. */
+  egress?: { allowed: number; denied: number; unwritten?: number };
   /** What was asked, as runSpec wrote it out; the environment by its names only. */
   spec: Omit<RunSpec, "env"> & { env: string[] };
 };

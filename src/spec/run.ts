@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { labelSet } from "./labels.ts";
 import { volumeSource } from "./paths.ts";
+import { ranged } from "./ranged.ts";
+import { rootfsText } from "./rootfs.ts";
 import { sizeText } from "./vm.ts";
 
 /** How far a command is trusted; each has its own ways of being held. A run is never moved to another one. */
@@ -28,6 +30,8 @@ export const runNet = z.strictObject({
 
 const minute = 60_000;
 
+const runSize = sizeText.refine((bytes) => bytes <= 16 * 1024 ** 4, "must be at most 16T");
+
 /** What a user asks of one sandboxed command. All limits have a value: a run without limits does not exist. */
 export const runSpec = z
   .strictObject({
@@ -35,6 +39,10 @@ export const runSpec = z
     profile: runProfile.default("untrusted"),
     /** What holds it; by default the best of its profile. */
     driver: z.string().min(1).max(64).optional(),
+    /** Of the trusted profile, the root file system it runs on: `mini`, a directory, or an image reference. */
+    image: z.string().min(1).max(512).optional(),
+    /** Of the untrusted one, in place of the daemon's setting: `host`, `auto`, a path, or `URL#sha256:DIGITS`. */
+    rootfs: rootfsText.optional(),
     net: runNet.prefault({}),
     /** Where it works: a facility by its name, or a directory of the host. Without one it has none. */
     facility: volumeSource.optional(),
@@ -47,32 +55,17 @@ export const runSpec = z
       .optional(),
     env: environment.default({}),
     /** Milliseconds until it is asked to end. */
-    timeoutMs: z
-      .number()
-      .int()
-      .min(1)
-      .max(7 * 24 * 60 * minute)
-      .default(5 * minute),
+    timeoutMs: ranged(z.number().int(), { least: 1, most: 7 * 24 * 60 * minute, said: "1ms to 7d" }).default(5 * minute),
     /** Milliseconds between asking it to end and killing all of it. */
-    graceMs: z
-      .number()
-      .int()
-      .min(0)
-      .max(5 * minute)
-      .default(3000),
+    graceMs: ranged(z.number().int(), { least: 0, most: 5 * minute, said: "0s to 5m" }).default(3000),
     /** MiB. */
-    mem: z
-      .number()
-      .int()
-      .min(4)
-      .max(16 * 1024 * 1024)
-      .default(512),
-    cpus: z.number().min(0.01).max(4096).default(1),
-    pids: z.number().int().min(1).max(4_194_304).default(256),
+    mem: ranged(z.number().int(), { least: 4, most: 16 * 1024 * 1024, said: "4 MiB to 16 TiB" }).default(512),
+    cpus: ranged(z.number(), { least: 0.01, most: 4096, said: "0.01 to 4096 processors" }).default(1),
+    pids: ranged(z.number().int(), { least: 1, most: 4_194_304, said: "1 to 4194304 processes" }).default(256),
     /** Of what it writes outside its facility. */
-    disk: sizeText.prefault("1G"),
+    disk: runSize.prefault("1G"),
     /** Of each of its outputs, shown and kept; beyond it the middle is counted and dropped. */
-    outputLimit: sizeText.prefault("2M"),
+    outputLimit: runSize.prefault("2M"),
     terminal: z.strictObject({ columns: z.number().int().min(1).max(65535), rows: z.number().int().min(1).max(65535) }).optional(),
     labels: labelSet.default({}),
   })
@@ -85,6 +78,18 @@ export const runSpec = z
         [bytesOf(run.command) > mostWordBytes ? "command" : "env"],
         `the command and its environment have ${bytes} bytes; at most ${mostWordBytes}, more belongs in a file or on its input`,
       );
+    if (run.image !== undefined && run.profile !== "trusted")
+      fault(
+        ["image"],
+        `profile ${run.profile} runs on no image: profile trusted does${run.profile === "untrusted" ? ", and untrusted has a rootfs" : ""}`,
+      );
+    if (run.rootfs !== undefined && run.profile !== "untrusted")
+      fault(
+        ["rootfs"],
+        `profile ${run.profile} has none to choose: profile untrusted has${run.profile === "trusted" ? ", and trusted has an image" : ""}`,
+      );
+    else if (run.rootfs !== undefined && run.driver === "qemu")
+      fault(["rootfs"], "a virtual machine brings one of its own: leave it out, or take driver bubblewrap");
     const { mode, allow } = run.net;
     if (mode !== undefined && mode !== "allowlist" && allow.length > 0)
       fault(["net", "allow"], `has no effect with mode ${mode}: leave one of them out`);

@@ -12,6 +12,12 @@ export const settingKeys = {
   "dns.domain": { holds: "text", meaning: "domain of all guests: GUEST.NETWORK.DOMAIN" },
   hosts_file: { holds: "text", meaning: "file for this host's programs to find guests by name, as /etc/hosts; off for none" },
   log_level: { holds: "text", meaning: "what nexusd logs: debug, info, warn or error" },
+  "sandbox.rootfs": {
+    holds: "text",
+    meaning: "root file system of untrusted commands: host, a directory, an archive, URL#sha256:DIGITS, or auto",
+  },
+  "sandbox.rootfs_amd64": { holds: "text", meaning: "what auto is on x86-64: URL#sha256:DIGITS" },
+  "sandbox.rootfs_arm64": { holds: "text", meaning: "what auto is on arm64: URL#sha256:DIGITS" },
 } as const satisfies Record<string, { holds: "text" | "list"; meaning: string }>;
 
 export type SettingKey = keyof typeof settingKeys;
@@ -26,7 +32,7 @@ export function parseSetting(key: string, given: unknown): { key: SettingKey; va
 
 /** The file's configuration with the stored settings over it. @throws SpecError when a stored value will not do any more */
 export function withSettings(file: Config, settings: ReadonlyMap<string, unknown>): Config {
-  const merged: Record<string, unknown> = { ...file, network: { ...file.network }, dns: { ...file.dns } };
+  const merged: Record<string, unknown> = { ...file, network: { ...file.network }, dns: { ...file.dns }, sandbox: { ...file.sandbox } };
   for (const [key, value] of settings) {
     const [group, leaf] = split(asKey(key));
     if (leaf === undefined) merged[group] = value;

@@ -77,6 +77,8 @@ export type GuestView = {
   setup?: SetupView;
   /** Of a virtual machine that runs: hardware or emulation, and why. */
   acceleration?: { kind: "kvm" | "tcg"; why: string };
+  /** Of a virtual machine that runs: the user of the host that QEMU is, and why that is root. */
+  runsAs?: { uid: number; why?: string };
   /** Port of 127.0.0.1 that leads to its SSH, in user mode. */
   sshPort?: number;
   /** Who SSH logs in as, where that is known. */

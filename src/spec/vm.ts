@@ -12,8 +12,8 @@ import { type VmSetup, vmSetup } from "./vm-setup.ts";
 /** Bytes, or a number with K, M, G or T (powers of 1024). */
 export const sizeText = z
   .union([
-    z.number().int().positive(),
-    z.string().regex(/^[1-9]\d{0,11}[KMGT]?$/, "a size is a whole number above zero, with K, M, G or T"),
+    z.number().int().min(1),
+    z.string().regex(/^[1-9]\d{0,11}[KMGT]?$/, "must be a size above zero: bytes, or a whole number with K, M, G or T, such as 512M"),
   ])
   .transform((size) => (typeof size === "number" ? size : bytesOf(size)));
 
@@ -33,7 +33,10 @@ export const vmDisk = z.strictObject({
 });
 export type VmDisk = z.output<typeof vmDisk>;
 
-/** A directory of the host, by 9p: the guest mounts its `name`. The guest's kernel must know 9p. */
+/** By what a guest mounts directories of the host; its kernel must know it. */
+export type ShareType = "9p" | "virtiofs";
+
+/** A directory of the host: the guest mounts its `name`, by virtiofs where that works and 9p elsewhere. */
 export const vmShare = z.strictObject({
   name: nameText.refine((name) => name.length <= 31, "a share's name has at most 31 characters"),
   source: absolutePath,

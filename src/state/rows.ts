@@ -104,6 +104,9 @@ export type RunRow = RunProgress & {
 
 export type RunProgress = {
   driver: string | undefined;
+  limitedBy: RunView["limitedBy"];
+  /** The root file system it was given, in words. */
+  root: string | undefined;
   state: RunState;
   reason: RunReason | undefined;
   message: string | undefined;

@@ -12,16 +12,18 @@ export class RunTable {
 
   constructor(db: Database) {
     this.#db = db;
-    const columns = `id, uid, spec, detached, driver, state, reason, message, exit, output, egress,
-      created_at AS createdAt, started_at AS startedAt, ended_at AS endedAt, swept`;
+    const columns = `id, uid, spec, detached, driver, root, state, reason, message, exit, output, egress,
+      limited_by AS limitedBy, created_at AS createdAt, started_at AS startedAt, ended_at AS endedAt, swept`;
     const ended = "state NOT IN ('starting', 'running') AND swept = 1";
     this.#sql = {
       insert: db.prepare(`
-        INSERT INTO runs (id, uid, spec, detached, driver, state, reason, message, exit, output, egress, created_at, started_at, ended_at, swept)
-        VALUES (:id, :uid, :spec, :detached, :driver, :state, :reason, :message, :exit, :output, :egress, :createdAt, :startedAt, :endedAt, :swept)`),
+        INSERT INTO runs (id, uid, spec, detached, driver, root, state, reason, message, exit, output, egress, limited_by, created_at,
+          started_at, ended_at, swept)
+        VALUES (:id, :uid, :spec, :detached, :driver, :root, :state, :reason, :message, :exit, :output, :egress, :limitedBy, :createdAt,
+          :startedAt, :endedAt, :swept)`),
       update: db.prepare(`
-        UPDATE runs SET driver = :driver, state = :state, reason = :reason, message = :message, exit = :exit, output = :output,
-          egress = :egress, started_at = :startedAt, ended_at = :endedAt, swept = :swept WHERE id = :id`),
+        UPDATE runs SET driver = :driver, root = :root, state = :state, reason = :reason, message = :message, exit = :exit, output = :output,
+          egress = :egress, limited_by = :limitedBy, started_at = :startedAt, ended_at = :endedAt, swept = :swept WHERE id = :id`),
       delete: db.prepare("DELETE FROM runs WHERE id = :id"),
       one: db.prepare(`SELECT ${columns} FROM runs WHERE id = :id`),
       alike: db.prepare(`SELECT ${columns} FROM runs WHERE substr(id, 1, length(:start)) = :start LIMIT 2`),
@@ -80,12 +82,14 @@ export class RunTable {
 function progressValues(p: RunProgress) {
   return {
     driver: p.driver ?? null,
+    root: p.root ?? null,
     state: p.state,
     reason: p.reason ?? null,
     message: p.message ?? null,
     exit: p.exit === undefined ? null : JSON.stringify(p.exit),
     output: JSON.stringify(p.output),
     egress: p.egress === undefined ? null : JSON.stringify(p.egress),
+    limitedBy: p.limitedBy ?? null,
     startedAt: p.startedAt ?? null,
     endedAt: p.endedAt ?? null,
     swept: p.swept ? 1 : 0,
@@ -102,8 +106,10 @@ function runRow(row: SqlRow): RunRow {
     output: json("output"),
     egress: json("egress"),
     driver: orNone("driver"),
+    root: orNone("root"),
     reason: orNone("reason"),
     message: orNone("message"),
+    limitedBy: orNone("limitedBy"),
     startedAt: orNone("startedAt"),
     endedAt: orNone("endedAt"),
     detached: row["detached"] === 1,

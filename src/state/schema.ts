@@ -174,4 +174,12 @@ export const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX runs_unswept ON runs (created_at) WHERE swept = 0;
   `,
+  // Whether a run's limits hold for all of it, or for each process by itself.
+  `
+  ALTER TABLE runs ADD COLUMN limited_by TEXT CHECK (limited_by IN ('cgroups', 'rlimits'));
+  `,
+  // Which root file system a run had.
+  `
+  ALTER TABLE runs ADD COLUMN root TEXT;
+  `,
 ];

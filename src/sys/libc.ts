@@ -44,6 +44,7 @@ type Calls = {
   unlinkat(directory: number, name: Memory, flags: number): number;
   readlinkat(directory: number, name: Memory, text: Memory, size: number): number | bigint;
   renameat2(from: number, oldName: Memory, to: number, newName: Memory, flags: number): number;
+  malloc_trim(keptBytes: number): number;
 };
 
 export type Libc = { readonly [Name in keyof Calls]: KoffiFunc<Calls[Name]> };
@@ -85,6 +86,7 @@ const prototypes: Readonly<Record<keyof Calls, string>> = {
   unlinkat: "int unlinkat(int, void *, int)",
   readlinkat: "long readlinkat(int, void *, void *, size_t)",
   renameat2: "int renameat2(int, void *, int, void *, uint)",
+  malloc_trim: "int malloc_trim(size_t)",
 };
 
 /** The C library, loaded on first use and checked once. @throws NexusError `unsupported` when it cannot be called */

@@ -122,6 +122,56 @@ describe("exec", { timeout: 20_000 }, () => {
     await finished;
   });
 
+  it("tells how far what it waits for is, and has kept what was sent meanwhile", async () => {
+    const begin = Promise.withResolvers<void>();
+    await using daemon = await fakeDaemon({
+      "node.exec": async (_input, { progress }) => {
+        progress("half of it");
+        await begin.promise;
+        return fakeSession(async ({ stdin, stdout }) => (stdout.write(await text(stdin)), 0));
+      },
+    });
+    const call = await openClient(daemon.socketPath).exec("node.exec", "web", { command: ["cat"] });
+    for (const word of ["one ", "two "]) await call.send({ kind: "stdin", bytes: Buffer.from(word) });
+    const block = Buffer.alloc(3 * framePayloadLimit, "x");
+    const sending = call.send({ kind: "stdin", bytes: block }).then(() => call.send({ kind: "stdin-end" }));
+    let out = "";
+    const write = (_stream: string, chunk: Uint8Array) => void (out += Buffer.from(chunk).toString());
+    const code = await call.finish(write, undefined, (line) => {
+      assert.equal(line, "half of it");
+      begin.resolve();
+    });
+    await sending;
+    assert.deepEqual([code, out.slice(0, 8), out.length], [0, "one two ", 8 + block.length]);
+  });
+
+  it("is called off when its caller leaves, or sends what ends programs, before anything runs", async () => {
+    for (const leave of [
+      async (call: ExecCall) => call.close(),
+      async (call: ExecCall) => {
+        await call.send({ kind: "stdin", bytes: Buffer.from("input") });
+        await call.send({ kind: "signal", signal: "SIGINT" });
+      },
+    ]) {
+      const begun = Promise.withResolvers<void>();
+      const calledOff = Promise.withResolvers<void>();
+      await using daemon = await fakeDaemon({
+        "node.exec": async (_input, { signal }) => {
+          begun.resolve();
+          await once(signal, "abort");
+          calledOff.resolve();
+          throw new NexusError("wrong-state", "called off");
+        },
+      });
+      const call = await openClient(daemon.socketPath).exec("node.exec", "web", { command: ["cat"] });
+      const finished = assert.rejects(collect(call));
+      await begun.promise;
+      await leave(call);
+      await calledOff.promise;
+      await finished;
+    }
+  });
+
   it("gives refusals as the errors they are", async () => {
     await using daemon = await fakeDaemon({
       "node.exec": async () => {

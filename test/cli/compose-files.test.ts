@@ -3,6 +3,7 @@ import { chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
+import { nexus } from "./command-line.ts";
 import { findProjectFiles } from "../../src/cli/compose/files.ts";
 import type { VerbContext } from "../../src/cli/context.ts";
 
@@ -45,4 +46,13 @@ test("in a directory everybody may write another's file does not count, in its o
   assert.equal(found(0), undefined);
   chownSync(join(root, "shared/mine"), 4711, -1);
   assert.deepEqual(found(0), [file]);
+});
+
+test("the words of a compose file complete, sandboxes only where they may stand", async () => {
+  const sandbox = "{ profile: untrusted, command: 'true' }";
+  writeFileSync(join(root, "shared/mine/nexus-compose.yaml"), `nodes: { web: { command: 'true' } }\nsandboxes: { wash: ${sandbox} }\n`);
+  const offered = async (...words: string[]) => (await nexus("/nonexistent", ["__complete", "--", ...words])).stdout.trim().split("\n");
+  assert.deepEqual(await offered("up", "w"), ["web", "wash"]);
+  assert.deepEqual(await offered("logs", "wa"), ["wash"]);
+  for (const verb of ["start", "stop", "restart"]) assert.deepEqual(await offered(verb, "w"), ["web"]);
 });

@@ -24,3 +24,13 @@ test("a fetch has a bar on a terminal wide enough for it and the words", () => {
     assert.equal(String(terminal.read()).slice(6), `${bar}${line}`);
   }
 });
+
+test("what is written after it has ended stays, however often it is ended", () => {
+  const terminal = Object.assign(new PassThrough(), { isTTY: true, columns: 80 });
+  const progress = makeProgress(terminal, false);
+  progress.show("fetching");
+  progress[Symbol.dispose]();
+  const before = terminal.readableLength;
+  progress[Symbol.dispose]();
+  assert.equal(terminal.readableLength, before);
+});

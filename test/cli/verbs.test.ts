@@ -286,7 +286,11 @@ describe("the command line", { timeout: 30_000 }, () => {
   });
 
   it("completes words, flags, values and names", async () => {
-    await using daemon = await fakeDaemon({ "node.list": async () => [web, { ...web, name: "worker" as never }] });
+    await using daemon = await fakeDaemon({
+      "node.list": async () => [web, { ...web, name: "worker" as never }],
+      "facility.list": async () => [{ name: "work" } as never],
+      "run.list": async () => [{ id: "3f9a" } as never, { id: "4b1c" } as never],
+    });
     const offered = async (...words: string[]) =>
       (await nexus(daemon.socketPath, ["__complete", "--", ...words])).stdout.trim().split("\n");
     assert.deepEqual(await offered("no"), ["node"]);
@@ -297,6 +301,10 @@ describe("the command line", { timeout: 30_000 }, () => {
     assert.deepEqual(await offered("node", "logs", "--fo"), ["--follow"]);
     assert.deepEqual(await offered("run", "--profile", "un"), ["untrusted"]);
     assert.deepEqual(await offered("run", "in"), ["inspect"]);
+    assert.deepEqual(await offered("facility", "rm", "web", "wo"), ["work"]);
+    assert.deepEqual(await offered("facility", "artifacts", "work", ""), [""], "patterns are no facilities");
+    assert.deepEqual(await offered("run", "--facility", ""), ["work"]);
+    assert.deepEqual(await offered("run", "cancel", "3f9a", "4"), ["4b1c"]);
     assert.deepEqual((await nexus("/nonexistent", ["__complete", "--", "node", "exec", ""])).stdout, "");
     for (const shell of ["bash", "zsh", "fish"]) assert.match((await nexus(daemon.socketPath, ["completion", shell])).stdout, /__complete/);
   });

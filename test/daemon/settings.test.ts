@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NexusError } from "../../src/base/errors.ts";
 import { Settings } from "../../src/daemon/settings.ts";
-import { parseConfig } from "../../src/spec/config.ts";
+import { parseConfig } from "../../src/spec/config-file.ts";
 import { openState, temporaryDirectory } from "../state/sample.ts";
 
 const source = { file: "nexus.yaml", config: parseConfig("log_level: warn\n", "nexus.yaml") };
@@ -44,4 +44,21 @@ test("a setting says what it means and where it comes from, and one forgotten is
     () => settings.unset("log"),
     (error) => error instanceof NexusError && error.code === "not-found",
   );
+});
+
+test("a change that a check refuses is not made, nor stored", () => {
+  using directory = temporaryDirectory();
+  using state = openState(directory.path);
+  const settings = new Settings(source, state.settings);
+  settings.vet(({ sandbox }, key) => {
+    if (key.startsWith("sandbox.") && sandbox.rootfs === "/nowhere") throw new NexusError("image-missing", "nowhere");
+  });
+  assert.throws(() => settings.set("sandbox.rootfs", "/nowhere"), /nowhere/);
+  assert.deepEqual([settings.get("sandbox.rootfs").value, settings.get("sandbox.rootfs").source], ["host", "default"]);
+  assert.equal(settings.set("sandbox.rootfs", "/srv/root").source, "stored");
+  assert.equal(settings.config.sandbox.rootfs, "/srv/root");
+  const fromFile = new Settings({ file: "f", config: parseConfig("sandbox: {rootfs: /nowhere}", "f") }, state.settings);
+  fromFile.vet(({ sandbox }) => assert.notEqual(sandbox.rootfs, "/nowhere"));
+  assert.throws(() => fromFile.unset("sandbox.rootfs"));
+  assert.equal(fromFile.config.sandbox.rootfs, "/srv/root");
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -29,6 +29,8 @@ describe("a full Debian with cloud-init", { timeout: 580_000 }, () => {
   it("becomes what it is told at its first boot, and not again at its second", async () => {
     const { disk, kernel, initrd } = testDebian();
     const env = { XDG_STATE_HOME: here };
+    mkdirSync(join(here, "www"));
+    writeFileSync(join(here, "www/word"), "of the host\n");
     await bed.must("network", "create", "lan", "--subnet", "10.88.0.0/24");
     await bed.create({
       name: "deb",
@@ -42,11 +44,15 @@ describe("a full Debian with cloud-init", { timeout: 580_000 }, () => {
       env: { GREETING: "it's me" },
       networks: [{ network: "lan", address: "10.88.0.77" }],
       disks: [{ name: "data", source: join(here, "data.qcow2"), size: "64M" }],
+      shares: [{ name: "www", source: join(here, "www") }],
       setup: {
         user: "tester",
         authorizedKeys: [ownSshKey({ env }).publicLine],
         userData: "#cloud-config\nwrite_files:\n  - {path: /etc/from-user, content: theirs}\n",
-        mounts: [{ from: { disk: "data" }, target: "/data" }],
+        mounts: [
+          { from: { disk: "data" }, target: "/data" },
+          { from: { share: "www" }, target: "/www", readOnly: true },
+        ],
         provision: [
           { kind: "file", target: "/etc/from-nexus", content: "ours\n", mode: "0640" },
           { kind: "shell", script: 'echo "$GREETING" >>/data/ran' },
@@ -63,6 +69,7 @@ describe("a full Debian with cloud-init", { timeout: 580_000 }, () => {
       await shell("findmnt -no FSTYPE /data; lsblk -dno SERIAL $(findmnt -no SOURCE /data); cat /data/ran"),
       "ext4\ndata\nit's me",
     );
+    assert.equal(await shell("findmnt -no FSTYPE /www; cat /www/word"), "virtiofs\nof the host");
     const ssh = await runNexus(["ssh", "deb", "--wait", "50s", "--", "id -un; sudo -n id -un"], {
       ...env,
       NEXUS_SOCKET: bed.daemon.places.socket,
@@ -71,7 +78,7 @@ describe("a full Debian with cloud-init", { timeout: 580_000 }, () => {
 
     await bed.client.call("vm.restart", { params: { name: "deb" }, query: { grace: 100 } });
     assert.deepEqual((await setUp()).setup, { state: "done" });
-    assert.equal(await shell("cat /data/ran"), "it's me", "mounted again, and not done again");
+    assert.equal(await shell("cat /data/ran /www/word"), "it's me\nof the host", "mounted again, and not done again");
     await bed.must("vm", "rm", "deb", "--force");
     await bed.allIsWell();
   });

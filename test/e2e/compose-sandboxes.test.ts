@@ -22,6 +22,37 @@ nodes:
   web: { command: [sleep, "1000"], stop_grace_period: 0s, depends_on: { migrate: { condition: service_completed_successfully } } }
 `;
 
+const serves = (page: string) => `
+    command: [sh, -c, "mkdir /www; echo ${page} >/www/index.html; httpd -p 81 -h /www; exec httpd -f -p 5432 -h /www"]
+    stop_grace_period: 0s
+    healthcheck: { tcp: 5432, interval: 1s }`;
+const asks = (profile: string, allow: string) => `
+    profile: ${profile}
+    allow: [${allow}]
+    command:
+      - sh
+      - -c
+      - |
+        for place in db:5432 db.shop.nexus:5432 db:81 web:5432 web.shop.nexus:5432 10.9.8.10:5432; do
+          echo "$$place $$(busybox wget -qO- http://$$place/ 2>&1)"
+        done
+    depends_on: { db: { condition: healthy }, web: { condition: healthy } }`;
+const reaching = `
+name: shop
+networks:
+  back: { subnet: 10.9.8.0/24, internal: true, isolation: guests, egress: { mode: none } }
+  apart: { subnet: 10.9.9.0/24 }
+nodes:
+  db:${serves("rows")}
+    networks: { back: { address: 10.9.8.10 } }
+  web:${serves("page")}
+    networks: [apart]
+sandboxes:
+  trusted:${asks("trusted", '"db:5432"')}
+  untrusted:${asks("untrusted", '"db:5432"')}
+  wide:${asks("untrusted", '"*.shop.nexus:5432", "*.nexus.example:5432"')}
+`;
+
 describe("sandboxes of a compose file", { timeout: 240_000 }, () => {
   let bed: Bed;
   before(async () => {
@@ -76,6 +107,14 @@ describe("sandboxes of a compose file", { timeout: 240_000 }, () => {
       "migrate │ on stderr",
     ]);
     assert.equal((JSON.parse((await well(project, "inspect", "migrate", "--json")).out) as RunView).id, row?.id);
+    for (const verb of ["start", "stop", "restart"]) {
+      const refused = await project.run(verb, "db", "migrate");
+      assert.equal(refused.code, 5);
+      assert.match(
+        refused.err,
+        /migrate is a sandbox, which runs once: only guests are started and stopped\n +it is succeeded; `nexus up migrate`/,
+      );
+    }
     assert.match((await well(project, "compose", "config")).out, /sandboxes:\n {2}migrate:\n {4}command:/);
 
     const down = await well(project, "down");
@@ -112,6 +151,37 @@ describe("sandboxes of a compose file", { timeout: 240_000 }, () => {
     project.write("nexus-compose.yaml", "sandboxes: [");
     await well(project, "down");
     await until("nothing of it is left", async () => (await runs()).length === 0);
+    await bed.allIsWell();
+  });
+
+  test("reach a guest of their project that is named with its port, and nothing else of it", async () => {
+    using project = make(reaching);
+    const said = await well(project, "up", "--wait");
+    const forbidden = "wget: server returned error: HTTP/1.1 403 Forbidden";
+    const answers = (own: string) => [
+      `db:5432 ${own}`,
+      `db.shop.nexus:5432 ${own}`,
+      ...["db:81", "web:5432", "web.shop.nexus:5432", "10.9.8.10:5432"].map((place) => `${place} ${forbidden}`),
+    ];
+    for (const service of ["trusted", "untrusted"]) {
+      const { id } = (await sandbox(project, service)) ?? assert.fail(said.err);
+      assert.deepEqual((await bed.nexus("run", "logs", id)).out.trim().split("\n"), answers("rows"), service);
+      const audit = (await bed.nexus("run", "logs", id, "--audit")).out.trim().split("\n");
+      const [first] = audit.map((line) => JSON.parse(line) as Record<string, unknown>);
+      assert.deepEqual([first?.["name"], first?.["address"], first?.["rule"]], ["db", "10.9.8.10", "db.shop.nexus:5432"]);
+    }
+    const { id: wide } = (await sandbox(project, "wide")) ?? assert.fail(said.err);
+    assert.doesNotMatch((await bed.nexus("run", "logs", wide)).out, /rows|page/);
+
+    const asked = (allow: string, place = allow) =>
+      bed.nexus("run", "--profile", "trusted", "--allow", allow, "--", "wget", "-qO-", `http://${place}/`);
+    assert.equal((await asked("web.shop.nexus:5432")).out, "page\n", "whoever runs a command may name any guest");
+    assert.equal((await asked("shop-web.shop-apart.nexus:81")).out, "page\n");
+    assert.match((await asked("db:5432")).err, /--allow: "db:5432" has no dot/);
+    assert.match((await asked("gateway.shop-apart.nexus:5432")).err, /502 Bad Gateway/);
+    await well(project, "stop", "web");
+    assert.match((await asked("web.shop.nexus:5432")).err, /502 Bad Gateway/);
+    await well(project, "down");
     await bed.allIsWell();
   });
 });

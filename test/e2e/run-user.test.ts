@@ -13,6 +13,10 @@ test(
     const first = run("--", "sh", "-c", "id -u; ls -A ~; exit 3");
     assert.equal(first.code, 3, first.stderr);
     assert.match(first.stderr, /^nexus: starting a daemon of your own \(user 64201\)$/m);
+    assert.equal(first.stderr.match(/^nexus: --mem and --pids held for each process by itself, --cpus not at all/gm)?.length, 1);
+    const whole = run("--json", "--", "true");
+    assert.equal((JSON.parse(whole.stdout) as RunView).limitedBy, "rlimits");
+    assert.equal(whole.stderr, "");
 
     const place = `${homeOf(alice)}/work`;
     assert.equal(bed.run(alice, ["mkdir", place]).code, 0);
@@ -27,7 +31,8 @@ test(
     assert.match(audit, /"name":"bad\.example","port":443,.*"decision":"deny","reason":"NOT_IN_ALLOWLIST"/);
 
     for (const [words, problem] of [
-      [["--profile", "host"], /EACCES\n +limits of plain processes need root's daemon/],
+      [["--profile", "host"], /^nexus: plain processes need root's daemon[^\n]*\n +profile untrusted [^\n]* works for every user$/m],
+      [["--driver", "qemu"], /^nexus: a virtual machine for one command[^\n]* needs root's daemon\n +profile untrusted/m],
       [["--profile", "trusted"], /containers of the trusted profile need root's daemon/],
       [["--facility", homeOf(alice)], /holds .*, where Nexus keeps its state/],
       [["--facility", homeOf(bob)], /belongs to user 64202, not to you|cannot be used \(EACCES\)/],

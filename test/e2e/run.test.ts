@@ -96,7 +96,7 @@ for (const profile of ["host", "trusted", "untrusted"] as const)
         const reasons = reason === "signal" && profile !== "host" ? "exit-code" : reason;
         assert.deepEqual([said.code, view.state, view.reason], [code, state, reasons], `${words.join(" ")}: ${said.err}`);
       }
-      assert.match((await run("--", "no-such-command")).err, /no-such-command/);
+      assert.match((await run("--", "no-such-command")).err, /^no-such-command: command not found$/m);
       await nothingLeft();
     });
 
@@ -121,7 +121,7 @@ for (const profile of ["host", "trusted", "untrusted"] as const)
       assert.ok(!existsSync(join(place, "ran")));
       const wrong = await run("--timeout", "0", "--mem", "1", "--env", "A=b", "--", "true");
       assert.equal(wrong.code, 2);
-      assert.match(wrong.err, /--timeout: must be at least 1\n +--mem: must be at least 4/);
+      assert.match(wrong.err, /--timeout: must be 1ms to 7d\n +--mem: must be 4 MiB to 16 TiB/);
       const missing = await bed.nexus("run");
       assert.deepEqual([missing.code, /it follows --/.test(missing.err)], [2, true]);
     });
@@ -288,6 +288,8 @@ for (const profile of ["host", "trusted", "untrusted"] as const)
       await bed.daemon.end("SIGTERM");
       await exited;
       assert.match(await err, /cancelled: nexusd ends/);
+      const told = /"runs":\["[0-9a-f]+"\],"msg":"nexusd ends; guests and networks stay, runs under way are cancelled: 1"/;
+      assert.ok(told.test(readFileSync(bed.daemon.places.log, "utf8")), "it says whose end its own is");
       assert.deepEqual(alive(), []);
       await bed.daemon.start();
       const view = await newest();

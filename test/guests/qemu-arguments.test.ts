@@ -10,6 +10,7 @@ import { kernelWords } from "../../src/guests/qemu-kernel-words.ts";
 import { qemuLayout } from "../../src/guests/qemu-layout.ts";
 import { blockNode } from "../../src/guests/qemu-disk-arguments.ts";
 import { inheritedFds, inheritedQueues, userForwards } from "../../src/guests/qemu-network-arguments.ts";
+import { Inherited } from "../../src/guests/qemu-inherited.ts";
 import type { VmNic, VmPlan } from "../../src/guests/qemu-plan.ts";
 import { refusedForward } from "../../src/guests/qemu-ports.ts";
 import { vmSpec, type VmSpecInput } from "../../src/spec/vm.ts";
@@ -46,6 +47,7 @@ const inputOf = (plan: VmPlan): QemuInput => ({
   accel: { kind: "tcg", why: "" },
   sandbox: { kind: "off", why: "" },
   disks: [{ name: "root", path: "/d", format: "qcow2", readOnly: false }],
+  inherited: new Inherited(inheritedFds(plan)),
 });
 const argumentsOf = (plan: VmPlan, sshPort?: number) => qemuArguments({ ...inputOf(plan), ...(sshPort === undefined ? {} : { sshPort }) });
 
@@ -67,7 +69,7 @@ describe("QEMU's command line", () => {
     assert.deepEqual(inheritedFds(plan), [20, 21, 9]);
     const words = argumentsOf(plan).filter((word) => /netdev=|^tap,/.test(word));
     assert.deepEqual(words, [
-      "tap,id=net0,fds=3:4,vhost=on",
+      "tap,id=net0,fds=3:4,vhost=on,vhostfds=13:14",
       "virtio-net-pci,id=nic0,romfile=,bus=for-nic0,netdev=net0,mac=02:00:00:00:00:01,mq=on,vectors=6,host_mtu=1500",
       "tap,id=net1,fd=5,vhost=off",
       "virtio-net-pci,id=nic1,romfile=,bus=for-nic1,netdev=net1,mac=02:00:00:00:00:01,host_mtu=1500",
@@ -115,6 +117,32 @@ describe("QEMU's command line", () => {
     assert.ok(words.includes("local,id=share-src,path=/a,,readonly=off,security_model=mapped-xattr,readonly=on"));
   });
 
+  it("has memory that virtiofsd can map, and its connections, when there are any, and nothing of them else", () => {
+    const plan = planOf({
+      mem: 96,
+      shares: [
+        { name: "src", source: "/a" },
+        { name: "b", source: "/b", readOnly: true },
+      ],
+    });
+    const words = qemuArguments({ ...inputOf(plan), shareFds: [7, 8] });
+    assert.deepEqual(
+      words.filter((word) => /memory|share-|tag=/.test(word)),
+      [
+        "memory-backend-memfd,id=memory,size=96M,share=on",
+        "q35,graphics=off,vmport=off,hpet=off,memory-backend=memory",
+        "socket,id=share-src,fd=7",
+        "vhost-user-fs-pci,chardev=share-src,tag=src",
+        "socket,id=share-b,fd=8",
+        "vhost-user-fs-pci,chardev=share-b,tag=b",
+      ],
+    );
+    assert.equal(
+      argumentsOf(plan).some((word) => /memory-backend|vhost-user/.test(word)),
+      false,
+    );
+  });
+
   it("cards and further disks sit on ports of their own, so that they may go; a disk of ours does not", () => {
     const plan = planOf(
       { disks: [{ name: "data", source: "/data" }] },
@@ -132,14 +160,19 @@ describe("QEMU's command line", () => {
 
   it("names where each disk's chain of layers ends, whatever the disks say", () => {
     const root = { name: "root", path: "/d", format: "qcow2", readOnly: false, base: { path: "/base", format: "qcow2" } } as const;
-    assert.deepEqual(blockNode(root)["backing"], {
+    const same = (path: string) => path;
+    assert.deepEqual(blockNode(root, same)["backing"], {
       driver: "qcow2",
       "read-only": true,
       backing: null,
       file: { driver: "file", filename: "/base", "read-only": true },
     });
-    assert.equal(blockNode({ name: "data", path: "/e", format: "qcow2", readOnly: true })["backing"], null);
-    assert.equal("backing" in blockNode({ name: "data", path: "/dev/vdb", format: "raw", readOnly: true }), false, "raw knows no layers");
+    assert.equal(blockNode({ name: "data", path: "/e", format: "qcow2", readOnly: true }, same)["backing"], null);
+    assert.equal(
+      "backing" in blockNode({ name: "data", path: "/dev/vdb", format: "raw", readOnly: true }, same),
+      false,
+      "raw knows no layers",
+    );
   });
 
   it("a microvm has no PCI in its words", () => {

@@ -1,17 +1,18 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { qemuLayout } from "../../src/guests/qemu-layout.ts";
+import { type QemuLayout, qemuLayout } from "../../src/guests/qemu-layout.ts";
 import { qemuSupervisor } from "../../src/guests/qemu-process.ts";
 import { type ConsoleLogLimits, readQemuExit, superviseQemu } from "../../src/guests/qemu-supervisor.ts";
 import { until } from "../kernel/world/until.ts";
 
-/** A shell script in QEMU's place. */
-function supervised(t: TestContext, script: string, log: ConsoleLogLimits) {
+/** A shell script in QEMU's place. `prepare` changes what it finds. */
+function supervised(t: TestContext, script: string, log: ConsoleLogLimits, prepare: (layout: QemuLayout) => void = () => {}) {
   const layout = qemuLayout(mkdtempSync(join(tmpdir(), "nexus-vm-supervisor-")));
   t.after(() => rmSync(layout.directory, { recursive: true, force: true }));
+  prepare(layout);
   superviseQemu(layout, ["/bin/sh", "-c", script], { fds: [], log });
   return layout;
 }
@@ -52,6 +53,14 @@ test("nobody of it is left when QEMU has ended, and its status is there at once"
   await until("it has ended", () => readQemuExit(layout) !== undefined);
   assert.equal(readQemuExit(layout)?.code, 3);
   await until("all are gone", () => qemuSupervisor(layout) === undefined && inhabitants(layout.directory).length === 0);
+});
+
+test("a QEMU whose number cannot be written down is ended: nobody would find it", async (t) => {
+  const limits = { maxBytes: 65_536, keep: 2, lookSeconds: 1000 };
+  const layout = supervised(t, "exec sleep 1000", limits, ({ pidFile }) => mkdirSync(pidFile));
+  await until("it has ended", () => readQemuExit(layout) !== undefined);
+  assert.equal(readQemuExit(layout)?.code, 137);
+  await until("all are gone", () => inhabitants(layout.directory).length === 0);
 });
 
 test("what looks after the log ends with QEMU although the supervisor was killed, and not before", async (t) => {

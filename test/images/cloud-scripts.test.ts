@@ -89,6 +89,8 @@ for (const shell of [["sh"], ["busybox", "sh"]]) {
         `/dev/vda1 / ext4 defaults 0 1\n# nexus: begin\nsrc ${tag} 9p trans=virtio,version=9p2000.L,msize=262144,nofail,ro,msize=4096 0 0\n# nexus: end\n`,
       );
       assert.equal(text("did"), `mount ${root}/my src\nmount ${root}/my src\n`);
+      boot({ mounts: [{ ...share, options: "noatime" }], shareType: "virtiofs" });
+      assert.match(text("etc/fstab"), new RegExp(`\\nsrc \\S+ virtiofs nofail,ro,noatime 0 0\\n`));
       boot({});
       assert.equal(text("etc/environment"), "PATH=/bin\n# nexus: begin\n# nexus: end\n");
     });

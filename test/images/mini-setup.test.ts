@@ -13,7 +13,7 @@ function run(provision: ProvisionStep[]): { code: number | null; status: string;
   const root = mkdtempSync(join(tmpdir(), "nexus-mini-setup-"));
   try {
     mkdirSync(join(root, "run"));
-    const script = miniSetupScript({ mounts: [], provision }).replaceAll("/run/nexus", join(root, "run"));
+    const script = miniSetupScript({ mounts: [], provision }, "virtiofs").replaceAll("/run/nexus", join(root, "run"));
     writeFileSync(join(root, "setup"), script);
     const { status: code } = spawnSync("busybox", ["sh", join(root, "setup")], { timeout: 20_000 });
     const text = (name: string) => readFileSync(join(root, "run", name), "utf8");

@@ -108,7 +108,7 @@ export class TestRegistry implements AsyncDisposable {
   }
 }
 
-export type TestEntry = Partial<Header> & { name: string; content?: string };
+export type TestEntry = Partial<Header> & { name: string; content?: string | Buffer };
 export type TestImage = {
   kind?: "oci" | "docker";
   layers: { entries: TestEntry[]; compression?: "none" | "gzip" | "zstd"; diffId?: string }[];

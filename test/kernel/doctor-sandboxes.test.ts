@@ -40,10 +40,10 @@ describe("the doctor on sandboxes", () => {
   it("runs a command in a sandbox of each kind, and leaves nothing", async () => {
     const images = new ImageStore({ directory: join(base, "images") });
     const before = listCgroups(findCgroups(), "/");
-    const untrusted = await check("sandbox-untrusted", { probeSandboxes: sandboxProbes(images, false) });
+    const untrusted = await check("sandbox-untrusted", { probeSandboxes: sandboxProbes(images, { user: false }) });
     assert.equal(untrusted.ok, "ok", untrusted.detail);
     assert.match(untrusted.detail, /bubblewrap .* ran a command in \d+ ms; .* limited by cgroups/);
-    const podman = await check("podman", { probeSandboxes: sandboxProbes(images, false) });
+    const podman = await check("podman", { probeSandboxes: sandboxProbes(images, { user: false }) });
     assert.equal(podman.ok, "ok", podman.detail);
     assert.match(podman.detail, /podman .* \(rootful\)/);
     assert.deepEqual(listCgroups(findCgroups(), "/"), before);
@@ -66,7 +66,9 @@ describe("the doctor on sandboxes", () => {
       const found = await check("bubblewrap");
       assert.equal(found.ok, "fail");
       assert.match(found.remedy ?? "", /^chmod u-s /);
-      const untrusted = await check("sandbox-untrusted", { probeSandboxes: sandboxProbes(new ImageStore({ directory: base }), false) });
+      const untrusted = await check("sandbox-untrusted", {
+        probeSandboxes: sandboxProbes(new ImageStore({ directory: base }), { user: false }),
+      });
       assert.match(untrusted.detail, /set-user-id root/);
     } finally {
       process.env["PATH"] = path;
@@ -77,7 +79,7 @@ describe("the doctor on sandboxes", () => {
     process.env["PATH"] = join(base, "nothing");
     try {
       for (const name of ["bubblewrap", "sandbox-untrusted"]) {
-        const found = await check(name, { probeSandboxes: sandboxProbes(new ImageStore({ directory: base }), false) });
+        const found = await check(name, { probeSandboxes: sandboxProbes(new ImageStore({ directory: base }), { user: false }) });
         assert.deepEqual([found.ok, found.remedy], ["fail", "apt-get install bubblewrap"], name);
       }
     } finally {
@@ -117,9 +119,14 @@ describe("the doctor on sandboxes", () => {
     assert.equal((await check("sandbox-root")).ok, "ok");
     const root = join(base, "root");
     mkdirSync(join(root, "bin"), { recursive: true });
-    assert.equal((await check("sandbox-root", { sandboxRoot: root })).ok, "fail");
+    const ready = { kind: "ready", name: root, directory: root } as const;
+    assert.equal((await check("sandbox-root", { sandboxRoot: ready })).ok, "fail");
     symlinkSync("/bin/busybox", join(root, "bin/sh"));
-    assert.equal((await check("sandbox-root", { sandboxRoot: root })).ok, "ok");
+    assert.equal((await check("sandbox-root", { sandboxRoot: ready })).ok, "ok");
+    const coming = await check("sandbox-root", { sandboxRoot: { kind: "coming", name: "auto", progress: "3.0 MB of 9.0 MB (33%)" } });
+    assert.deepEqual([coming.ok, coming.detail], ["warn", "auto is not here yet: 3.0 MB of 9.0 MB (33%)"]);
+    const failed = await check("sandbox-root", { sandboxRoot: { kind: "failed", name: "/x", reason: "/x is no more", hint: undefined } });
+    assert.deepEqual([failed.ok, failed.detail], ["fail", "/x is no more"]);
     assert.equal((await check("socket-path", { socketPath: `/${"x".repeat(106)}` })).ok, "ok");
     const long = await check("socket-path", { socketPath: `/${"x".repeat(107)}` });
     assert.deepEqual([long.ok, long.needed], ["fail", true]);

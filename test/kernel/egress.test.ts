@@ -211,13 +211,19 @@ describe("an egress policy", { timeout: 180_000 }, () => {
       reason: "the egress allowlist of network lan does not have www.other.example:443",
       rule: "inet nexus egress refused-tcp",
     });
+    assert.equal((await why("web", "www.other.example:443/udp")).rule, "inet nexus egress refused");
+    assert.match((await why("web", "pool.other.example:443/udp")).reason, /allowed by TCP and UDP/);
+    await assert.rejects(
+      bed.daemon.client.call("why", { query: { from: "web", to: "www.other.example:443/udp", protocol: "icmp" } }),
+      /says udp, and the protocol asked about is icmp/,
+    );
     assert.match((await why("web", "alias.site.example:443")).reason, /network lan has alias\.site\.example on port 80, 123, not on 443/);
     assert.match(
       (await why("app", "api.site.example:443")).reason,
       /guest app on network lan has api\.site\.example on port 80, not on 443/,
     );
     assert.match((await why("cell", "api.site.example:443")).reason, /egress policy of network shut is none/);
-    assert.match((await why("web", "pool.other.example:443")).reason, /allowed, but the name was not asked for lately/);
+    assert.match((await why("web", "pool.other.example:443")).reason, /allowed by TCP and UDP, but the name was not asked for lately/);
     await bed.addresses("web", "api.site.example");
     assert.match((await why("web", "api.site.example:443")).reason, new RegExp(`pinned to .*${site.a}.* for \\d+ s more`));
     assert.equal((await why("web", `${site.a}:443`)).verdict, "allow");

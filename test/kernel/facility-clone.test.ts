@@ -90,8 +90,13 @@ describe("a facility that begins with a clone", { timeout: 300_000 }, () => {
       assert.equal(readFileSync(join(bed.workspace("ref"), "file"), "utf8"), "one\n", ref);
       await bed.remove("ref");
     }
-    assert.match((await refused({ url, ref: "absent" })).message, /absent/);
-    assert.match((await refused({ url, ref: "0".repeat(40) })).message, /0{40}/);
+    for (const address of [url, `file://${served}/project`]) {
+      for (const ref of ["absent", "0".repeat(40), "1".repeat(40)]) {
+        const { code, message, hint } = await refused({ url: address, ref });
+        assert.deepEqual([code, message], ["not-found", `${address} has no branch, tag or commit ${ref}`]);
+        assert.equal(hint, `\`git ls-remote ${address}\` lists what it has`);
+      }
+    }
     assert.match((await refused({ url: server.url("no/such") })).message, /not found/);
   });
 

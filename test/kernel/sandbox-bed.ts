@@ -3,8 +3,8 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { type BubblewrapOptions, createBubblewrapDriver } from "../../src/guests/bubblewrap.ts";
-import type { SandboxDriver, SandboxExit, SandboxPlan, SandboxProcess } from "../../src/guests/sandbox.ts";
+import { type Bubblewrap, type BubblewrapOptions, createBubblewrapDriver } from "../../src/guests/bubblewrap.ts";
+import type { SandboxExit, SandboxPlan, SandboxProcess } from "../../src/guests/sandbox.ts";
 import { type CgroupHost, cgroupProcesses, findCgroups, listCgroups, removeEmptyCgroup } from "../../src/kernel/cgroups.ts";
 import { NamespaceStock } from "../../src/kernel/namespace-stock.ts";
 import { text, until } from "./oci-bed.ts";
@@ -20,7 +20,7 @@ export class SandboxBed implements AsyncDisposable {
   readonly workspace = join(this.directory, "workspace");
   readonly cgroups: CgroupHost = findCgroups();
   readonly parent = `/nexus-test-${randomUUID()}`;
-  readonly driver: SandboxDriver & AsyncDisposable;
+  readonly driver: Bubblewrap;
   readonly #stock = new NamespaceStock();
   #runs = 0;
 

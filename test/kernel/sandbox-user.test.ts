@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { chownSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { before, describe, it } from "node:test";
+import { busyboxRoot } from "./busybox-root.ts";
 import { type CgroupHost, controllerDirectory, findCgroups } from "../../src/kernel/cgroups.ts";
 
 const uid = 64203;
@@ -10,10 +11,10 @@ const home = "/run/home";
 /** Where everybody may read it, whatever is above it. */
 const checkout = "/run/checkout";
 
-type Wish = { script: string; egress?: "none" | "proxy"; limits?: Record<string, number>; terminal?: boolean };
+type Wish = { script: string; egress?: "none" | "proxy"; limits?: Record<string, number>; terminal?: boolean; root?: string };
 type Answer = {
   check: { works: boolean; detail?: string; reason?: string };
-  outcomes: { stdout: string; stderr: string; exit: { code: number; outOfMemory: boolean } }[];
+  outcomes: { stdout: string; stderr: string; exit: { code: number; outOfMemory: boolean }; limitedBy?: "rlimits" }[];
 };
 
 function asUser(wishes: readonly Wish[], first = ":"): Answer {
@@ -48,6 +49,7 @@ describe("a sandbox of an ordinary user", () => {
     assert.equal(check.works, true);
     assert.match(check.detail ?? "", /limited by rlimit only/);
     const [seen, status, places, scratch, memory, processes, left, terminal] = outcomes;
+    assert.equal(seen?.limitedBy, "rlimits");
     assert.match(seen?.stdout ?? "", /^1000\n\/root:\n\n\/run:\nuser:\[/);
     assert.equal(statSync(join(home, "workspace/made")).uid, uid);
     assert.deepEqual(readdirSync(join(home, "workspace")), ["made"]);
@@ -65,6 +67,22 @@ describe("a sandbox of an ordinary user", () => {
     assert.match(terminal?.stdout ?? "", /24 80/);
     const words = readdirSync("/proc").flatMap((name) => (/^\d+$/.test(name) && ownerOf(name) === uid ? [cmdline(name)] : []));
     assert.deepEqual(words, []);
+  });
+
+  it("has a root file system of its own, by the shell of that one and no other program, beside one with the host's", () => {
+    const root = busyboxRoot("/run/root", "own");
+    mkdirSync(join(root, "workspace"));
+    const script = "cat /etc/os-release /etc/hostname; id; ls /; touch /x /etc/x; pwd; echo x >made; nc 127.0.0.1 9080 </dev/null";
+    const [own, host, again] = asUser([
+      { script, root, egress: "proxy" },
+      { script: "ls /usr/bin/env; cat /etc/hostname" },
+      { script: "cat /etc/passwd", root },
+    ]).outcomes;
+    const tops = ["bin", "dev", "etc", "home", "mnt", "proc", "root", "run", "sys", "tmp", "workspace"];
+    assert.equal(own?.stdout, `NAME=own\nsandbox\nuid=1000(sandbox) gid=1000(sandbox)\n${tops.join("\n")}\n/workspace\nfrom outside\n`);
+    assert.match(own?.stderr ?? "", /(\/x: Read-only file system[^]*){2}/);
+    assert.equal(host?.stdout, "/usr/bin/env\nsandbox\n");
+    assert.match(again?.stdout ?? "", /^sandbox:x:1000:1000/m);
   });
 
   it("reaches the proxy's address and nothing else", () => {

@@ -35,9 +35,19 @@ describe("a sandbox by bubblewrap", () => {
   });
 
   it("ends as a shell says: 127 when there is no such command, 126 when it cannot be run, 128 and the number of a signal", async () => {
-    assert.equal((await bed.run(["no-such-command"])).exit.code, 127);
-    assert.match((await bed.run(["no-such-command"])).stderr, /no-such-command: not found/);
-    assert.equal((await bed.run(["/etc/passwd"])).exit.code, 126);
+    const refused: [command: string, code: number, words: string][] = [
+      ["no-such-command", 127, "command not found"],
+      ["cd", 127, "command not found"],
+      ["./no-such-file", 127, "No such file or directory"],
+      ["/etc/passwd", 126, "Permission denied"],
+      ["/etc", 126, "Is a directory"],
+    ];
+    for (const [command, code, words] of refused) {
+      for (const terminal of [undefined, { columns: 80, rows: 24 }]) {
+        const { stdout, stderr, exit } = await bed.run([command], { ...(terminal && { terminal }) });
+        assert.deepEqual([exit.code, (stdout + stderr).trim()], [code, `${command}: ${words}`]);
+      }
+    }
     assert.equal((await bed.sh("kill -TERM $$")).exit.code, 143);
     assert.equal((await bed.sh("kill -KILL $$")).exit.code, 137);
   });

@@ -27,9 +27,9 @@ export class TrustedBed implements AsyncDisposable {
         image: await images.resolve("mini", () => undefined),
         candidates: runtimeCandidates(cgroups),
       });
-    const image = async (): Promise<string> => `dir:${(await images.resolve("mini", () => undefined)).lower}`;
+    const image = () => images.resolve("mini");
     this.drivers = {
-      oci: createTrustedDriver({ images, image: "mini", runtime, cgroups, cgroupParent }),
+      oci: createTrustedDriver({ image, runtime, cgroups, cgroupParent }),
       podman: createPodmanDriver({ directory: join(this.directory, "podman"), image, runtime, cgroups, cgroupParent }),
     };
   }

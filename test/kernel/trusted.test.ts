@@ -1,13 +1,17 @@
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { after, before, describe, it } from "node:test";
 import { NexusError } from "../../src/base/errors.ts";
+import { setLimits } from "../../src/kernel/cgroup-limits.ts";
 import { cgroupProcesses, listCgroups } from "../../src/kernel/cgroups.ts";
 import { raiseLoopback } from "../../src/kernel/loopback.ts";
 import { ownNamespace } from "../../src/kernel/namespaces.ts";
+import { busyboxRoot } from "./busybox-root.ts";
+import { until } from "./oci-bed.ts";
 import { text, TrustedBed } from "./trusted-bed.ts";
 
 for (const name of ["oci", "podman"] as const)
@@ -56,8 +60,22 @@ for (const name of ["oci", "podman"] as const)
     it("says as a shell does what is not there or cannot be run", async () => {
       const absent = await bed.run(driver(), bed.plan(["no-such-command"]));
       assert.equal(absent.code, 127);
-      assert.match(absent.err, /no-such-command/);
-      assert.equal((await bed.run(driver(), bed.plan(["/etc"]))).code, 126);
+      assert.equal(absent.err, "no-such-command: command not found\n");
+      const directory = await bed.run(driver(), bed.plan(["/etc"]));
+      assert.equal(directory.code, 126);
+      assert.equal(directory.err, "/etc: Permission denied\n");
+    });
+
+    it("runs on the image it is given, and writes nothing there", async () => {
+      const lower = busyboxRoot(join(bed.directory, `image-${name}`), name);
+      mkdirSync(join(bed.directory, "work"), { recursive: true });
+      const workspace = { source: join(bed.directory, "work"), target: "/workspace", owner: { uid: 0, gid: 0 } };
+      const plan = bed.plan(["sh", "-c", "cat /etc/os-release; touch /workspace/x && echo x >/tmp/x && ls /workspace"], {
+        root: { lower },
+        workspace,
+      });
+      assert.equal((await bed.run(driver(), plan)).out, `NAME=${name}\nx\n`);
+      assert.deepEqual(readdirSync(lower).toSorted(), ["bin", "etc"]);
     });
 
     it("writes the workspace as its owner, and nothing else that stays", async () => {
@@ -113,7 +131,7 @@ for (const name of ["oci", "podman"] as const)
         cgroupProcesses(bed.cgroups, group)
           .map(nameOf)
           .filter((process) => /sleep|sh/.test(process));
-      assert.ok(commands().length >= 3, String(commands()));
+      await until("all of it runs its programs", () => commands().length >= 3);
       const began = performance.now();
       await started.kill();
       assert.deepEqual(commands(), []);
@@ -170,6 +188,17 @@ for (const name of ["oci", "podman"] as const)
       assert.deepEqual(listCgroups(bed.cgroups, bed.cgroupParent), []);
     });
   });
+
+it("a runtime that was being tried when the daemon was killed is tried again, and what was left of that is removed", async () => {
+  await using bed = new TrustedBed();
+  const { pid } = spawnSync("true");
+  const left = join(bed.directory, "oci", `trial-${pid}-abcdef`);
+  mkdirSync(left, { recursive: true });
+  setLimits(bed.cgroups, `${bed.cgroupParent}/trial-${pid}-abcdef`, { pids: 8 });
+  assert.equal((await bed.drivers.oci.check()).works, true);
+  assert.equal(existsSync(left), false);
+  assert.deepEqual(listCgroups(bed.cgroups, bed.cgroupParent), []);
+});
 
 function nameOf(pid: number): string {
   try {

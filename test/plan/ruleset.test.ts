@@ -20,8 +20,15 @@ describe("the ruleset", () => {
     assert.deepEqual(ruleset(desired({})), { tables: [], elements: new Map() });
   });
 
+  test("has a table of its own for machines in user mode, with or without networks", () => {
+    const names = (userMode: boolean, from = sample()) => ruleset({ ...from, userMode }).tables.map((t) => t.name);
+    assert.deepEqual(names(true, desired({})), ["nexus_user_mode"]);
+    assert.deepEqual(names(true), ["nexus", "nexus", "nexus_user_mode"]);
+    assert.deepEqual(names(false), ["nexus", "nexus"]);
+  });
+
   test("never drops by policy, and names every rule so that a change of it is seen", () => {
-    const { tables } = ruleset(sample());
+    const { tables } = ruleset({ ...sample(), userMode: true });
     for (const table of tables)
       for (const chain of table.chains) {
         assert.notEqual(chain.base?.policy, "drop");
@@ -31,7 +38,7 @@ describe("the ruleset", () => {
   });
 
   test("names only sets, counters and chains that are there, and uses every set", () => {
-    const { tables, elements } = ruleset(sample());
+    const { tables, elements } = ruleset({ ...sample(), userMode: true });
     for (const table of tables) {
       const statements = table.chains.flatMap((c) => c.rules.flatMap((r) => r.statements));
       const used = new Set(statements.flatMap(setsOf));

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ErrorCode, NexusError, SpecError } from "../../src/base/errors.ts";
-import { type Config, configFiles, defaultConfig, parseConfig, placesOf } from "../../src/spec/config.ts";
+import { type Config, configFiles, defaultConfig, placesOf } from "../../src/spec/config.ts";
+import { parseConfig } from "../../src/spec/config-file.ts";
 import { ownSocketPaths, systemSocketPath } from "../../src/spec/places.ts";
 import { jsonSchemas } from "../../src/spec/schemas.ts";
 import { parseSetting, settingKeys, settingOf, withSettings } from "../../src/spec/settings.ts";
@@ -12,6 +13,7 @@ const defaults: Config = {
   hosts_file: "off",
   log_level: "info",
   dns: { upstreams: [], domain: "nexus" },
+  sandbox: { rootfs: "host", rootfs_amd64: "none", rootfs_arm64: "none" },
 };
 
 test("without a file, with an empty one and with an empty block, the network is nexus0 with 10.0.42.0/24", () => {
@@ -117,6 +119,7 @@ test("the JSON Schemas are plain JSON, the same each time, and closed", () => {
     "hosts_file",
     "log_level",
     "dns",
+    "sandbox",
   ]);
 });
 

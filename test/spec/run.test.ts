@@ -34,6 +34,7 @@ test("everything that is wrong is said at once, by its place", () => {
     mem: 1,
     pids: 0,
     disk: "1X",
+    outputLimit: "17T",
     cmd: "x",
   };
   const problems = problemsOf(wrong);
@@ -41,10 +42,11 @@ test("everything that is wrong is said at once, by its place", () => {
     /^profile: must be .* not "untrused" \(did you mean untrusted\?\)$/,
     /^env\["?A-B|^env.*a variable name has letters/,
     /^env\.OK: a word cannot hold a zero byte/,
-    /^timeoutMs: must be at least 1$/,
-    /^mem: must be at least 4$/,
-    /^pids: must be at least 1$/,
-    /^disk: /,
+    /^timeoutMs: must be 1ms to 7d$/,
+    /^mem: must be 4 MiB to 16 TiB$/,
+    /^pids: must be 1 to 4194304 processes$/,
+    /^disk: must be a size above zero: bytes, or a whole number with K, M, G or T/,
+    /^outputLimit: must be at most 16T$/,
     /^cmd: unknown key/,
   ])
     assert.ok(
@@ -59,6 +61,15 @@ test("what contradicts itself is refused", () => {
     [{ profile: "host", net: { allow: ["a.example:443"] } }, /profile host has no network of its own/],
     [{ profile: "host", net: { mode: "none" } }, /cannot be kept from it/],
     [{ net: { mode: "host" } }, /untrusted never has the host's network/],
+    [{ image: "mini" }, /^image: profile untrusted runs on no image: profile trusted does, and untrusted has a rootfs$/],
+    [{ profile: "host", image: "mini" }, /^image: profile host runs on no image/],
+    [
+      { profile: "trusted", rootfs: "host" },
+      /^rootfs: profile trusted has none to choose: profile untrusted has, and trusted has an image$/,
+    ],
+    [{ profile: "host", rootfs: "/srv" }, /^rootfs: profile host has none to choose/],
+    [{ driver: "qemu", rootfs: "host" }, /^rootfs: a virtual machine brings one of its own/],
+    [{ rootfs: "srv" }, /^rootfs: must be host, auto/],
     [{ command: [] }, /command: must have at least 1 entry/],
     [{ command: [""] }, /command: has an empty word/],
     [{ facility: "Not A Name" }, /facility: /],

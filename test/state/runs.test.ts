@@ -13,6 +13,8 @@ const run = (id: string, createdAt: number, more: Partial<RunRow> = {}): RunRow 
     detached: false,
     createdAt,
     driver: undefined,
+    limitedBy: undefined,
+    root: undefined,
     state: "starting",
     reason: undefined,
     message: undefined,
@@ -27,6 +29,8 @@ const run = (id: string, createdAt: number, more: Partial<RunRow> = {}): RunRow 
 };
 const ended = (at: number): Partial<RunRow> => ({
   driver: "host",
+  limitedBy: "cgroups",
+  root: "/srv/root",
   state: "failed",
   reason: "signal",
   message: "so",

@@ -118,6 +118,11 @@ export class MachineBed implements AsyncDisposable {
         qemus.map((pid) => `QEMU ${pid}`),
         running.filter((guest) => guest.kind === "vm").map((guest) => `QEMU ${guest.pid}`),
       ),
+      ...differences(
+        "machines with a virtiofsd",
+        carriedIn(directory).filter((name) => !running.some((guest) => guest.name === name)),
+        [],
+      ),
       ...running
         .filter((guest) => guest.kind === "vm" && guest.pid !== undefined)
         .flatMap((guest) =>
@@ -146,16 +151,24 @@ export class MachineBed implements AsyncDisposable {
   }
 }
 
-/** Numbers of the QEMUs whose pid file is below a directory; the shells above them not among them. */
+/** Numbers of the QEMUs whose log is below a directory; the shells above them not among them. */
 export function qemusIn(directory: string): number[] {
   return [...host.processesWith(directory).keys()].filter((pid) => {
     try {
       const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-      return words.includes("-pidfile") && !words.includes("nexus-vm");
+      return words.includes("-add-fd") && !words.includes("nexus-vm");
     } catch {
       return false;
     }
   });
+}
+
+/** Names of the machines that a virtiofsd carries directories to. */
+function carriedIn(directory: string): string[] {
+  const lines = [...host.processesWith(`${directory}/`).values()].filter((line) => line.includes("virtiofsd"));
+  return lines
+    .map((line) => line.slice(line.indexOf(`${directory}/`) + directory.length + 1).split("/")[0] ?? "")
+    .map((id) => id.slice(0, -9));
 }
 
 /** Names of the taps whose queues a process has open, those of a stand-in for its guest left out; one that was deleted has no name (drivers/net/tun.c tun_chr_show_fdinfo). */

@@ -14,6 +14,7 @@ const body = {
   name,
   mem: 64,
   networks: [{ network: "one" as Name }, { network: "two" as Name }],
+  shares: [{ name: "here" as Name, source: import.meta.dirname, readOnly: true }],
   publish: [{ hostPort: 28490 as Port, guestPort: 80 as Port }],
 };
 const make = (client: Client) => client.call("vm.create", { body, query: {} });

@@ -6,12 +6,15 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { NexusError } from "../../src/base/errors.ts";
 import { bootTrial, chooseAcceleration, trialRom } from "../../src/guests/qemu-accel.ts";
+import { trialQemuUser } from "../../src/guests/qemu-user.ts";
 import { QemuBed } from "./qemu-bed.ts";
 
 describe("virtual machines and what goes wrong", () => {
   let bed: QemuBed;
   before(() => {
     bed = new QemuBed();
+    // What stands in for QEMU is run by another user than this one.
+    chmodSync(bed.directory, 0o711);
   });
   after(async () => {
     await bed[Symbol.asyncDispose]();
@@ -114,6 +117,8 @@ describe("virtual machines and what goes wrong", () => {
     const at = (name: string) => join(bed.directory, name);
     const make = (...words: string[]) => execFileSync("qemu-img", ["create", "-q", "-f", "qcow2", ...words]);
     writeFileSync(at("host-secret"), Buffer.alloc(65_536, "secret"));
+    // As far as QEMU's user goes, it may.
+    chmodSync(at("host-secret"), 0o666);
     make(at("whole"), "64K");
     make("-b", at("host-secret"), "-F", "raw", at("layer"));
     make("-o", `data_file=${at("host-secret")},data_file_raw=on`, at("elsewhere"), "64K");
@@ -141,6 +146,12 @@ describe("virtual machines and what goes wrong", () => {
       examineThenBecome("elsewhere").addDisk(plan, disk),
       refusedWith("image-missing", /keeps its data in .*host-secret/),
     );
+    chmodSync(at("host-secret"), 0o600);
+    reset();
+    await assert.rejects(
+      examineThenBecome("elsewhere").addDisk(plan, disk),
+      refusedWith("runtime-failed", /host-secret.*Permission denied/),
+    );
     reset();
     await examineThenBecome("layer").addDisk(plan, disk);
     assert.equal(await counts("/dev/vda"), "0\n");
@@ -164,10 +175,15 @@ describe("virtual machines and what goes wrong", () => {
   it("KVM is believed only after a trial guest ran; the trial itself is sound", async () => {
     const rom = join(bed.directory, "rom");
     writeFileSync(rom, trialRom());
-    assert.deepEqual(await bootTrial("/usr/bin/qemu-system-x86_64", rom, "tcg"), { kind: "kvm", why: "a trial guest ran" });
+    assert.deepEqual(await bootTrial("/usr/bin/qemu-system-x86_64", rom, { accel: "tcg" }), { kind: "kvm", why: "a trial guest ran" });
     writeFileSync(rom, trialRom().fill(0xf4, 0xff00, 0xff10));
-    assert.match((await bootTrial("/usr/bin/qemu-system-x86_64", rom, "tcg")).why, /hung for 2 seconds/);
-    const place = { directory: join(bed.directory, "accel"), program: "/usr/bin/qemu-system-x86_64", device: join(bed.directory, "nokvm") };
+    assert.match((await bootTrial("/usr/bin/qemu-system-x86_64", rom, { accel: "tcg" })).why, /hung for 2 seconds/);
+    const place = {
+      directory: join(bed.directory, "accel"),
+      program: "/usr/bin/qemu-system-x86_64",
+      device: join(bed.directory, "nokvm"),
+      user: trialQemuUser(),
+    };
     assert.match((await chooseAcceleration(place, "auto")).why, /there is no .*nokvm/);
     assert.ok(existsSync(join(place.directory, "accel.json")), "the answer is kept for as long as the host is up");
     await assert.rejects(chooseAcceleration(place, "kvm"), refusedWith("unsupported", /KVM does not work/));

@@ -171,8 +171,10 @@ describe("one command in a virtual machine", () => {
   });
 
   it("says as a shell does what is not there or cannot be run", async () => {
-    assert.equal((await run(plan(["no-such-command"]))).code, 127);
-    assert.equal((await run(plan(["/etc"]))).code, 126);
+    const absent = await run(plan(["no-such-command"]));
+    assert.deepEqual([absent.code, absent.err], [127, "no-such-command: command not found\n"]);
+    const directory = await run(plan(["/etc"]));
+    assert.deepEqual([directory.code, directory.err], [126, "/etc: Permission denied\n"]);
   });
 
   it("tells memory that ran out", async () => {

@@ -69,15 +69,6 @@ describe("what a mini virtual machine sets up in itself", { timeout: 300_000 }, 
     assert.notEqual((await bed.shell("bad", "test -e /never")).code, 0);
   });
 
-  it("fails with the reason where its kernel cannot mount a directory of the host", async () => {
-    await bed.create({
-      name: "share",
-      shares: [{ name: "here", source: here }],
-      setup: { mounts: [{ from: { share: "here" }, target: "/here" }] },
-    });
-    assert.match((await setUp("share", "failed")).setup?.said ?? "", /^mount \/here: the kernel of this guest has no 9p/);
-  });
-
   it("is refused where mini cannot do it, and where the machine has not what is to be mounted", async () => {
     await assert.rejects(bed.create({ name: "x", setup: { packages: ["vim"], userData: "#cloud-config\n" } }), /mini has no packages/);
     await assert.rejects(

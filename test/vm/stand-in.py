@@ -81,9 +81,8 @@ if os.path.exists(netns):
         selector.register(fd, selectors.EVENT_READ, lambda fd=fd, tap=tap: carry(fd, tap))
         selector.register(tap, selectors.EVENT_READ, lambda fd=fd, tap=tap: carry(tap, fd))
 
-monitor = socket.socket(socket.AF_UNIX)
-monitor.bind("monitor.sock")
-monitor.listen()
+listener = next(word for word in words if word.startswith("socket,id=monitor,"))
+monitor = socket.socket(fileno=int(re.search(r"fd=(\d+)", listener).group(1)))
 
 
 def greet():
@@ -109,8 +108,6 @@ def greet():
 
 
 selector.register(monitor, selectors.EVENT_READ, greet)
-with open(value("-pidfile"), "w") as file:
-    file.write("%d\n" % os.getpid())
 while True:
     for key, _ in selector.select():
         key.data()

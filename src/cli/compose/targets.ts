@@ -5,18 +5,26 @@ import type { GuestView } from "../../spec/views.ts";
 import { findProjectFiles, projectFiles } from "./files.ts";
 import { guestsOfProject, serviceOf } from "./present.ts";
 import { allRuns, newestRuns, runName, runService } from "./sandboxes.ts";
-import type { RunView } from "../../spec/run-view.ts";
+import { isFinal, type RunView } from "../../spec/run-view.ts";
 
-/** The guests of this directory's project: those named, or all. @throws NexusError not-found */
+/** The guests of this directory's project: those named, or all. @throws NexusError not-found, wrong-state for a sandbox of it */
 export async function projectGuests(c: VerbContext, client: Client, words: readonly string[]): Promise<GuestView[]> {
   const whose = { directory: projectFiles(c).directory, name: c.flags.text("project-name") };
   const own = guestsOfProject(await client.call("guest.list"), whose);
   if (words.length === 0) return own;
-  return words.map((word) => {
-    const found = own.find((guest) => serviceOf(guest) === word || guest.name === word);
-    if (found !== undefined) return found;
-    throw absent(word, own.map(serviceOf));
-  });
+  const found = words.map((word) => own.find((guest) => serviceOf(guest) === word || guest.name === word));
+  const lost = words.find((_, i) => found[i] === undefined);
+  if (lost === undefined) return found.filter((guest) => guest !== undefined);
+  const runs = newestRuns(await allRuns(client), whose);
+  const run = runs.find((one) => runService(one) === lost || runName(one) === lost);
+  throw run === undefined ? absent(lost, own.map(serviceOf)) : noGuest(run);
+}
+
+function noGuest(run: RunView): NexusError {
+  const hint = isFinal(run.state)
+    ? `it is ${run.state}; \`nexus up ${runService(run)}\` runs it when it has not succeeded, or changed`
+    : `\`nexus run cancel ${run.id}\` ends its run`;
+  return new NexusError("wrong-state", `${runService(run)} is a sandbox, which runs once: only guests are started and stopped`, { hint });
 }
 
 /** The guests of this directory's project and the newest runs of its sandboxes: those named, or all. @throws NexusError not-found */

@@ -19,13 +19,14 @@ import { onlyServices } from "./services.ts";
 import { withOwnKey } from "./own-key.ts";
 import { untilReady } from "./ready.ts";
 import { allRuns, newestRuns, runLine, runService, untilRun } from "./sandboxes.ts";
+import { sealed } from "./sealed.ts";
 import { parseDuration } from "../../spec/flags.ts";
 import type { RunView } from "../../spec/run-view.ts";
 import type { GuestView } from "../../spec/views.ts";
 
 /** Brings the project, or some of its guests, to what its file says; says what it did. */
 export async function up(c: VerbContext): Promise<void> {
-  const project = withOwnKey(c, onlyServices(openProject(c), c.rest));
+  const project = sealed(c, withOwnKey(c, onlyServices(openProject(c), c.rest)));
   const client = await c.client();
   const removeOrphans = c.flags.on("remove-orphans");
   const plan = async () => {

@@ -2,7 +2,8 @@ import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:f
 import { join } from "node:path";
 import { runProgram } from "./programs.ts";
 import type { Made } from "./record.ts";
-import { configFiles, defaultConfig, parseConfig, placesOf } from "../../spec/config.ts";
+import { configFiles, defaultConfig, placesOf } from "../../spec/config.ts";
+import { parseConfig } from "../../spec/config-file.ts";
 import type { Surroundings } from "../../spec/places.ts";
 
 /** What the OCI runtimes keep of containers; they never remove it. */

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { aptCause } from "../../base/apt-cause.ts";
 import { NexusError } from "../../base/errors.ts";
 
 export type Install = {
@@ -15,37 +16,39 @@ export type Install = {
 
 const longestMs = 10 * 60_000;
 
-/** Installs Debian packages; the lists are fetched first when there are none, or when what they say is out of date. @throws NexusError runtime-failed with apt's last lines */
+/** Installs Debian packages; the lists are fetched first when there are none, or when what they say is out of date. @throws NexusError runtime-failed with the cause in a line, and apt's last lines in its details */
 export async function installPackages(names: readonly string[], how: Install): Promise<void> {
   const install = ["install", "-y", "--no-install-recommends", ...names];
-  const failed: Ended[] = [];
-  if (hasLists(how.lists ?? "/var/lib/apt/lists")) {
-    const first = await aptGet(install, how);
-    if (first.code === 0) return;
-    failed.push(first);
-  }
-  const update = await aptGet(["update"], how);
-  const last = update.code === 0 ? await aptGet(install, how) : update;
-  if (last.code === 0) return;
-  // Offline, the second failure says less than the first.
-  const told = update.code === 0 ? [last] : [...failed, last];
-  throw new NexusError("runtime-failed", told.flatMap((ended) => [sentence(ended), ...ended.words]).join("\n"), {
+  const tried: Ended[] = [];
+  const succeeds = async (args: readonly string[]): Promise<boolean> => {
+    const ended = await aptGet(args, how);
+    tried.push(ended);
+    return ended.code === 0;
+  };
+  if (hasLists(how.lists ?? "/var/lib/apt/lists") && (await succeeds(install))) return;
+  if ((await succeeds(["update"])) && (await succeeds(install))) return;
+  throw failure(`install ${names.join(", ")}`, tried, {
     hint: "mend that, or install these yourself, then run this again",
-    details: { packages: [...names] },
+    packages: [...names],
   });
 }
 
 /** Fetches apt's lists anew: what a virtual machine is built from is downloaded by name. @throws NexusError runtime-failed */
 export async function refreshLists(how: Install): Promise<void> {
   const update = await aptGet(["update"], how);
-  if (update.code === 0) return;
-  throw new NexusError("runtime-failed", [sentence(update), ...update.words].join("\n"), { hint: "mend that, then run this again" });
+  if (update.code !== 0) throw failure("fetch its lists", [update], { hint: "mend that, then run this again" });
 }
 
-type Ended = { args: readonly string[]; code: number | null; words: string[] };
+type Ended = { code: number | null; words: string[] };
 
-function sentence({ args, code }: Ended): string {
-  return `apt-get ${args.join(" ")} ${code === null ? "was ended" : `ended with code ${code}`}; its last words:`;
+/** What came first counts: apt goes on with old lists or none, and then says less. */
+function failure(what: string, tried: readonly Ended[], { hint, ...more }: { hint: string; packages?: string[] }): NexusError {
+  const said = tried.flatMap(({ words }) => words).join("\n");
+  const details = { ...more, said };
+  return new NexusError("runtime-failed", `apt-get cannot ${what}: ${aptCause(said)}`, {
+    hint: `${hint} (--json has all its last words)`,
+    details,
+  });
 }
 
 async function aptGet(args: readonly string[], how: Install): Promise<Ended> {
@@ -69,7 +72,7 @@ async function aptGet(args: readonly string[], how: Install): Promise<Ended> {
   const { promise, resolve, reject } = Promise.withResolvers<number | null>();
   child.on("error", reject);
   child.on("close", resolve);
-  return { args, code: await promise, words };
+  return { code: await promise, words };
 }
 
 function hasLists(directory: string): boolean {

@@ -1,5 +1,5 @@
-import { createServer } from "node:http";
 import { createInterface } from "node:readline";
+import { nodeHttp } from "../../base/node-http.ts";
 import { fetchText } from "./fetch.ts";
 
 /**
@@ -8,7 +8,7 @@ import { fetchText } from "./fetch.ts";
  */
 const [address = "", port = ""] = process.argv.slice(2);
 
-const server = createServer((request, response) => response.end(`${request.socket.remoteAddress ?? ""}\n`));
+const server = nodeHttp().createServer((request, response) => response.end(`${request.socket.remoteAddress ?? ""}\n`));
 server.listen(Number(port), address, () => process.stdout.write(`${JSON.stringify({ ready: true })}\n`));
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -28,13 +28,21 @@ export async function candidates(c: VerbContext): Promise<void> {
 async function namesFrom(source: NameSource, c: VerbContext): Promise<readonly string[]> {
   if (typeof source !== "string") return source;
   try {
+    if (source === "service" || source === "project-guest") return await servicesHere(source, c);
     return await askNames(source, await c.runningClient());
   } catch {
     return [];
   }
 }
 
-async function askNames(source: Exclude<NameSource, readonly string[]>, client: Client): Promise<string[]> {
+async function servicesHere(source: "service" | "project-guest", c: VerbContext): Promise<string[]> {
+  const { openProject } = await import("../compose/open.ts");
+  const { guestsOf, servicesOf } = await import("../../spec/compose/project.ts");
+  const project = openProject(c, { allProfiles: true });
+  return (source === "service" ? servicesOf(project) : guestsOf(project)).map(({ service }) => service);
+}
+
+async function askNames(source: Exclude<NameSource, readonly string[] | "service" | "project-guest">, client: Client): Promise<string[]> {
   const limit = { timeoutMs: namesDeadlineMs };
   switch (source) {
     case "network":

@@ -5,6 +5,7 @@ import type { Answer } from "../../api/contract.ts";
 import { errorCatalogue, NexusError } from "../../base/errors.ts";
 import type { DaemonOptions } from "../../api/places.ts";
 import { defaultPlaces } from "../../spec/places.ts";
+import { isFinal } from "../../spec/run-view.ts";
 
 /** nexusd itself: serves until it is told to end. */
 export async function foreground(c: VerbContext): Promise<number> {
@@ -39,13 +40,21 @@ export async function start(c: VerbContext): Promise<void> {
 export async function stop(c: VerbContext): Promise<void> {
   const { listensOn } = await import("../start-daemon.ts");
   const { setTimeout: delay } = await import("node:timers/promises");
-  await (await c.runningClient()).call("shutdown");
+  const client = await c.runningClient();
+  // Whoever cannot tell ends all the same.
+  const runs = await client.call("run.list", { query: { limit: 10_000 } }).catch(() => []);
+  const cancelled = runs.filter(({ state }) => !isFinal(state)).map(({ id }) => id);
+  if (cancelled.length > 0)
+    c.out.note(
+      `nexus: ${cancelled.length === 1 ? "1 run is" : `${cancelled.length} runs are`} under way and cancelled now: ${cancelled.join(", ")}`,
+    );
+  await client.call("shutdown");
   const deadline = performance.now() + 30_000;
   while (await listensOn(c.socketPath)) {
     if (performance.now() > deadline) throw new NexusError("timeout", "nexusd agreed to end but still serves its socket after 30 s");
     await delay(20);
   }
-  c.out.result({ running: false }, () => "nexusd ended; guests keep running\n");
+  c.out.result({ running: false, cancelled }, () => "nexusd ended; guests keep running\n");
 }
 
 /** Ends with 3 when no daemon runs, as every verb that needs one does. */

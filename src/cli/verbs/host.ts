@@ -17,7 +17,8 @@ export async function plan(c: VerbContext): Promise<void> {
 async function composePlan(c: VerbContext, file: string): Promise<void> {
   const { openProject } = await import("../compose/open.ts");
   const { planLines } = await import("../compose/plan.ts");
-  const project = openProject(c, { files: [file] });
+  const { sealed } = await import("../compose/sealed.ts");
+  const project = sealed(c, openProject(c, { files: [file] }));
   const steps = await planLines(await c.client(), project);
   c.out.result({ steps }, () => (steps.length === 0 ? "nothing would change\n" : `${steps.join("\n")}\n`));
 }

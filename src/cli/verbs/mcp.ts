@@ -1,5 +1,6 @@
 import type { VerbContext } from "../context.ts";
 import { toolName } from "../commands-mcp.ts";
+import { remarksOn } from "../run-text.ts";
 import { packageVersion } from "./version.ts";
 import { NexusError } from "../../base/errors.ts";
 
@@ -35,9 +36,10 @@ export async function call(c: VerbContext): Promise<number> {
       return 0;
     }
     case "data": {
-      const { data, exitCode } = answer;
+      const { data, exitCode, run } = answer;
       if (exitCode === undefined || c.out.json) c.out.result(data, () => `${JSON.stringify(data, null, 2)}\n`);
       else for (const name of ["stdout", "stderr"] as const) c.io[name].write(outputOf(data, name));
+      if (run !== undefined) for (const remark of remarksOn(run)) c.out.note(`nexus: ${remark}`);
       return exitCode ?? 0;
     }
   }

@@ -42,7 +42,12 @@ async function attached(c: VerbContext, request: RunSpecInput): Promise<number> 
     else passSignals(call, cleanups);
     cleanups.defer(passInput(io, call));
     const write = out.json ? () => undefined : (stream: "stdout" | "stderr", bytes: Uint8Array) => writeOut(io, stream, bytes);
-    const code = await call.finish(write, (status) => (view = status as RunView));
+    using progress = c.progress();
+    const begun = (status: unknown) => {
+      view = status as RunView;
+      progress[Symbol.dispose]();
+    };
+    const code = await call.finish(write, begun, (line) => io.stderr.isTTY === true && progress.show(line));
     if (view === undefined) return code;
   }
   const ended: RunView = view;
@@ -60,7 +65,7 @@ async function attached(c: VerbContext, request: RunSpecInput): Promise<number> 
 
 /** What the words ask for; what they leave out, the daemon decides. */
 async function requestOf(c: VerbContext): Promise<RunSpecInput> {
-  const { envOf, memOf } = await import("../guest-flags.ts");
+  const { envOf, imageOf, memOf } = await import("../guest-flags.ts");
   const { flags, io } = c;
   const terminal = flags.on("tty");
   if (terminal && (io.stdin.isTTY !== true || flags.on("detach")))
@@ -70,6 +75,8 @@ async function requestOf(c: VerbContext): Promise<RunSpecInput> {
     command: c.rest,
     profile: flags.text("profile"),
     driver: flags.text("driver"),
+    image: imageOf(c),
+    rootfs: ifGiven(flags.text("rootfs"), (text) => (/^(host|auto)$|:\/\//.test(text) ? text : pathFor(text, io.env["HOME"]))),
     net: dropUndefined({ mode: flags.text("net"), allow: flags.many("allow") }),
     facility: ifGiven(flags.text("facility"), (text) => placeFor(text, io.env["HOME"])),
     cwd: flags.text("cwd"),
@@ -87,8 +94,11 @@ async function requestOf(c: VerbContext): Promise<RunSpecInput> {
 
 /** A word alone is a facility's name; whatever looks like a path is a directory, absolute here. */
 function placeFor(text: string, home: string | undefined): string {
-  if (home !== undefined && (text === "~" || text.startsWith("~/"))) return resolve(home, `.${text.slice(1)}`);
-  return text.includes("/") || text.startsWith(".") ? resolve(text) : text;
+  return /^[.~]|\//.test(text) ? pathFor(text, home) : text;
+}
+
+function pathFor(text: string, home: string | undefined): string {
+  return home !== undefined && (text === "~" || text.startsWith("~/")) ? resolve(home, `.${text.slice(1)}`) : resolve(text);
 }
 
 function ifGiven<T>(text: string | undefined, read: (text: string) => T): T | undefined {

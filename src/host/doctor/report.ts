@@ -33,16 +33,30 @@ export type DoctorContext = {
   probeMachines?(): Promise<MachineProbe>;
   /** Drivers of sandboxes by their names, each of which says whether it works, having tried. */
   probeSandboxes?: Readonly<Record<string, () => Promise<SandboxProbe>>>;
-  /** The directory with the sandboxes' root file system; absent: the host's own programs. */
-  sandboxRoot?: string;
+  /** What untrusted commands have for a root file system; absent: the host's own programs. */
+  sandboxRoot?: SandboxRootReport;
   /** Set for an ordinary user's own daemon: then only what that can do is looked at. */
   user?: { uid: number };
 };
 
-/** QEMU's version, and how it would run guests. `unfiltered`: why it cannot filter its own system calls, when it cannot. */
-export type MachineProbe = { version: string; acceleration: { kind: "kvm" | "tcg"; why: string }; unfiltered?: string };
+/**
+ * QEMU's version, and how it would run guests. `unfiltered`: why it cannot filter its own system calls, when it cannot; `noVirtiofs`: why
+ * guests get no directories of the host by virtiofs.
+ */
+export type MachineProbe = {
+  version: string;
+  acceleration: { kind: "kvm" | "tcg"; why: string };
+  unfiltered?: string;
+  noVirtiofs?: string;
+};
 
 export type SandboxProbe = { works: true; detail: string } | { works: false; reason: string; hint?: string };
+
+/** `name` as it was set; `directory` is undefined for the host's own programs. */
+export type SandboxRootReport =
+  | { kind: "ready"; name: string; directory: string | undefined }
+  | { kind: "coming"; name: string; progress: string | undefined }
+  | { kind: "failed"; name: string; reason: string; hint: string | undefined };
 
 export type ConfiguredNetwork = { name: string; bridge: string; prefixes: readonly Prefix[] };
 export type RuntimeProbe = { name: string; works: boolean; version?: string; problem?: string };

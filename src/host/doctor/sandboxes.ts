@@ -40,10 +40,23 @@ export const seccomp: Check = {
 export const sandboxRoot: Check = {
   name: "sandbox-root",
   needed: false,
-  probe({ sandboxRoot: directory }): Finding {
-    const root = directory ?? "/";
-    if (hasShell(root)) return { ok: "ok", detail: directory === undefined ? "the host's own programs, read-only" : directory };
-    return { ok: "fail", detail: `${root} has no /bin/sh`, remedy: "name a root file system with one; distributions' base images have it" };
+  probe({ sandboxRoot: root = { kind: "ready", name: "host", directory: undefined } }): Finding {
+    const others = "nexus config set sandbox.rootfs takes another one; `host` is the host's own programs";
+    switch (root.kind) {
+      case "coming":
+        return {
+          ok: "warn",
+          detail: `${root.name} is not here yet${root.progress === undefined ? "" : `: ${root.progress}`}`,
+          remedy: "runs wait for it; `nexus events` tells when it is here",
+        };
+      case "failed":
+        return { ok: "fail", detail: root.reason, remedy: root.hint ?? others };
+      case "ready": {
+        const { directory } = root;
+        if (!hasShell(directory ?? "/")) return { ok: "fail", detail: `${directory ?? "/"} has no /bin/sh`, remedy: others };
+        return { ok: "ok", detail: directory === undefined ? "the host's own programs, read-only" : `${root.name}, read-only` };
+      }
+    }
   },
 };
 

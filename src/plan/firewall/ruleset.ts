@@ -5,6 +5,7 @@ import { bridgeTable } from "./bridge-table.ts";
 import { attachmentElements, networkElements, publishElements, type SetElement } from "./elements.ts";
 import { inetTable } from "./inet-table.ts";
 import { pinElements } from "./pins.ts";
+import { userModeTable } from "./user-mode-table.ts";
 
 export type RulesetInput = {
   /** Identity of this nexus, kept in the tables' comment: proof that they are ours. */
@@ -13,6 +14,8 @@ export type RulesetInput = {
   attachments: readonly AttachmentRecord[];
   publishes: readonly PublishRecord[];
   pins: readonly PinRecord[];
+  /** A virtual machine in user mode runs. */
+  userMode?: boolean;
 };
 
 /** `elements` is keyed by `family table set`. */
@@ -22,17 +25,21 @@ export type Ruleset = { tables: Table[]; elements: Map<string, Element[]> };
 export const tableNames = [
   { family: "inet", name: "nexus" },
   { family: "bridge", name: "nexus" },
+  { family: "inet", name: "nexus_user_mode" },
 ] as const;
 
 export function isOurTable(chain: { family: string; table: string }): boolean {
   return tableNames.some((t) => t.family === chain.family && t.name === chain.table);
 }
 
-/** The whole policy: a fixed handful of rules, and one set element for each fact. No networks, no tables. */
+/** The whole policy: a fixed handful of rules, and one set element for each fact. No networks, no tables of networks. */
 export function ruleset(input: RulesetInput): Ruleset {
-  if (input.networks.length === 0) return { tables: [], elements: new Map() };
   const comment = `nexus ${input.instance}`;
-  const tables = [inetTable(comment, input.networks), bridgeTable(comment)].map(stamped);
+  const tables = [
+    ...(input.networks.length === 0 ? [] : [inetTable(comment, input.networks), bridgeTable(comment)]),
+    ...(input.userMode === true ? [userModeTable(comment)] : []),
+  ].map(stamped);
+  if (input.networks.length === 0) return { tables, elements: new Map() };
   const elements = new Map<string, Element[]>();
   for (const table of tables) for (const set of table.sets) elements.set(`${table.family} ${table.name} ${set.name}`, []);
   const add = (items: SetElement[]) => {

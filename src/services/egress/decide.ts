@@ -6,11 +6,15 @@ import { specialMeaning } from "../../base/special-ranges.ts";
 import type { EgressPolicy, EgressReason, EgressRule } from "../../spec/egress.ts";
 import type { Destination } from "./destination.ts";
 
-/** Allowed or not, why, and by which rule. `protocol` is how the connection must begin; `detail` says in words what no rule says. */
+/**
+ * Allowed or not, why, and by which rule. `protocol` is how the connection must begin; `guest` is whom the rule means, when it is one of
+ * ours; `detail` says in words what no rule says.
+ */
 export type Decision =
-  | { verdict: "allow"; reason: "OK"; rule: string; protocol: EgressRule["protocol"] }
+  | { verdict: "allow"; reason: "OK"; rule: string; protocol: EgressRule["protocol"]; guest?: HostName }
   | { verdict: "deny"; reason: EgressDenial; rule?: string; detail?: string };
 
+export type Allowance = Extract<Decision, { verdict: "allow" }>;
 export type EgressDenial = Exclude<EgressReason, "OK">;
 
 /** Addresses nobody may reach because they are this host's own; a Set, or anything that knows ranges. */
@@ -65,7 +69,10 @@ export class Judge {
     let known: EgressRule | undefined;
     for (let dot = -1; ;) {
       const rule = ports?.get(port);
-      if (rule !== undefined) return { verdict: "allow", reason: "OK", rule: rule.text, protocol: rule.protocol };
+      if (rule !== undefined) {
+        const { text, protocol, guest } = rule;
+        return { verdict: "allow", reason: "OK", rule: text, protocol, ...(guest === undefined ? {} : { guest }) };
+      }
       known ??= ports?.values().next().value;
       dot = name.indexOf(".", dot + 1);
       if (dot === -1) break;

@@ -4,7 +4,7 @@ import { parsePort, type Port } from "../../base/port.ts";
 import { readHead } from "../../wire/http1/head.ts";
 import { parseRequest, type RequestHead } from "../../wire/http1/request.ts";
 import { Alarm } from "./alarm.ts";
-import type { Decision } from "./decide.ts";
+import type { Allowance, Decision } from "./decide.ts";
 import { type Destination, hostText, parseAuthority } from "./destination.ts";
 import { exchange } from "./exchange.ts";
 import { type Inbox, send } from "./inbox.ts";
@@ -78,7 +78,7 @@ async function connectTunnel(run: Run, inbox: Inbox, { passage, request }: Asked
   const to = parseAuthority(request.target.kind === "authority" ? request.target.authority : "");
   const decision = isFault(to) ? invalid(to.fault) : run.judge(passage, to);
   if (isFault(to) || decision.verdict === "deny") return refuse(inbox, passage, decision);
-  const reached = await run.reach(passage, to);
+  const reached = await run.reach(passage, to, decision);
   if (reached.kind !== "connected") return void (await notReached(inbox, passage, reached, true));
   inbox.stream.write(established);
   await openTunnel(run, inbox, { passage, to, upstream: reached.socket, decision });
@@ -118,12 +118,12 @@ async function plainRequest(run: Run, inbox: Inbox, { passage, request }: Asked)
   if (decision.verdict === "deny") return !close && (await send(inbox.stream, [refusal(decision, close)]));
   const place = `${hostText(to)}:${to.port}`;
   let upstream = run.idle.take(place);
-  if (upstream !== undefined && run.judgeAddress(upstream.address).verdict === "deny") {
+  if (upstream !== undefined && run.judgeAddress(upstream.address, decision).verdict === "deny") {
     upstream[Symbol.dispose]();
     upstream = undefined;
   }
   if (upstream === undefined) {
-    const reached = await run.reach(passage, to);
+    const reached = await run.reach(passage, to, decision);
     if (reached.kind !== "connected") return await notReached(inbox, passage, reached, close);
     upstream = new Upstream(place, reached);
   }
@@ -141,7 +141,6 @@ function invalid(detail: string): Denial {
 }
 
 type Denial = Extract<Decision, { verdict: "deny" }>;
-type Allowance = Extract<Decision, { verdict: "allow" }>;
 
 const proxyRequired: Denial = { verdict: "deny", reason: "PROXY_REQUIRED", detail: "the request is one to a server, and this is a proxy" };
 

@@ -11,7 +11,7 @@ import { Inbox } from "./inbox.ts";
 import { defaultEgressLimits, type EgressLimits } from "./limits.ts";
 import { hostAddresses } from "./own-addresses.ts";
 import { farewell, httpRefusal, leave, tlsAccessDenied } from "./reply.ts";
-import { type EgressResolver, Run, type RunFigures } from "./run.ts";
+import { type EgressResolver, type GuestAddresses, Run, type RunFigures } from "./run.ts";
 import { serveSocks } from "./socks.ts";
 import { reset } from "./tunnel.ts";
 
@@ -21,6 +21,7 @@ export type EgressProxyOptions = {
   policy: EgressPolicy;
   policyEnds?: number;
   resolver: EgressResolver;
+  guests?: GuestAddresses;
   audit: AuditSink;
   dial?: Dial;
   limits?: Partial<EgressLimits>;
@@ -77,6 +78,7 @@ class Proxy implements Disposable {
       dial: options.dial ?? dialDirect,
       limits: { ...defaultEgressLimits, ...options.limits },
       ownAddresses: options.ownAddresses ?? hostAddresses(),
+      guests: options.guests ?? (() => []),
       clock: options.clock ?? systemClock,
       onFault: (error) => this.#log.error({ err: error, run: options.run }, "egress: a connection ended by a defect"),
     });

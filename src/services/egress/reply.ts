@@ -1,5 +1,5 @@
-import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
+import { nodeHttp } from "../../base/node-http.ts";
 import type { EgressReason } from "../../spec/egress.ts";
 import type { Inbox } from "./inbox.ts";
 
@@ -14,7 +14,7 @@ export function httpRefusal(answer: {
   const body = `egress ${status === 403 ? "refused" : "failed"}: ${reason}${detail === undefined ? "" : ` (${detail})`}\n`;
   const text = Buffer.from(body, "utf8");
   const head = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    `HTTP/1.1 ${status} ${nodeHttp().STATUS_CODES[status]}`,
     `x-proxy-error: ${reason}`,
     "content-type: text/plain; charset=utf-8",
     `content-length: ${text.length}`,

@@ -6,7 +6,7 @@ import { egressReasons } from "../../spec/egress.ts";
 import { Alarm } from "./alarm.ts";
 import type { AuditRecord, AuditSink } from "./audit.ts";
 import { connectFirst, type Dial } from "./connect.ts";
-import { type Decision, Judge, judgeAddress, type OwnAddresses } from "./decide.ts";
+import { type Allowance, type Decision, Judge, judgeAddress, type OwnAddresses } from "./decide.ts";
 import type { Destination } from "./destination.ts";
 import { type EgressLimits, Turnstile } from "./limits.ts";
 import { Passage } from "./passage.ts";
@@ -16,6 +16,9 @@ import type { Socket } from "node:net";
 /** All addresses of a name, asked for once; none when it has none. Rejects when it cannot be known. */
 export type EgressResolver = (name: HostName, asked: { run: string; signal: AbortSignal }) => Promise<readonly Ip[]>;
 
+/** The addresses of a guest of this host that a rule means; none while it does not run. */
+export type GuestAddresses = (guest: HostName) => readonly Ip[];
+
 export type RunOptions = {
   /** Who is asking; in every audit line. */
   run: string;
@@ -23,6 +26,7 @@ export type RunOptions = {
   /** Milliseconds since the epoch after which nothing is allowed any more. */
   policyEnds?: number | undefined;
   resolver: EgressResolver;
+  guests: GuestAddresses;
   dial: Dial;
   audit: AuditSink;
   limits: EgressLimits;
@@ -94,18 +98,20 @@ export class Run implements Disposable {
     return decision;
   }
 
-  /** Whether an address that was good is still no special one. */
-  judgeAddress(address: Ip): Decision {
-    return judgeAddress(address, this.#options.ownAddresses);
+  /** Whether an address may be dialled for what was allowed, also one that was good before: a guest's own, or no special one. */
+  judgeAddress(address: Ip, { guest }: Allowance): Decision {
+    const { guests, ownAddresses } = this.#options;
+    if (guest === undefined || !guests(guest).includes(address)) return judgeAddress(address, ownAddresses);
+    return { verdict: "allow", reason: "OK", rule: `address of ${guest}`, protocol: "tcp" };
   }
 
   /** Asks for the addresses of what was allowed, once, judges each, and connects to one that passed. */
-  async reach(passage: Passage, to: Destination): Promise<Reached> {
+  async reach(passage: Passage, to: Destination, allowed: Allowance): Promise<Reached> {
     const { clock, dial, limits } = this.#options;
     const begin = clock.monotonic();
-    const found = await this.#addresses(passage, to);
+    const found = await this.#addresses(passage, to, allowed);
     if (typeof found === "string") return { kind: "failed", late: found === "ETIMEDOUT", code: found };
-    const judged = found.map((address) => ({ address, decision: this.judgeAddress(address) }));
+    const judged = found.map((address) => ({ address, decision: this.judgeAddress(address, allowed) }));
     const good = judged.filter(({ decision }) => decision.verdict === "allow").map(({ address }) => address);
     const bad = judged.find(({ decision }) => decision.verdict === "deny");
     if (good.length === 0 && bad !== undefined) {
@@ -145,9 +151,15 @@ export class Run implements Disposable {
   }
 
   /** All addresses, at least one, or why there is none. */
-  async #addresses(passage: Passage, to: Destination): Promise<readonly Ip[] | "ENOTFOUND" | "ETIMEDOUT" | "ECANCELED"> {
+  async #addresses(
+    passage: Passage,
+    to: Destination,
+    { guest }: Allowance,
+  ): Promise<readonly Ip[] | "ENOTFOUND" | "ETIMEDOUT" | "ECANCELED"> {
     if (to.kind === "address") return [to.address];
-    const { resolver, run, limits } = this.#options;
+    const { resolver, guests, run, limits } = this.#options;
+    // Of its address nobody else is asked, and nobody else's answer would do.
+    if (guest !== undefined) return guests(guest).length === 0 ? "ENOTFOUND" : guests(guest);
     const late = Promise.withResolvers<"ETIMEDOUT" | "ECANCELED">();
     const cancel = () => late.resolve("ECANCELED");
     using _ = new Alarm(limits.connectMs, () => late.resolve("ETIMEDOUT"));

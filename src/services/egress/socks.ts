@@ -26,7 +26,7 @@ export async function serveSocks(run: Run, inbox: Inbox): Promise<void> {
   const { to } = read;
   const decision: Decision = isFault(to) ? { verdict: "deny", reason: "INVALID_DESTINATION", detail: to.fault } : run.judge(passage, to);
   if (isFault(to) || decision.verdict === "deny") return say(socksReplyBytes(socksReply.notAllowed), decision);
-  const reached = await run.reach(passage, to);
+  const reached = await run.reach(passage, to, decision);
   if (reached.kind === "denied") return say(socksReplyBytes(socksReply.notAllowed), reached.decision);
   if (reached.kind === "failed") {
     passage.note(`no connection: ${reached.code}`);

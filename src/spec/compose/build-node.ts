@@ -40,7 +40,7 @@ export function buildNode(context: Context, given: GuestPart, around: Surroundin
   });
   const spec = {
     name: names.name,
-    image: imageOf(context, part, entry),
+    image: imageOf(context, part, entry.image),
     command: commandOf(context, part, entry.command) ?? [],
     env,
     networks,
@@ -57,8 +57,9 @@ export function buildNode(context: Context, given: GuestPart, around: Surroundin
   return { part, guest: { kind: "container", service: names.service, spec: hashed(finished), ...rest } };
 }
 
-function imageOf(context: Context, part: GuestPart, entry: NodeEntry): string {
-  return /^(\.\.?|~)?\/|^\.\.?$|^~$/.test(entry.image) ? hostPath(context, entry.image, partPlace(part, ["image"]).source) : entry.image;
+/** A path is meant from the file. */
+export function imageOf(context: Context, part: GuestPart, image: string): string {
+  return /^(\.\.?|~)?\/|^\.\.?$|^~$/.test(image) ? hostPath(context, image, partPlace(part, ["image"]).source) : image;
 }
 
 /** A list as it is, a line split as a shell does; undefined with its fault told. */

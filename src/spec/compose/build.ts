@@ -47,8 +47,12 @@ export function buildProject(context: Context, tree: Mapping, profiles: Readonly
     nodes.set(built.guest.service, built.guest);
     guestParts.set(service, built.part).set(built.guest.service, built.part);
   }
+  const reached = [...vmParts.keys(), ...nodeParts.keys()].map(
+    (key) => [key, { onNetwork: vms.get(key as Name)?.spec.networks.length !== 0 }] as const,
+  );
+  const guests = new Map(reached);
   for (const [service, part] of sandboxParts) {
-    const built = buildSandbox(context, { ...part, service }, around);
+    const built = buildSandbox(context, { ...part, service }, { ...around, guests });
     const other = vmParts.has(service) ? "virtual machine" : nodeParts.has(service) ? "node" : undefined;
     if (other !== undefined) {
       faults.add(keyPlace(tree, part), { path: part.path, problem: `a ${other} of this file has the same name` });

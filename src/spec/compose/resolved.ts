@@ -113,11 +113,12 @@ function vmOf(project: Project, vm: ProjectVm): object {
 }
 
 function sandboxOf({ spec, dependsOn, profiles }: ProjectSandbox): object {
-  const { command, profile, driver, net, facility, cwd, env, timeoutMs, graceMs, mem, cpus, pids, disk, outputLimit, labels } = spec;
+  const { command, profile, driver, image, rootfs, net, facility, cwd } = spec;
+  const { env, timeoutMs, graceMs, mem, cpus, pids, disk, outputLimit, labels } = spec;
   return {
     command,
     profile,
-    ...present({ driver, net: net.mode, facility, cwd }),
+    ...present({ driver, image, rootfs, net: net.mode, facility, cwd }),
     allow: net.allow,
     environment: env,
     timeout: `${timeoutMs}ms`,

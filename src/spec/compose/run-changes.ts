@@ -3,6 +3,7 @@ import type { Action } from "./changes.ts";
 import { differencesOf, differenceText } from "./differences.ts";
 import { isOurs, type Present, type PresentRun } from "./present.ts";
 import type { Project, ProjectSandbox } from "./project.ts";
+import { sealsDiffer } from "./sealed.ts";
 import type { Name } from "../../base/names.ts";
 
 /** Nothing while its newest run is of this very spec and goes on or has succeeded; otherwise it is run, and what was run before is forgotten. */
@@ -35,8 +36,8 @@ function runsOf(project: Project, present: Present): PresentRun[] {
 }
 
 function reasonToRunAgain({ spec }: ProjectSandbox, { state, code, spec: is }: PresentRun): string | undefined {
-  if (is.labels["nexus.config"] !== spec.labels["nexus.config"]) {
-    // Of a run's environment only the names are kept; the hash knows the values.
+  if (is.labels["nexus.config"] !== spec.labels["nexus.config"] || sealsDiffer(is.labels, spec.labels)) {
+    // Of a run's environment only the names are kept.
     const differences = differencesOf({ ...is, env: undefined }, { ...spec, env: undefined });
     return `changed: ${differences.length === 0 ? "environment" : differenceText(differences)}`;
   }

@@ -9,6 +9,9 @@ export const sandboxEntry = z.strictObject({
   command: z.union([z.string(), z.array(z.string())]),
   profile: runSpec.shape.profile,
   driver: runSpec.shape.driver,
+  image: runSpec.shape.image,
+  /** `host`, `auto`, an address with its sum, or a path, meant from the file. */
+  rootfs: z.string().min(1).max(4096).optional(),
   net: runNet.shape.mode,
   allow: runNet.shape.allow,
   /** A facility by its name, or a directory: with a slash or a dot in front. */

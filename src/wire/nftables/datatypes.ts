@@ -85,6 +85,7 @@ export const dataTypes = {
     symbols: { ip: 0x0800, arp: 0x0806, vlan: 0x8100, ip6: 0x86dd },
   },
   devgroup: { nft: "devgroup", number: 35, length: 4, order: "host", form: "number" },
+  uid: { nft: "uid", number: 24, length: 4, order: "host", form: "number" },
   ct_state: { nft: "ct_state", number: 26, length: 4, order: "host", form: "number", symbols: ctStates },
   ct_status: { nft: "ct_status", number: 28, length: 4, order: "host", form: "number", symbols: ctStatuses },
   nf_proto: { nft: "nf_proto", number: 2, length: 1, order: "network", form: "number", symbols: { ipv4: 2, ipv6: 10 } },

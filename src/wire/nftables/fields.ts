@@ -3,7 +3,7 @@ import type { Need } from "./guards.ts";
 import type { ValueType } from "./datatypes.ts";
 
 export type PayloadBase = "link" | "network" | "transport";
-export type MetaKey = "protocol" | "mark" | "iifname" | "oifname" | "iiftype" | "nfproto" | "l4proto" | "iifgroup" | "oifgroup";
+export type MetaKey = "protocol" | "mark" | "iifname" | "oifname" | "iiftype" | "nfproto" | "l4proto" | "iifgroup" | "oifgroup" | "skuid";
 export type CtKey = "state" | "status" | "mark";
 
 /** Where a field's bytes come from. Offsets and lengths are bytes. */
@@ -39,6 +39,7 @@ export const fields = {
   oifname: { type: "ifname", text: "oifname", load: meta("oifname"), needs: [] },
   iifgroup: { type: "devgroup", text: "iifgroup", load: meta("iifgroup"), needs: [] },
   oifgroup: { type: "devgroup", text: "oifgroup", load: meta("oifgroup"), needs: [] },
+  skuid: { type: "uid", text: "meta skuid", load: meta("skuid"), needs: [] },
   nfproto: { type: "nf_proto", text: "meta nfproto", load: meta("nfproto"), needs: [] },
   l4proto: { type: "inet_proto", text: "meta l4proto", load: meta("l4proto"), needs: [] },
   mark: { type: "mark", text: "meta mark", load: meta("mark"), needs: [] },

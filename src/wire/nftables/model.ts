@@ -69,6 +69,7 @@ export type Field =
   | "oifname"
   | "iifgroup"
   | "oifgroup"
+  | "skuid"
   | "nfproto"
   | "l4proto"
   | "mark"

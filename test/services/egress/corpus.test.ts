@@ -43,6 +43,7 @@ async function run(one: CorpusCase, transport: CorpusTransport): Promise<void> {
     answers: { ...corpus.answers, ...one.answers },
     refusing: one.refusing ?? [],
     ownAddresses: new Set(corpus.own.map((text) => parseIp(text) ?? assert.fail(text))),
+    guests: (guest) => (corpus.guests[guest] ?? []).map((text) => parseIp(text) ?? assert.fail(text)),
   });
   const client = await scene.connect();
   const said = allOf(client);

@@ -55,6 +55,8 @@ export type CorpusCase = {
 export type Corpus = {
   own: string[];
   policies: Record<string, EgressPolicyInput>;
+  /** Of this host, all of them, by their full names. */
+  guests: Record<string, string[]>;
   answers: Record<string, string[]>;
   cases: CorpusCase[];
 };

@@ -160,6 +160,21 @@ test("connections beyond the limit wait for a place, and are turned away when th
   await until(() => s.scene.audit.some(({ detail }) => detail === "1 connections beyond the limit of 2"));
 });
 
+test("a storm of connections holds no more than the limit and as many that wait; the rest is closed at once", async () => {
+  await using s = await limited({ connections: 4, headMs: 60_000 });
+  const begun = performance.now();
+  const clients: Socket[] = [];
+  for (let round = 0; round < 20; round++) {
+    // Some are reset before they know that they are connected.
+    for (let i = 0; i < 50; i++) clients.push(connect(s.scene.port, "127.0.0.1").on("error", () => {}));
+    await until(() => s.scene.proxy.figures().turnedAway === (round + 1) * 50 - 8);
+    const { connections, waiting } = s.scene.proxy.figures();
+    assert.deepEqual([connections, waiting], [4, 4]);
+  }
+  await until(() => clients.filter(({ destroyed }) => !destroyed).length === 8);
+  assert.ok(performance.now() - begun < 30_000, "nobody waited for a deadline");
+});
+
 test("a thousand connections beyond the limit are one line of the audit log", async () => {
   await using s = await limited({ connections: 4, headMs: 100 });
   const clients = await Promise.all(Array.from({ length: 300 }, () => s.scene.connect()));

@@ -5,7 +5,8 @@ import type { Ip } from "../../../src/base/ip.ts";
 import { parseIp } from "../../../src/base/ip.ts";
 import type { AuditRecord } from "../../../src/services/egress/audit.ts";
 import { createEgressProxy, type EgressProxy, type EgressProxyOptions } from "../../../src/services/egress/proxy.ts";
-import { egressPolicy, type EgressPolicyInput } from "../../../src/spec/egress.ts";
+import type { EgressPolicy, EgressPolicyInput } from "../../../src/spec/egress.ts";
+import { runPolicy } from "../../../src/spec/run-policy.ts";
 
 export type SeenRequest = { method: string; url: string; headers: IncomingHttpHeaders; body: string };
 
@@ -93,7 +94,7 @@ export class Scene implements AsyncDisposable {
     const say = (_: object, message: string) => void this.faults.push(message);
     this.proxy = createEgressProxy({
       run: "r1",
-      policy: egressPolicy.parse(policy),
+      policy: policyOf(policy),
       resolver: (name) => Promise.resolve(this.#resolve(name, answers)),
       dial: ({ address, port }) => this.#dial(address, port),
       audit: (record) => this.audit.push(record),
@@ -144,6 +145,13 @@ export class Scene implements AsyncDisposable {
     }
     return connect({ host: "127.0.0.1", port: this.#toPort, allowHalfOpen: true, noDelay: true });
   }
+}
+
+/** As of a run of project `shop`, on a host whose guests are below `nexus`. */
+function policyOf({ mode, allow = [] }: EgressPolicyInput): EgressPolicy {
+  const checked = runPolicy({ mode, allow }, { domain: "nexus", project: "shop" });
+  if ("value" in checked) return checked.value;
+  throw new Error(checked.problems.map(({ problem }) => problem).join("; "));
 }
 
 /** Everything a socket says until it closes, which it does after the other end has. */

@@ -100,29 +100,32 @@ const node = fc.record({
   tmpfs: maybe(fc.constantFrom("/run", ["/t:size=64m,mode=755,uid=3,ro", "/u:exec,gid=4"])),
   ports: maybe(fc.uniqueArray(fc.record({ published: port, target: port }), { maxLength: 2, selector: (one) => one.published })),
 });
-const sandbox = fc.record({
-  command: fc.oneof(
-    fc.array(
-      anyText.filter((text) => text !== ""),
-      { minLength: 1, maxLength: 3 },
+const sandbox = fc
+  .record({
+    command: fc.oneof(
+      fc.array(
+        anyText.filter((text) => text !== ""),
+        { minLength: 1, maxLength: 3 },
+      ),
+      fc.constant("sh -c 'a b'"),
     ),
-    fc.constant("sh -c 'a b'"),
-  ),
-  profile: maybe(fc.constantFrom("untrusted", "trusted")),
-  net: maybe(fc.constantFrom("allowlist")),
-  allow: maybe(fc.subarray(["a.example:443", "*.b.example:80"])),
-  facility: maybe(fc.constantFrom("work", "./src", "/abs")),
-  cwd: maybe(fc.constant("deep/er")),
-  environment: shared.environment,
-  timeout: maybe(fc.integer({ min: 1, max: 99999 }).map((ms) => `${ms}ms`)),
-  stop_grace_period: shared.stop_grace_period,
-  memory: shared.memory,
-  cpus: maybe(fc.constantFrom(0.5, 2)),
-  disk: maybe(fc.constantFrom("10G", 4096)),
-  output_limit: maybe(fc.constantFrom("64K")),
-  profiles: shared.profiles,
-  labels: shared.labels,
-});
+    profile: maybe(fc.constantFrom("untrusted", "trusted")),
+    root: maybe(fc.constantFrom("./root", "/abs", "mini")),
+    net: maybe(fc.constantFrom("allowlist")),
+    allow: maybe(fc.subarray(["a.example:443", "*.b.example:80"])),
+    facility: maybe(fc.constantFrom("work", "./src", "/abs")),
+    cwd: maybe(fc.constant("deep/er")),
+    environment: shared.environment,
+    timeout: maybe(fc.integer({ min: 1, max: 99999 }).map((ms) => `${ms}ms`)),
+    stop_grace_period: shared.stop_grace_period,
+    memory: shared.memory,
+    cpus: maybe(fc.constantFrom(0.5, 2)),
+    disk: maybe(fc.constantFrom("10G", 4096)),
+    output_limit: maybe(fc.constantFrom("64K")),
+    profiles: shared.profiles,
+    labels: shared.labels,
+  })
+  .map(({ root, ...rest }) => (rest.profile === "trusted" ? { ...rest, image: root } : { ...rest, rootfs: root }));
 const network = fc.record({
   mtu: maybe(fc.constantFrom("auto", 1400)),
   nat: maybe(fc.boolean()),

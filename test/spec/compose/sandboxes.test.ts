@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { changes } from "../../../src/spec/compose/changes.ts";
 import type { Present, PresentRun } from "../../../src/spec/compose/present.ts";
 import { faults, load } from "./load-text.ts";
+import { withSealedEnvironments } from "../../../src/spec/compose/sealed.ts";
 import { nothing, presentAfter } from "./present-after.ts";
 
 const sandbox = (text: string, name = "job", given = {}) => {
@@ -46,6 +47,7 @@ sandboxes:
     command: [make, test]
     profile: trusted
     driver: podman
+    image: ./tools
     net: allowlist
     allow: ["API.example.com:443", "*.debian.org:80/tcp"]
     facility: ./src
@@ -69,6 +71,7 @@ sandboxes:
       command: ["make", "test"],
       profile: "trusted",
       driver: "podman",
+      image: "/p/demo/tools",
       net: { mode: "allowlist", allow: ["api.example.com:443", "*.debian.org:80"] },
       facility: "/p/demo/src",
       cwd: "deep",
@@ -86,6 +89,17 @@ sandboxes:
       sandbox(text.replace("./src", "~/src"), "job", { files: { "/p/demo/e": "" }, env: { HOME: "/h" } }).spec.facility,
       "/h/src",
     );
+  });
+
+  it("have a root file system of their own, meant from the file", () => {
+    const rootfs = (text: string) => sandbox(`sandboxes: {job: {command: a, rootfs: "${text}"}}`).spec.rootfs;
+    const address = `https://example.org/r#sha256:${"0".repeat(64)}`;
+    assert.deepEqual(["host", "auto", address].map(rootfs), ["host", "auto", address]);
+    assert.deepEqual(["./root", "root.tar", "/srv/root"].map(rootfs), ["/p/demo/root", "/p/demo/root.tar", "/srv/root"]);
+    assert.deepEqual(faults("sandboxes: {job: {command: a, rootfs: 'http://x/y'}, on: {command: a, image: alpine}}"), [
+      "c.yaml:1:39: sandboxes.job.rootfs: needs the sum its archive must have: URL#sha256:DIGITS",
+      "c.yaml:1:78: sandboxes.on.image: profile untrusted runs on no image: profile trusted does, and untrusted has a rootfs",
+    ]);
   });
 
   it("extend each other, and are put over each other", () => {
@@ -120,9 +134,9 @@ sandboxes:
       "c.yaml:5:31: sandboxes.three.net: profile untrusted never has the host's network: unrestricted lets it reach every public name",
       'c.yaml:5:45: sandboxes.three.allow[0]: "nowhere" has no port; write nowhere:443',
       "c.yaml:6:42: sandboxes.four.net: profile host has the host's network, and cannot be kept from it: profile untrusted can",
-      "c.yaml:6:57: sandboxes.four.timeout: must be at least 1",
+      "c.yaml:6:57: sandboxes.four.timeout: must be 1ms to 7d",
       'c.yaml:7:28: sandboxes.five.disk: "0": it is no size; write a whole number, with K, M, G or T: 512M, 10G',
-      "c.yaml:7:36: sandboxes.five.memory: must be at least 4",
+      "c.yaml:7:36: sandboxes.five.memory: must be 4 MiB to 16 TiB",
       'c.yaml:7:64: sandboxes.five.allow[1]: "a.example:443/tcp" contradicts "a.example:443"',
       "c.yaml:8:18: sandboxes.six.command: must have at least 1 entry",
       "c.yaml:9:10: sandboxes.seven.command: must be a string or a list, not undefined",
@@ -131,6 +145,31 @@ sandboxes:
       'c.yaml:11:9: sandboxes.Nine: "Nine" is no name; use lower-case letters, digits and "-", not at the ends (write nine)',
       "c.yaml:11:31: sandboxes.Nine.labels.nexus.x: labels that begin with nexus. are Nexus's own",
     ]);
+  });
+
+  it("name guests of the file without the project, which must be there and have an address", () => {
+    const text = (allow: string) => `
+nodes: {db: {}}
+vms: {web: {}, apart: {networks: [default]}}
+sandboxes: {job: {command: a, allow: [${allow}]}}
+networks: {default: {}}
+`;
+    assert.deepEqual(sandbox(text("'DB:5432/tcp', 'db:443/tls', db.demo.nexus:80, apart:22")).spec.net.allow, [
+      "db:5432",
+      "db:443",
+      "db.demo.nexus:80",
+      "apart:22",
+    ]);
+    assert.deepEqual(faults(text("db:80, dbb:80, nowhere:80, web:80, job:80")), [
+      'c.yaml:4:46: sandboxes.job.allow[1]: there is no guest "dbb" in this file (did you mean db?)',
+      'c.yaml:4:54: sandboxes.job.allow[2]: there is no guest "nowhere" in this file (names of other hosts have a dot)',
+      "c.yaml:4:66: sandboxes.job.allow[3]: web is on no network, so it has no address (give web networks)",
+      'c.yaml:4:74: sandboxes.job.allow[4]: there is no guest "job" in this file (names of other hosts have a dot)',
+    ]);
+    assert.deepEqual(faults(text("'db:443/tcp', 'db.demo.nexus:443'")), [
+      'c.yaml:4:53: sandboxes.job.allow[1]: "db.demo.nexus:443" contradicts "db.demo.nexus:443/tcp"',
+    ]);
+    assert.deepEqual(faults(text("db")), ['c.yaml:4:39: sandboxes.job.allow[0]: "db" has no port; write db:443']);
   });
 
   it("say what they have in place of what guests have", () => {
@@ -162,11 +201,12 @@ vms: {db: {}}
 
 describe("what up does with sandboxes", () => {
   const text = "sandboxes: {job: {command: make, env: {KEY: secret}, facility: work}}";
-  const project = load(text);
+  const sealed = (asked: string, key = 1) => withSealedEnvironments(load(asked), Buffer.alloc(32, key));
+  const project = sealed(text);
   const done = presentAfter(nothing, changes(project, nothing));
   const [run] = done.runs;
   const as = (change: Partial<PresentRun>): Present => ({ ...done, runs: done.runs.map((one) => ({ ...one, ...change })) });
-  const texts = (next: string, present: Present, options = {}) => changes(load(next), present, options).map((action) => action.text);
+  const texts = (next: string, present: Present, options = {}) => changes(sealed(next), present, options).map((action) => action.text);
 
   it("nothing while one of the same spec goes on or has succeeded", () => {
     assert.deepEqual(texts(text, nothing), ["run demo-job"]);
@@ -188,6 +228,14 @@ describe("what up does with sandboxes", () => {
     }
     const [action] = changes(load(text.replace("make", "cmake")), as({ state: "running" }));
     assert.deepEqual(action?.kind === "create-run" && action.replaces, [run?.id], "the one before is cancelled and forgotten");
+  });
+
+  it("nobody can guess at the values of an environment by what is told of a run", () => {
+    const labels = (asked: string, key?: number) => [...sealed(asked, key).sandboxes.values()][0]?.spec.labels;
+    assert.equal(labels(text)?.["nexus.config"], labels(text.replace("secret", "other"))?.["nexus.config"]);
+    assert.notDeepEqual(labels(text), labels(text, 2), "whoever has another key makes another label of the same");
+    assert.deepEqual(changes(sealed(text.replace("secret", "other"), 2), done), [], "what another user sealed says nothing");
+    assert.equal(labels(text.replace("env: {KEY: secret}, ", ""))?.["nexus.environment"], undefined);
   });
 
   it("the newest run counts", () => {

@@ -92,6 +92,13 @@ export const ruleCases: readonly RuleCase[] = [
     { kind: "match", field: "oifgroup", op: "!=", value: 0x4e000000, mask: 0xff000000 },
     accept,
   ),
+  c(
+    "user-mask",
+    "inet",
+    "meta skuid & 0xff800000 == 0x7d000000 accept",
+    { kind: "match", field: "skuid", op: "==", value: 0x7d000000, mask: 0xff800000 },
+    accept,
+  ),
   c("mark", "inet", "meta mark 5 accept", match("mark", 5), accept),
   c(
     "ct-mark-mask",

@@ -35,7 +35,18 @@ const verdict: fc.Arbitrary<Verdict> = fc.oneof(
   record({ kind: fc.constantFrom("accept" as const, "drop" as const, "return" as const) }),
   record({ kind: fc.constantFrom("jump" as const, "goto" as const), chain: name }),
 );
-const metaKey = fc.constantFrom<MetaKey>("protocol", "mark", "iifname", "oifname", "iiftype", "nfproto", "l4proto", "iifgroup", "oifgroup");
+const metaKey = fc.constantFrom<MetaKey>(
+  "protocol",
+  "mark",
+  "iifname",
+  "oifname",
+  "iiftype",
+  "nfproto",
+  "l4proto",
+  "iifgroup",
+  "oifgroup",
+  "skuid",
+);
 const ctKey = fc.constantFrom<CtKey>("state", "status", "mark");
 const cmpOp = fc.constantFrom<CmpOp>("eq", "neq", "lt", "lte", "gt", "gte");
 const optional = <T>(key: string, value: fc.Arbitrary<T>) =>

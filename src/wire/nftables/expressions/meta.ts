@@ -10,6 +10,7 @@ const keys = {
   iifname: 6,
   oifname: 7,
   iiftype: 8,
+  skuid: 10,
   nfproto: 15,
   l4proto: 16,
   iifgroup: 21,
