@@ -68,7 +68,8 @@ describe("networks and disks of a virtual machine that runs", { timeout: 240_000
     await bed.must("vm", "detach", "web", "--network", "lab");
     await bed.must("vm", "restart", "web", "--grace", "20");
     await bed.ready("web");
-    assert.match(await inVm("ip -4 -o addr show dev eth0"), /10\.74\.0\./);
+    // Its agent may answer before the network has.
+    await until("it has its address", async () => /10\.74\.0\./.test(await inVm("ip -4 -o addr show dev eth0")));
     await bed.allIsWell();
   });
 
