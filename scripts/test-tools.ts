@@ -39,6 +39,7 @@ const tools: readonly (readonly [program: string, debianPackage: string])[] = [
   ["mkfs.ext4", "e2fsprogs"],
   ["git", "git"],
   ["/usr/lib/ipxe/qemu/efi-virtio.rom", "ipxe-qemu"],
+  ["/usr/share/OVMF/OVMF_VARS_4M.fd", "ovmf"],
 ];
 
 /** The packages all of them are in. */

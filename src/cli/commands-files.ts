@@ -1,4 +1,5 @@
 import type { Command } from "./command.ts";
+import { composeFile } from "./compose-commands.ts";
 
 /** Commands about what is inside guests of any kind. */
 export const fileCommands: readonly Command[] = [
@@ -10,6 +11,7 @@ export const fileCommands: readonly Command[] = [
       { name: "SRC", complete: "file" },
       { name: "DST", complete: "file" },
     ],
+    flags: [composeFile],
     run: async (c) => (await import("./verbs/cp.ts")).cp(c),
   },
 ];

@@ -1,13 +1,14 @@
 import type { Command, Flag } from "./command.ts";
 
-export const composeFile: Flag = {
+/** `logs` has it without `-f`, which follows there as in `vm logs`. */
+const longFile: Flag = {
   name: "file",
-  short: "f",
   value: "FILE",
   many: true,
   complete: "file",
   summary: "compose file; further ones are put over it",
 };
+export const composeFile: Flag = { ...longFile, short: "f" };
 const projectName: Flag = { name: "project-name", short: "p", value: "NAME", summary: "instead of the file's name or the directory's" };
 const profile: Flag = { name: "profile", value: "NAME", many: true, summary: "also the guests of this profile (or NEXUS_PROFILES)" };
 const common: readonly Flag[] = [composeFile, projectName];
@@ -75,11 +76,12 @@ export const composeCommands: readonly Command[] = [
   {
     path: "logs",
     summary: "print what guests and sandboxes wrote, each line under its name",
-    example: "nexus logs --tail 20 --follow",
+    example: "nexus logs --tail 20 -f",
     rest: services,
     flags: [
-      ...common,
-      { name: "follow", summary: "go on as more is written" },
+      longFile,
+      projectName,
+      { name: "follow", short: "f", summary: "go on as more is written" },
       { name: "tail", short: "n", value: "LINES", summary: "only the last lines of each" },
     ],
     run: async (c) => (await import("./verbs/compose.ts")).logs(c),

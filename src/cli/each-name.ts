@@ -23,9 +23,9 @@ function wordFor(item: unknown): string {
 }
 
 /** One error that says all; its code is the first one's, which also decides the exit code. */
-function together(errors: unknown[]): unknown {
+export function together(errors: readonly unknown[]): unknown {
   const first = errors[0];
   if (errors.length === 1 || !(first instanceof NexusError)) return joinErrors(errors, "several failed");
-  const text = errors.map((error) => (error instanceof Error ? error.message : String(error))).join("\n");
-  return new NexusError(first.code, text, { hint: first.hint, details: first.details });
+  const texts = new Set(errors.map((error) => (error instanceof Error ? error.message : String(error))));
+  return new NexusError(first.code, [...texts].join("\n"), { hint: first.hint, details: first.details });
 }

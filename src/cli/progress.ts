@@ -13,8 +13,10 @@ export function makeProgress(stream: Writable & { isTTY?: boolean; columns?: num
   let tick = 0;
   let timer: NodeJS.Timeout | undefined;
   const draw = () => {
-    const room = (stream.columns || 80) - 3;
-    stream.write(`\r\u001b[K${frames[tick++ % frames.length]} ${current.slice(0, Math.max(0, room))}`);
+    const room = Math.max(0, (stream.columns || 80) - 3);
+    const barred = `${barOf(current)}${current}`;
+    const text = barred.length <= room ? barred : current.slice(0, room);
+    stream.write(`\r\u001b[K${frames[tick++ % frames.length]} ${text}`);
   };
   return {
     show(line) {
@@ -30,3 +32,13 @@ export function makeProgress(stream: Writable & { isTTY?: boolean; columns?: num
     },
   };
 }
+
+/** A bar for a line that names a share, as those of a fetch do. */
+function barOf(line: string): string {
+  const share = /\((\d{1,3})%\)/.exec(line)?.[1];
+  if (share === undefined) return "";
+  const full = Math.min(barWidth, Math.floor((Number(share) * barWidth) / 100));
+  return `${"━".repeat(full)}${"─".repeat(barWidth - full)} `;
+}
+
+const barWidth = 20;

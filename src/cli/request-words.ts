@@ -31,6 +31,8 @@ const ownWords: Readonly<Record<string, string>> = {
   timeoutMs: "timeout",
   graceMs: "grace",
   outputLimit: "output-limit",
+  sshPort: "ssh-port",
+  userData: "user-data",
 };
 
 /** Lists have a flag for each entry: `peers` is --peer. But `cpus` is --cpus, though there is --cpu as well. */

@@ -123,7 +123,6 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     uplinkMtuBytes: () => wiring.uplinkMtuBytes,
     onProblem: (network, problem) => addressProblems.tell(network, problem),
   });
-  const health = stack.use(new Health({ chronicle, exec: (guest, request) => execIn(guest, request) }));
   const setups = stack.use(
     new Setups({
       chronicle,
@@ -131,6 +130,8 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
       agent: (guest, limit) => machines.driver.agent(vms.planFor(guest), limit),
     }),
   );
+  const isBeingSetUp = (name: Name): boolean => setups.of(name)?.state === "pending";
+  const health = stack.use(new Health({ chronicle, exec: (guest, request) => execIn(guest, request), isBeingSetUp }));
   const hosts = new HostsFile((message) => chronicle.tell({ kind: "hosts-file.failed", subject: "host", message }));
   settings.follow(({ hosts_file: file }) => {
     hosts.use(file === "off" ? undefined : file);

@@ -18,6 +18,8 @@ export type HealthOptions = {
   chronicle: Chronicle;
   /** Runs a command in a guest that runs. */
   exec: (guest: GuestRecord, request: ExecRequest) => Promise<ExecSession>;
+  /** Whether a guest still sets itself up: nobody expects it to be well before. */
+  isBeingSetUp: (name: Name) => boolean;
 };
 
 /** Finds out, again and again, whether live guests do what they are for. */
@@ -63,9 +65,11 @@ export class Health implements Disposable {
       if (fault === undefined) this.#judge(watch, "healthy");
       else {
         view.said = plainWords(fault);
-        if (performance.now() >= counts) {
+        const now = performance.now();
+        if (view.state === "starting" && this.#o.isBeingSetUp(watch.guest.name)) counts = Math.max(counts, now + spec.intervalMs);
+        else if (now >= counts) {
           view.failures++;
-          counts = performance.now() + spec.intervalMs * 0.9;
+          counts = now + spec.intervalMs * 0.9;
         }
         if (view.failures >= spec.retries) this.#judge(watch, "unhealthy");
       }

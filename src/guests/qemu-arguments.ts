@@ -22,6 +22,8 @@ export type QemuInput = {
   /** Host port to the guest's SSH, in user mode. */
   sshPort?: number;
   firmware?: { code: string; variables: string };
+  /** How fast the time stamp counter runs, for a kernel that can find out by nothing else: an emulated microvm has no other clock. */
+  timeStampKhz?: number;
   /** The guest has a script to set itself up by. */
   hasScript?: boolean;
   /** Its numbers of the connections to virtiofsd, one for each share; undefined with 9p, or none. */
@@ -68,7 +70,7 @@ export function qemuArguments(input: QemuInput): string[] {
     pci ? ["-device", "pvpanic-pci"] : [],
     portArguments(plan, [...plan.nics.map((nic) => `nic${nic.number}`), ...spec.disks.map((disk) => `blk-${disk.name}`)]),
     input.firmware === undefined ? [] : firmwareArguments(input.firmware, inherited),
-    hasKernel ? kernelArguments(plan, image, inherited) : [],
+    hasKernel ? kernelArguments(input, inherited) : [],
     Object.keys(spec.env).length === 0 ? [] : ["-fw_cfg", `name=opt/nexus/env,file=${inherited.read(layout.environment)}`],
     input.hasScript === true ? ["-fw_cfg", `name=opt/nexus/setup,file=${inherited.read(layout.setup)}`] : [],
     diskArguments(plan, input.disks, { boots: !hasKernel, inherited }),
@@ -96,7 +98,7 @@ function machineOf({ plan, firmware }: QemuInput): string {
   }
 }
 
-function kernelArguments(plan: VmPlan, image: VmImage, inherited: Inherited): string[] {
+function kernelArguments({ plan, image, timeStampKhz }: QemuInput, inherited: Inherited): string[] {
   const { spec } = plan;
   const own = spec.kernel === undefined ? image.kernel : undefined;
   const kernel = spec.kernel ?? own?.path;
@@ -107,7 +109,10 @@ function kernelArguments(plan: VmPlan, image: VmImage, inherited: Inherited): st
     inherited.read(kernel),
     ...(initrd === undefined ? [] : ["-initrd", inherited.read(initrd)]),
     "-append",
-    kernelWords(plan, own?.cmdline ?? "console=ttyS0"),
+    kernelWords(
+      plan,
+      `${own?.cmdline ?? "console=ttyS0"}${timeStampKhz === undefined ? "" : ` tsc_early_khz=${timeStampKhz} tsc=reliable`}`,
+    ),
   ];
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 import type { GuestExit } from "../spec/views.ts";
 import { watchDirectory } from "./directory-changes.ts";
@@ -7,6 +7,7 @@ import type { QemuLayout } from "./qemu-layout.ts";
 import { withoutControls } from "./plain-words.ts";
 import { findQemuProcess, qemuSupervisor } from "./qemu-process.ts";
 import { readQemuExit } from "./qemu-supervisor.ts";
+import { writeWhole } from "./write-whole.ts";
 
 /**
  * How a guest ended that no longer runs: 0 when it powered itself off, 1 when its kernel gave up or QEMU did, 128 + n when a
@@ -36,8 +37,7 @@ export async function qemuExitOf(layout: QemuLayout): Promise<GuestExit | undefi
     at,
     lastLines: [...consoleLines(layout.log, 50), ...(code === 0 ? [] : qemuWords(layout).map((line) => `qemu: ${line}`))],
   };
-  writeFileSync(`${layout.ended}.new`, JSON.stringify(exit), { mode: 0o600 });
-  renameSync(`${layout.ended}.new`, layout.ended);
+  keep(layout.ended, exit);
   return exit;
 }
 
@@ -56,6 +56,15 @@ export function qemuWords(layout: QemuLayout): string[] {
 const virtiofsdsEnd = /^virtio_loop: Unexpected poll revents/;
 const handOverMs = 5000;
 const lostStatus = 255;
+
+/** On a full disk a guest has ended all the same: it is found out anew each time. */
+function keep(file: string, exit: GuestExit): void {
+  try {
+    writeWhole(file, JSON.stringify(exit));
+  } catch (error) {
+    if (!["ENOSPC", "EDQUOT"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+  }
+}
 
 function recall(file: string): GuestExit | undefined {
   try {

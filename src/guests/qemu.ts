@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { NexusError } from "../base/errors.ts";
 import { waitForExit } from "../kernel/processes.ts";
+import { timeStampKhz } from "../kernel/time-stamp.ts";
 import { defaultLogLimits, readLog } from "./guest-log.ts";
 import { execByAgent } from "./qga-exec.ts";
 import { GuestAgent } from "./qga.ts";
@@ -132,6 +133,7 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
       const image = preparedImage(layout, plan);
       const disks = await disksOf(program.imageTool, plan, { layout, image });
       const accel = await chooseAcceleration(accelPlace(program), plan.spec.accel);
+      const timeStamp = plan.spec.machine === "microvm" && accel.kind === "tcg" ? await timeStampKhz() : undefined;
       const user = qemuUser(layout, plan);
       const groups = accel.kind === "kvm" ? groupsFor(options.kvmDevice ?? kvmDevice) : [];
       const command = [...wordsFor(user, { groups: groups ?? [], lowPorts: takesLowPorts(plan) }), program.path];
@@ -158,6 +160,7 @@ export function createQemuDriver(options: QemuOptions): QemuDriver {
           hasScript: script !== undefined,
           inherited,
           ...firmware,
+          ...(timeStamp === undefined ? {} : { timeStampKhz: timeStamp }),
           ...port,
           ...(carrying === undefined ? {} : { shareFds }),
         });

@@ -37,6 +37,8 @@ type Calls = {
   syscallAt(number: number, directory: number, path: Memory, a: number, b: Memory, c: number): number | bigint;
   pipe2(ends: Memory, flags: number): number;
   memfd_create(name: Memory, flags: number): number;
+  mmap(address: Memory, length: number, protection: number, flags: number, fd: number, offset: number): bigint;
+  munmap(address: Memory, length: number): number;
   fchdir(fd: number): number;
   mkdirat(directory: number, name: Memory, mode: number): number;
   unlinkat(directory: number, name: Memory, flags: number): number;
@@ -77,6 +79,8 @@ const prototypes: Readonly<Record<keyof Calls, string>> = {
   syscallAt: "long syscall(long, long, const char *, long, void *, long)",
   pipe2: "int pipe2(void *, int)",
   memfd_create: "int memfd_create(const char *, uint)",
+  mmap: "void *mmap(void *, size_t, int, int, int, long)",
+  munmap: "int munmap(void *, size_t)",
   fchdir: "int fchdir(int)",
   mkdirat: "int mkdirat(int, void *, uint)",
   unlinkat: "int unlinkat(int, void *, int)",

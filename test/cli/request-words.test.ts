@@ -36,6 +36,8 @@ test("a fault of a request is told by the flag or argument it came from", () => 
   assert.equal(told("run", "cwd"), "--cwd");
   assert.equal(told("run", "timeoutMs"), "--timeout");
   assert.equal(told("run", "outputLimit"), "--output-limit");
+  assert.equal(told("vm create", "sshPort"), "--ssh-port");
+  assert.equal(told("vm create", "setup.userData"), "--user-data");
   assert.equal(told("run inspect", "path.id"), "ID");
 });
 

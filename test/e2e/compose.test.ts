@@ -62,6 +62,13 @@ describe("compose", () => {
     assert.match(logs.out, /^web │ web is up$/m);
     assert.match(logs.out, /^db {2}│ db is up$/m);
 
+    project.write("word", "copied\n");
+    await well(project, "cp", "word", "web:/tmp/word");
+    assert.equal((await well(project, "cp", "web:/tmp/word", "-")).out, "copied\n");
+    const following = project.start("logs", "-f", "--tail", "1", "web");
+    setTimeout(() => following.kill("SIGINT"), 1500);
+    assert.match((await following.said).out, /^web │ web is up$/m);
+
     const again = await well(project, "up");
     assert.match(again.out, /^shop is as its file says\n/);
     assert.equal(again.err, "");
@@ -111,6 +118,19 @@ describe("compose", () => {
       "it keeps its address",
     );
     await well(project, "down", "-v");
+    await bed.allIsWell();
+  });
+
+  test("what two guests need and cannot have is said once, and is no defect", async () => {
+    using project = new ProjectBed(bed, "any");
+    const needs = `{ command: sleep 1000, depends_on: { db: { condition: service_healthy } } }`;
+    const db = `{ command: sleep 1000, stop_grace_period: 0s, healthcheck: { test: "exit 3", interval: 100ms, retries: 1 } }`;
+    project.write("nexus-compose.yaml", `name: shop\nnodes: { db: ${db}, one: ${needs}, two: ${needs} }\n`);
+    const said = await project.run("up");
+    assert.equal(said.code, 5);
+    assert.equal(said.err.match(/shop-db will not be healthy/g)?.length, 1, said.err);
+    assert.doesNotMatch(said.err, /defect|\.ts:/);
+    await well(project, "down");
     await bed.allIsWell();
   });
 

@@ -52,6 +52,13 @@ const inputOf = (plan: VmPlan): QemuInput => ({
 const argumentsOf = (plan: VmPlan, sshPort?: number) => qemuArguments({ ...inputOf(plan), ...(sshPort === undefined ? {} : { sshPort }) });
 
 describe("QEMU's command line", () => {
+  it("tells a kernel how fast time goes where it cannot find out, before what the user says", () => {
+    const input = { ...inputOf(planOf({ machine: "microvm", cmdline: "mine" })), timeStampKhz: 2596122 };
+    const words = qemuArguments(input);
+    assert.match(words[words.indexOf("-append") + 1] ?? "", /^quiet tsc_early_khz=2596122 tsc=reliable .* mine$/);
+    assert.ok(!argumentsOf(planOf()).join(" ").includes("tsc"));
+  });
+
   it("hands the queues of all taps over in order, and asks for multi-queue only when there are several", () => {
     const plan = planOf({}, [
       nic({ kind: "queues", name: "tap0" as IfName, fds: [20, 21] }, { vhost: true }),

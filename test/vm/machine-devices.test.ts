@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { VmSpec } from "../../src/spec/vm.ts";
@@ -68,7 +68,8 @@ describe("networks and disks of a virtual machine that runs", { timeout: 240_000
     await bed.must("vm", "detach", "web", "--network", "lab");
     await bed.must("vm", "restart", "web", "--grace", "20");
     await bed.ready("web");
-    assert.match(await inVm("ip -4 -o addr show dev eth0"), /10\.74\.0\./);
+    // Its agent may answer before the network has.
+    await until("it has its address", async () => /10\.74\.0\./.test(await inVm("ip -4 -o addr show dev eth0")));
     await bed.allIsWell();
   });
 
@@ -162,9 +163,29 @@ describe("networks and disks of a virtual machine that runs", { timeout: 240_000
     await bed.must("vm", "stop", "tiny", "--grace", "0");
     await bed.must("vm", "attach", "tiny", "--network", "lab");
     await bed.must("vm", "start", "tiny");
+    // An emulated one hangs in its first second when nothing tells its kernel how fast time goes.
+    const asked = "for i in $(seq 100); do ip -o -4 addr show eth0 | grep inet && exit; sleep 0.2; done";
+    assert.match((await bed.shell("tiny", asked)).out, /inet 10\./);
     assert.equal((await bed.vm("tiny")).attachments.length, 2);
     await bed.must("vm", "rm", "tiny", "--force");
     await bed.must("vm", "rm", "alone", "--force");
+    await bed.allIsWell();
+  });
+
+  test("UEFI firmware starts a machine, and what it keeps in its variables stays with the machine", async () => {
+    const disk = join(bed.daemon.places.stateDir, "empty.qcow2");
+    execFileSync("qemu-img", ["create", "-q", "-f", "qcow2", disk, "64M"]);
+    await bed.must("vm", "create", "uefi", "--mem", "256", "--uefi", "--image", disk);
+    await until("the firmware speaks", async () => /UEFI Interactive Shell/.test(await bed.must("vm", "logs", "uefi")), 60_000);
+    await bed.must("vm", "stop", "uefi", "--grace", "0");
+    const guests = join(bed.daemon.places.stateDir, "guests");
+    const own = readdirSync(guests).find((name) => name.startsWith("uefi-")) ?? assert.fail("no directory");
+    const variables = join(guests, own, "firmware.vars");
+    assert.ok(!readFileSync(variables).equals(readFileSync("/usr/share/OVMF/OVMF_VARS_4M.fd")), "the firmware noted what it can boot");
+    const { ino } = statSync(variables);
+    await bed.must("vm", "start", "uefi");
+    assert.equal(statSync(variables).ino, ino, "they are not made anew");
+    await bed.must("vm", "rm", "uefi", "--force");
     await bed.allIsWell();
   });
 

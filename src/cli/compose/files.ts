@@ -21,7 +21,7 @@ export function projectFiles(c: VerbContext): ProjectFiles {
   const found = findProjectFiles(c);
   if (found !== undefined) return found;
   throw new NexusError("not-found", `there is no ${fileNames[0]} of yours in ${process.cwd()} or above it`, {
-    hint: "go to your project's directory, or name the file with -f",
+    hint: "go to your project's directory, or name the file with --file",
   });
 }
 

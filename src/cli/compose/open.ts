@@ -31,8 +31,10 @@ export function openProject(c: VerbContext, options: OpenOptions = {}): Project 
     profiles,
     ...(projectName === undefined ? {} : { projectName }),
   });
-  for (const { place, problem, hint } of warnings)
-    c.out.note(`${place === undefined ? "" : `${place}: `}warning: ${problem}${hint === undefined ? "" : ` (${hint})`}`);
+  for (const { place, path, problem, hint } of warnings)
+    c.out.note(
+      `${place === undefined ? "" : `${place}: `}warning: ${path === "" ? "" : `${path}: `}${problem}${hint === undefined ? "" : ` (${hint})`}`,
+    );
   return project;
 }
 

@@ -1,8 +1,9 @@
 import type { VerbContext } from "../context.ts";
+import { together } from "../each-name.ts";
 import { guestLine } from "../guest-text.ts";
 import { noteUserMode } from "../user-mode.ts";
 import type { Client } from "../../api/client.ts";
-import { joinErrors, NexusError } from "../../base/errors.ts";
+import { NexusError } from "../../base/errors.ts";
 import type { Name } from "../../base/names.ts";
 import { type Action, changes } from "../../spec/compose/changes.ts";
 import { startOrder } from "../../spec/compose/order.ts";
@@ -82,9 +83,7 @@ class Up {
     for (const wave of startOrder(this.#o.project)) {
       const work = wave.filter((one) => byGuest.has(nameOf(one)));
       const failed = await atMost(4, work, (one) => this.#bring(one, byGuest.get(nameOf(one)) ?? []));
-      if (failed.length === 1) throw failed[0];
-      if (failed.length > 1)
-        throw joinErrors(failed, failed.map((error) => (error instanceof Error ? error.message : String(error))).join("\n"));
+      if (failed.length > 0) throw together(failed);
     }
     for (const action of actions) if (action.kind === "remove-network") await this.#do(action);
   }

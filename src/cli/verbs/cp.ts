@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { guestNamed } from "../compose/targets.ts";
 import type { VerbContext } from "../context.ts";
 import { type Copied, copy, counted, type OnProgress } from "../copy/copy.ts";
 import { guestPlace } from "../copy/guest-place.ts";
@@ -32,16 +33,19 @@ async function copyEnds(c: VerbContext, signal: AbortSignal): Promise<void> {
   if (from.kind !== "guest" && to.kind !== "guest")
     throw new NexusError("usage", "nexus cp: neither side is in a guest", { hint: "for example: nexus cp web:/etc/hosts ." });
   const client = await c.client();
-  const placeOf = (end: Exclude<End, { kind: "stream" }>): { place: Place; path: string } =>
-    end.kind === "local" ? { place: localPlace, path: end.path } : { place: guestPlace(client, end.guest), path: end.path };
+  const placeOf = async ({ path, ...end }: Exclude<End, { kind: "stream" }>): Promise<{ place: Place; path: string }> => {
+    if (end.kind === "local") return { place: localPlace, path };
+    const { name } = await guestNamed(c, client, end.guest);
+    return { place: guestPlace(client, name), path };
+  };
   using progress = c.progress();
   if (to.kind === "stream") {
     if (from.kind === "stream") return;
-    const { place, path } = placeOf(from);
+    const { place, path } = await placeOf(from);
     for await (const chunk of await place.read(path)) if (!c.io.stdout.write(chunk)) await once(c.io.stdout, "drain", { signal });
     return;
   }
-  const destination = placeOf(to);
+  const destination = await placeOf(to);
   const everyMs = c.io.stderr.isTTY === true ? 100 : 5000;
   let shownAt = performance.now();
   const show = (what: string, bytes: number) => {
@@ -50,7 +54,7 @@ async function copyEnds(c: VerbContext, signal: AbortSignal): Promise<void> {
     shownAt = performance.now();
     progress.show(`${plainName(what)}  ${bytesText(bytes)}`);
   };
-  const done = from.kind === "stream" ? await fromInput(c, destination, show) : await copy(placeOf(from), destination, show);
+  const done = from.kind === "stream" ? await fromInput(c, destination, show) : await copy(await placeOf(from), destination, show);
   progress[Symbol.dispose]();
   for (const left of done.leftOut) c.out.note(`nexus: left out: ${left}`);
   c.out.result(done, () => "");

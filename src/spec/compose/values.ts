@@ -15,12 +15,13 @@ export function numeric<T extends z.ZodNumber>(schema: T) {
   ]);
 }
 
+/** `on` and `off`, as in `dhcp: off`, are text to YAML. */
 export const flag = z.union([
   z.boolean(),
   z
     .string()
-    .regex(/^(true|false)$/, "must be true or false")
-    .transform((text) => text === "true"),
+    .regex(/^(true|on|false|off)$/, "must be true or false")
+    .transform((text) => text === "true" || text === "on"),
 ]);
 
 /** MiB from a number of MiB, or a number with M, G or T (powers of 1,024). */

@@ -151,6 +151,14 @@ describe("loadProject", () => {
     );
   });
 
+  it("takes on and off for true and false, as in dhcp: off", () => {
+    const { networks } = load("networks: {quiet: {dhcp: off}, loud: {dhcp: on}}");
+    assert.deepEqual(
+      ["quiet", "loud"].map((name) => networks.get(name as never)?.spec?.dhcp),
+      [false, true],
+    );
+  });
+
   it("puts nodes without networks on the project's default network, and leaves machines without any in user mode", () => {
     const plain = load("vms: {a: }\nnodes: {b: }");
     assert.deepEqual(vm(plain, "a").spec.networks, []);
