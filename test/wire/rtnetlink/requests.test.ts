@@ -24,10 +24,15 @@ const bridge = { index: 2, name: "nexus0" };
 
 /** We say what `ip` says, and `beyond` that what `ip` cannot: everything else must be equal, header and attributes. */
 describe("the same request as `ip` sends", () => {
-  test("to create a bridge", () => {
+  test("to create a bridge; its MTU in a second one, which alone makes it stay", () => {
     const options = { multicastSnooping: false };
-    const ours = sentBy((rt) => createBridge(rt, { name: name("nexus0"), mac: mac("02:00:00:00:00:01"), mtuBytes: 1400, group, options }));
-    sameLink(ours, request("rtnetlink", "bridge-add"), messageFlags.echo);
+    const input = { name: name("nexus0"), mac: mac("02:00:00:00:00:01"), mtuBytes: 1400, group, options };
+    const [ours, second] = allSentBy((rt) => createBridge(rt, input)) as [NetlinkRequest, NetlinkRequest];
+    const theirs = linkBody.decode(request("rtnetlink", "bridge-add").body);
+    const { mtu, ...attributes } = theirs.attributes;
+    assert.deepEqual(linkBody.decode(ours.body), { ...theirs, attributes });
+    assert.equal(messageFlags.request | messageFlags.ack | (ours.flags ?? 0), request("rtnetlink", "bridge-add").flags | messageFlags.echo);
+    assert.deepEqual(linkBody.decode(second.body).attributes, { mtu });
   });
 
   test("to create a veth with its peer in another namespace, in a bridge, in a group, up", () => {
@@ -135,8 +140,15 @@ function sameLink(ours: NetlinkRequest, theirs: NetlinkMessage, beyond = 0): voi
   assert.equal(messageFlags.request | messageFlags.ack | (ours.flags ?? 0), theirs.flags | beyond);
 }
 
-/** The first request a function makes of the kernel; the kernel answers with the link the golden is about. */
+/** The first request a function makes of the kernel. */
 function sentBy(act: (rt: NetlinkSocket) => unknown): NetlinkRequest {
+  const [first] = allSentBy(act);
+  assert.ok(first);
+  return first;
+}
+
+/** The requests a function makes of the kernel, which answers with the link the golden is about. */
+function allSentBy(act: (rt: NetlinkSocket) => unknown): NetlinkRequest[] {
   const sent: NetlinkRequest[] = [];
   const answer = linkBody.request(routeMessage.newLink, { header: { index: 3 }, attributes: { name: "nabc-web" } });
   const reply: NetlinkMessage = { type: routeMessage.newLink, flags: 0, sequence: 0, portId: 0, body: answer.body };
@@ -145,9 +157,7 @@ function sentBy(act: (rt: NetlinkSocket) => unknown): NetlinkRequest {
     batch: (_op: string, made: NetlinkRequest[]) => (sent.push(...made), made.map(() => [])),
   };
   act(recorder as unknown as NetlinkSocket);
-  const [first] = sent;
-  assert.ok(first);
-  return first;
+  return sent;
 }
 
 function name(text: string): IfName {
