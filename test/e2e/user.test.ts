@@ -105,6 +105,26 @@ test("what needs the right to change networks is refused a user, in one way, wit
   assert.equal(bed.nexus(alice, "vm create v --mem 128 --publish 80:80").code, 0);
 });
 
+test("an ordinary user brings a compose file of virtual machines up and down", { timeout: 240_000 }, async () => {
+  await using bed = await UserBed.make();
+  const write = (text: string) =>
+    bed.run(alice, ["sh", "-c", `mkdir -p ~/shop && printf '%s' "$1" >~/shop/nexus-compose.yaml`, "sh", text]);
+  const file = `--file ${homeOf(alice)}/shop/nexus-compose.yaml`;
+  write("vms:\n  web: { image: mini, mem: 128 }\n");
+  const up = bed.nexus(alice, `up --wait ${file}`);
+  assert.equal(up.code, 0, up.stderr);
+  assert.deepEqual(
+    bed.asked<Vm[]>(alice, "vm ls").map((vm) => [vm.name, vm.state]),
+    [["shop-web", "running"]],
+  );
+  assert.match(bed.nexus(alice, `up ${file}`).stdout, /^shop is as its file says$/m);
+  write("vms:\n  web: { image: mini, mem: 128 }\n  db: { image: mini, mem: 128, networks: [back] }\nnetworks: { back: {} }\n");
+  const refused = bed.nexus(alice, `up ${file}`);
+  assert.deepEqual([refused.code === 0, /networks, nodes and attachments are root's/.test(refused.stderr)], [false, true]);
+  assert.equal(bed.nexus(alice, `down ${file}`).code, 0);
+  assert.deepEqual(bed.asked<Vm[]>(alice, "vm ls"), []);
+});
+
 test("two users and root have a daemon each, and none disturbs another", { timeout: 240_000 }, async () => {
   await using bed = await UserBed.make();
   const everybody = [superuser, alice, bob];

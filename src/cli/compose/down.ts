@@ -11,7 +11,7 @@ import { lockProject } from "./lock.ts";
 import { projectFiles } from "./files.ts";
 import { openProject } from "./open.ts";
 import { allRuns, forgetRuns, newestRuns, runName } from "./sandboxes.ts";
-import { guestsOfProject, presentOn } from "./present.ts";
+import { guestsOfProject, networksOn, presentOn } from "./present.ts";
 
 /** Removes what `up` made: guests in the reverse of their order, networks, and volumes only with -v. A file that cannot be read any more does not hinder it. */
 export async function down(c: VerbContext): Promise<void> {
@@ -76,7 +76,7 @@ async function removeRuns(c: VerbContext, client: Client, whose: { directory: st
 }
 
 async function removeNetworks(c: VerbContext, client: Client, whose: { directory: string; name?: string | undefined }): Promise<Name[]> {
-  const own = (await client.call("network.list")).filter(
+  const own = (await networksOn(client)).filter(
     ({ labels }) => labels["nexus.directory"] === whose.directory && (whose.name === undefined || labels["nexus.project"] === whose.name),
   );
   const removed: Name[] = [];

@@ -1,13 +1,14 @@
 import { allRuns } from "./sandboxes.ts";
 import type { Client } from "../../api/client.ts";
+import { NexusError } from "../../base/errors.ts";
 import type { Name } from "../../base/names.ts";
 import type { Present, PresentGuest } from "../../spec/compose/present.ts";
-import type { GuestView } from "../../spec/views.ts";
+import type { GuestView, NetworkView } from "../../spec/views.ts";
 
 /** What there is on this host, of whatever project. */
 export async function presentOn(client: Client): Promise<Present> {
   const [networks, guests, volumes, runs] = await Promise.all([
-    client.call("network.list"),
+    networksOn(client),
     client.call("guest.list"),
     client.call("volume.list"),
     allRuns(client),
@@ -18,6 +19,16 @@ export async function presentOn(client: Client): Promise<Present> {
     volumes: volumes.map(({ name, labels }) => ({ name, labels })),
     runs,
   };
+}
+
+/** A user's own daemon has none: it refuses whatever is about networks. */
+export async function networksOn(client: Client): Promise<NetworkView[]> {
+  try {
+    return await client.call("network.list");
+  } catch (error) {
+    if (error instanceof NexusError && error.code === "not-permitted") return [];
+    throw error;
+  }
 }
 
 function presentGuest(guest: GuestView): PresentGuest {
