@@ -33,6 +33,8 @@ export type ServerOptions = {
 export type McpExchange = { request: IncomingMessage; response: ServerResponse; peer: Peer; signal: AbortSignal; readOnly: boolean };
 
 export type ApiServer = {
+  /** A second door where the first was, whose name somebody took away; callers who are in stay. @throws NexusError daemon-running */
+  reopen(): Promise<void>;
   /** Takes no more callers, ends streams, lets running requests finish for `graceMs`, then cuts what is left. */
   close(graceMs?: number): Promise<void>;
 };
@@ -45,6 +47,7 @@ type Door = {
   upgraded: Set<Duplex>;
 };
 type AnyHandler = (input: unknown, context: Context) => Promise<unknown>;
+type Matcher = (method: string, path: string) => Match;
 type Found = Extract<Match, { kind: "found" }>;
 
 /** Opens the door: the route table served over HTTP on a unix socket. @throws NexusError daemon-running */
@@ -52,6 +55,14 @@ export async function startServer(options: ServerOptions): Promise<ApiServer> {
   const router = makeRouter();
   const readers = new Map((Object.keys(operations) as OperationId[]).map((id) => [id, makeReader(id)]));
   const door: Door = { options, readers, peers: new WeakMap(), closing: new AbortController(), upgraded: new Set() };
+  const servers = [await openDoor(door, router.match)];
+  return {
+    reopen: async () => void servers.push(await openDoor(door, router.match)),
+    close: async (graceMs = 5000) => void (await Promise.all(servers.map((server) => closeServer(door, server, graceMs)))),
+  };
+}
+
+async function openDoor(door: Door, match: Matcher): Promise<Server> {
   // requestTimeout bounds the arrival of a request, never its answer, so streams may last.
   const server = nodeHttp().createServer({
     headersTimeout: 10_000,
@@ -63,12 +74,12 @@ export async function startServer(options: ServerOptions): Promise<ApiServer> {
   server.on("request", (request, response) => {
     // A connection that falls idle after close() began would keep the server open until its keep-alive ends.
     response.once("close", () => door.closing.signal.aborted && setImmediate(() => server.closeIdleConnections()));
-    void answer(door, router.match, { request, response });
+    void answer(door, match, { request, response });
   });
-  server.on("upgrade", (request, socket, head) => void upgrade(door, router.match, { request, socket, head }));
+  server.on("upgrade", (request, socket, head) => void upgrade(door, match, { request, socket, head }));
   server.on("clientError", (_error, socket) => socket.destroy());
-  await listenUnix(server, options.socketPath, options.audience);
-  return { close: (graceMs = 5000) => closeServer(door, server, graceMs) };
+  await listenUnix(server, door.options.socketPath, door.options.audience);
+  return server;
 }
 
 function greet(door: Door, socket: Socket): void {
@@ -82,7 +93,7 @@ function greet(door: Door, socket: Socket): void {
 
 type Exchange = { request: IncomingMessage; response: ServerResponse };
 
-async function answer(door: Door, match: (method: string, path: string) => Match, { request, response }: Exchange): Promise<void> {
+async function answer(door: Door, match: Matcher, { request, response }: Exchange): Promise<void> {
   const since = performance.now();
   const { log } = door.options;
   try {
@@ -123,11 +134,7 @@ async function answer(door: Door, match: (method: string, path: string) => Match
   }
 }
 
-async function upgrade(
-  door: Door,
-  match: (method: string, path: string) => Match,
-  call: { request: IncomingMessage; socket: Duplex; head: Buffer },
-): Promise<void> {
+async function upgrade(door: Door, match: Matcher, call: { request: IncomingMessage; socket: Duplex; head: Buffer }): Promise<void> {
   const { request, socket, head } = call;
   const { log } = door.options;
   try {

@@ -318,16 +318,23 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
     mcp: (exchange) => mcp.answer(exchange),
   });
   stack.defer(() => server.close());
-  if (access.scope === "user")
-    stack.use(
-      whenSocketGoes(places.socket, () => {
-        log.warn(
-          { socket: places.socket },
-          "the socket is gone, as with the end of a session: so ends nexusd, and the next command starts another",
-        );
-        onShutdown();
-      }),
-    );
+  stack.use(
+    whenSocketGoes(
+      places.socket,
+      async () => {
+        if (access.scope === "user") {
+          log.warn(
+            { socket: places.socket },
+            "the socket is gone, as with the end of a session: so ends nexusd, and the next command starts another",
+          );
+          return onShutdown();
+        }
+        await server.reopen();
+        chronicle.tell({ kind: "repaired", subject: "host", message: `made ${places.socket} again, which was gone` });
+      },
+      log,
+    ),
+  );
   // Behind the open door: what was begun may have an image to fetch, and nobody is to wait for that.
   for (const lives of [nodes, vms])
     lives.recover({ rebooted }).catch((error: unknown) => log.error({ error: String(error) }, "recovering guests failed"));

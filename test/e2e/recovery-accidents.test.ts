@@ -45,6 +45,7 @@ describe("accidents", { timeout: 240_000 }, () => {
     ["an attachment's link is taken off its bridge", async () => ["ip", "link", "set", await nicOf("plain"), "nomaster"]],
     ["a node's link is deleted", async () => ["ip", "link", "del", await nicOf("node")]],
     ["an attachment's namespace is deleted", async () => ["ip", "netns", "del", "nexus-plain"]],
+    ["the daemon's socket is deleted", async () => ["rm", bed.daemon.places.socket]],
   ];
   const nicOf = async (name: string) => {
     const guests = await bed.client.call("guest.list");
