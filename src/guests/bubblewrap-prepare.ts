@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import type { Duplex } from "node:stream";
 import { NexusError } from "../base/errors.ts";
 import { type ResourceLimits, setLimits } from "../kernel/cgroup-limits.ts";
-import { type CgroupHost, enterCgroup, killCgroup, removeCgroup } from "../kernel/cgroups.ts";
+import { type CgroupHost, enterCgroupAside, killCgroup, removeCgroup } from "../kernel/cgroups.ts";
 import type { Fd } from "../kernel/console-socket.ts";
 import { raiseLoopback } from "../kernel/loopback.ts";
 import { mountsOf } from "../kernel/mount-trees.ts";
@@ -88,7 +88,7 @@ export async function bringUp({ child, streams }: Spawned, asked: Confinement, s
     await ended;
   });
   if (child.pid === undefined) throw new NexusError("runtime-missing", "no sandbox can be made: /bin/sh cannot be run");
-  if (cgroup !== undefined) enterCgroup(cgroup.host, cgroup.path, child.pid);
+  if (cgroup !== undefined) await enterCgroupAside(cgroup.host, cgroup.path, child.pid);
   const gate = new Gate(child.stdio[gateFd] as Duplex);
   stack.defer(() => gate.close());
   gate.write("\n");

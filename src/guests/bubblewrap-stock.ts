@@ -3,7 +3,7 @@ import { type Ground, prepare, type Prepared, type Wanted } from "./bubblewrap-p
 /** Each costs a megabyte while it waits. */
 const stockSize = 2;
 /** Not while somebody still waits for what used one up. */
-const pauseMs = 5;
+const pauseMs = 20;
 
 /**
  * Sandboxes made ahead. What takes long is done by then: starting a program from a large process, bubblewrap's own work, and above

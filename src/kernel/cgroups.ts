@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { NexusError } from "../base/errors.ts";
@@ -151,6 +152,13 @@ export function moveProcesses(host: CgroupHost, { from, to }: { from: string; to
     if (pids.length === 0) return;
     for (const pid of pids) enterCgroup(host, to, pid);
   }
+}
+
+/** As enterCgroup, on a thread: the kernel may wait until every processor has been through it, some ten milliseconds. */
+export async function enterCgroupAside(host: CgroupHost, path: string, pid: number): Promise<void> {
+  // One tree after the other: they wait for the same lock, and would take all threads of the pool.
+  for (const tree of cgroupTrees(host))
+    await writeFile(join(tree, path, "cgroup.procs"), String(pid), { flag: "r+" }).catch(() => undefined);
 }
 
 /** Names of the groups directly below a path, in any tree. */
