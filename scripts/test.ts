@@ -24,8 +24,8 @@ const allowedSkips = JSON.parse(readFileSync("test/allowed-skips.json", "utf8"))
 /** A network and a mount namespace are new already; what the host keeps in /run must not be shared either. */
 const freshNamespaces = 'mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lock && exec "$@"';
 const total = { passed: 0, failed: 0, skipped: 0 };
-/** Their programs run against deadlines, on a machine that may be busy with something else; no input of theirs is left to chance. */
-const timed: ReadonlySet<Tier> = new Set(["guests", "e2e", "vm", "debian"]);
+/** Their programs run against deadlines, on a machine that may be busy with something else. */
+const timed: ReadonlySet<Tier> = new Set(["kernel", "guests", "e2e", "vm", "debian"]);
 /** More than these failing is no accident. */
 const mostAgain = 3;
 const failedFiles: { tier: Tier; file: string; result: typeof total }[] = [];

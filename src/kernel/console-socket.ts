@@ -23,11 +23,9 @@ export class ConsoleSocket implements Disposable {
     const deadline = AbortSignal.timeout(limit.timeoutMs);
     const signal = limit.signal === undefined ? deadline : AbortSignal.any([deadline, limit.signal]);
     try {
-      using connection = await this.#accept(signal);
+      using connection = await taken(this.#listener, signal, acceptUnix);
       for (;;) {
-        await untilReadable(connection, signal);
-        const received = receiveDescriptors(connection);
-        if (received === undefined) continue;
+        const received = await taken(connection, signal, receiveDescriptors);
         const [terminal, ...rest] = received.descriptors;
         for (const extra of rest) extra[Symbol.dispose]();
         if (terminal !== undefined) return terminal;
@@ -43,12 +41,18 @@ export class ConsoleSocket implements Disposable {
     this.#listener[Symbol.dispose]();
     rmSync(this.path, { force: true });
   }
+}
 
-  async #accept(signal: AbortSignal): Promise<Fd> {
-    for (;;) {
-      const connection = acceptUnix(this.#listener);
-      if (connection !== undefined) return connection;
-      await untilReadable(this.#listener, signal);
+/** What comes, or has come by the time the signal does: of a sender that sent and ended, the end may be heard of first. @throws the signal's reason */
+async function taken<T>(from: Fd, signal: AbortSignal, take: (from: Fd) => T | undefined): Promise<T> {
+  for (;;) {
+    const came = take(from);
+    if (came !== undefined) return came;
+    signal.throwIfAborted();
+    try {
+      await untilReadable(from, signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
     }
   }
 }

@@ -109,6 +109,16 @@ describe("terminals", () => {
     assert.equal(readdirSync("/proc/self/fd").length, before);
   });
 
+  test("are taken when they came, though their sender was heard to end first", { timeout: 10_000 }, async () => {
+    const path = join(directory, "ended");
+    using socket = new ConsoleSocket(path);
+    await sendTerminal(path);
+    using terminal = await socket.receive({ timeoutMs: 5000, signal: AbortSignal.abort(new Error("the sender ended")) });
+    resizeTerminal(terminal, { columns: 80, rows: 24 });
+    using silent = new ConsoleSocket(join(directory, "never"));
+    await assert.rejects(silent.receive({ timeoutMs: 5000, signal: AbortSignal.abort(new Error("the sender ended")) }), /the sender ended/);
+  });
+
   test("are waited for with a deadline", { timeout: 5000 }, async () => {
     using socket = new ConsoleSocket(join(directory, "silent"));
     await assert.rejects(socket.receive({ timeoutMs: 20 }), (error: unknown) => error instanceof NexusError && error.code === "timeout");
