@@ -130,7 +130,7 @@ export async function startDaemon({ source, surroundings, log, onShutdown, onLog
       agent: (guest, limit) => machines.driver.agent(vms.planFor(guest), limit),
     }),
   );
-  const isBeingSetUp = (name: Name): boolean => setups.of(name)?.state === "pending";
+  const isBeingSetUp = (name: Name): boolean => world.guests.get(name)?.state === "created" || setups.of(name)?.state === "pending";
   const health = stack.use(new Health({ chronicle, exec: (guest, request) => execIn(guest, request), isBeingSetUp }));
   const hosts = new HostsFile((message) => chronicle.tell({ kind: "hosts-file.failed", subject: "host", message }));
   settings.follow(({ hosts_file: file }) => {

@@ -18,7 +18,7 @@ export type HealthOptions = {
   chronicle: Chronicle;
   /** Runs a command in a guest that runs. */
   exec: (guest: GuestRecord, request: ExecRequest) => Promise<ExecSession>;
-  /** Whether a guest still sets itself up: nobody expects it to be well before. */
+  /** Whether a guest is yet to run, or still sets itself up: nobody expects it to be well before. */
   isBeingSetUp: (name: Name) => boolean;
 };
 
