@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { socketNames } from "../src/guests/qemu-layout.ts";
 import { GuestAgent } from "../src/guests/qga.ts";
@@ -8,6 +8,7 @@ import { Qmp } from "../src/guests/qmp.ts";
 import { until, interleave, median, rounded, summarize } from "./measure.ts";
 import { NexusClient } from "./nexus/client.ts";
 import { startDaemon } from "./nexus/daemon.ts";
+import { directoryOf, wordsByName } from "./nexus/qemu-words.ts";
 import type { Benchmark } from "./run.ts";
 import { printTable, progress } from "./table.ts";
 
@@ -39,14 +40,7 @@ export const run: Benchmark = async ({ quick }) => {
   const byHand = async (): Promise<number> => {
     const directory = mkdtempSync(join(daemon.directory, "by-hand-"));
     const begin = performance.now();
-    const qemu = spawn(
-      words[0] ?? "",
-      words.slice(1).map((word) => (word.endsWith("/qemu.pid") ? join(directory, "qemu.pid") : word)),
-      {
-        cwd: directory,
-        stdio: "ignore",
-      },
-    );
+    const qemu = spawn(words[0] ?? "", words.slice(1), { cwd: directory, stdio: "ignore" });
     await processorsRun(directory);
     running.hand.push(performance.now() - begin);
     await agentAnswers(directory);
@@ -103,21 +97,11 @@ export const run: Benchmark = async ({ quick }) => {
   };
 };
 
-/** Where a QEMU that the daemon started has its sockets. */
-function directoryOf(pid: number): string {
-  const file = wordsOf(pid).find((word) => word.endsWith("/qemu.pid"));
-  return file === undefined ? "" : file.slice(0, -"/qemu.pid".length);
-}
-
-function wordsOf(pid: number): string[] {
-  return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
-}
-
 /** What the daemon gives QEMU for such a guest, without the port it forwards. */
 async function commandLine(client: NexusClient): Promise<string[]> {
   const { body } = await client.call("POST", "/v1/vms", { name: "first", mem: 128 });
   const { pid } = body as { pid: number };
-  const words = wordsOf(pid);
+  const words = wordsByName(pid);
   await agentAnswers(directoryOf(pid));
   await client.call("DELETE", "/v1/vms/first?force=true");
   return words.map((word) => word.replace(/,hostfwd=[^,]*/, ""));

@@ -11,6 +11,7 @@ import { builtMiniVm } from "../src/images/vm-mini.ts";
 import { interleave, median, rounded, until } from "./measure.ts";
 import { NexusClient } from "./nexus/client.ts";
 import { startDaemon } from "./nexus/daemon.ts";
+import { directoryOf, wordsByName } from "./nexus/qemu-words.ts";
 import { ip } from "./program.ts";
 import type { Benchmark } from "./run.ts";
 import { printTable, progress } from "./table.ts";
@@ -31,10 +32,8 @@ export const run: Benchmark = async ({ quick }) => {
   const made = async (name: string, queues: number): Promise<Machine> => {
     progress(`boots ${name}`);
     const { body } = await client.call("POST", "/v1/vms", { name, mem: 256, cpus: 2, queues, networks: [{ network: "bench" }], ...boots });
-    const words = readFileSync(`/proc/${(body as { pid: number }).pid}/cmdline`, "utf8")
-      .split("\0")
-      .slice(0, -1);
-    return { words, agent: await agentIn(directoryOf(words), "10.100.0.1"), host: "10.100.0.1" };
+    const { pid } = body as { pid: number };
+    return { words: wordsByName(pid), agent: await agentIn(directoryOf(pid), "10.100.0.1"), host: "10.100.0.1" };
   };
   const one = await made("one", 1);
   const two = await made("two", 2);
@@ -109,10 +108,8 @@ async function byHand(words: readonly string[], directory: string): Promise<Mach
   const own = words.map((word) =>
     word.startsWith("tap,id=net0,")
       ? `tap,id=net0,ifname=${plainLink},script=no,downscript=no,vhost=off,vnet_hdr=off`
-      : word.endsWith("/qemu.pid")
-        ? join(directory, "qemu.pid")
-        : // Its kernel is told its address.
-          word.replaceAll("10.100.0.", "10.101.0."),
+      : // Its kernel is told its address.
+        word.replaceAll("10.100.0.", "10.101.0."),
   );
   const qemu = spawn(own[0] ?? "", own.slice(1), { cwd: directory, stdio: ["ignore", "ignore", "inherit"] });
   const agent = await agentIn(directory, "10.101.0.1");
@@ -126,10 +123,6 @@ async function throughput({ agent, host }: Machine, direction: string): Promise<
   const bits = Number(/"bits_per_second":\s*([\d.e+]+)/.exec(stdout.toString())?.[1]);
   if (!(bits > 0)) throw new Error(`iperf3 gave nothing: ${stdout.toString()}${stderr}`);
   return bits;
-}
-
-function directoryOf(words: readonly string[]): string {
-  return words.find((word) => word.endsWith("/qemu.pid"))?.slice(0, -"/qemu.pid".length) ?? "";
 }
 
 /** Once the guest answers, and its card is up. */
